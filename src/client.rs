@@ -1,0 +1,1 @@
+//! The handle a user holds: gives out producers, consumers, the admin.

@@ -1,0 +1,1 @@
+//! Many brokers: metadata, coordinators, routing, retries.

@@ -1,0 +1,1 @@
+//! Consumers: groups, positions, fetched records.

@@ -1,0 +1,1 @@
+//! One connection to one broker: set-up, frames, requests in flight, time-outs.

@@ -1,0 +1,1 @@
+//! Producers: records into batches, batches to their leaders, each acknowledged once.

@@ -1,0 +1,222 @@
+//! The `message!` macro: a Kafka message declared once. The syntax is described in ARCHITECTURE.md.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+
+use crate::protocol::reflect::Field;
+use crate::protocol::wire::{Cx, DecodeError, EncodeError, Reader, Wire, Writer};
+
+/// A whole request or response body.
+pub trait ApiMessage: Wire + Default {
+    /// Its name in the official schemas.
+    const NAME: &'static str;
+    /// Number of the API; -1 for data that is not a request or response of its own.
+    const API_KEY: i16;
+    /// Versions that can be written and read.
+    const VERSIONS: RangeInclusive<i16>;
+    /// The version, the last of `VERSIONS`, that Kafka calls unstable; negotiation leaves it out unless asked.
+    const UNSTABLE: Option<i16>;
+    /// Where the API is served (`broker`, `controller`); empty for responses and data.
+    const LISTENERS: &'static [&'static str];
+    /// Its fields, for tests.
+    fn fields() -> Vec<Field>;
+    /// Does this version use compact lengths and tags?
+    fn is_flexible(version: i16) -> bool;
+
+    /// Bytes that `encode` will write.
+    fn encoded_len(&self, version: i16) -> usize {
+        self.size(cx::<Self>(version))
+    }
+    /// Finds the first field that `version` cannot carry and that may not be dropped.
+    fn check_version(&self, version: i16) -> Result<(), EncodeError> {
+        self.check(cx::<Self>(version))
+    }
+    /// Writes the body. Call `check_version` first if the fields are not known to fit.
+    fn encode(&self, version: i16, w: &mut Writer) {
+        self.put(w, cx::<Self>(version));
+    }
+    /// Reads the body, which must fill `body`; text and bytes keep sharing its memory.
+    fn decode(body: &Bytes, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(DecodeError::UnsupportedVersion(version));
+        }
+        let mut r = Reader::new(body);
+        let message = Self::take(&mut r, cx::<Self>(version))?;
+        if r.left() > 0 { Err(DecodeError::Trailing { left: r.left() }) } else { Ok(message) }
+    }
+}
+
+/// A request, tied to what answers it.
+pub trait Request: ApiMessage {
+    /// What the broker answers with.
+    type Response: ApiMessage;
+}
+
+fn cx<M: ApiMessage>(version: i16) -> Cx {
+    Cx { version, flexible: M::is_flexible(version), nullable: false }
+}
+
+/// Declares a message: one header line, its struct, then the structs it contains.
+macro_rules! message {
+    (request $key:literal -> $response:ident, $($rest:tt)*) => {
+        message! { @message ($response) $key, $($rest)* }
+    };
+    (response $key:literal, $($rest:tt)*) => {
+        message! { @message () $key, $($rest)* }
+    };
+    (data, $($rest:tt)*) => {
+        message! { @message () -1, $($rest)* }
+    };
+    (@message ($($response:ident)?) $key:literal, versions $versions:expr $(, flexible $flexible:expr)? $(, unstable $unstable:literal)?
+        $(, listeners [$($listener:ident),*])?;
+        $(#[$meta:meta])* struct $name:ident $body:tt
+        $($(#[$meta2:meta])* struct $name2:ident $body2:tt)*
+    ) => {
+        wire_struct! { $(#[$meta])* struct $name $body }
+        $(wire_struct! { $(#[$meta2])* struct $name2 $body2 })*
+        impl $crate::protocol::ApiMessage for $name {
+            const NAME: &'static str = stringify!($name);
+            const API_KEY: i16 = $key;
+            const VERSIONS: std::ops::RangeInclusive<i16> = $versions;
+            const UNSTABLE: Option<i16> = { let unstable: &[i16] = &[$($unstable)?]; if let [version] = unstable { Some(*version) } else { None } };
+            const LISTENERS: &'static [&'static str] = &[$($(stringify!($listener)),*)?];
+            fn fields() -> Vec<$crate::protocol::Field> { Self::fields() }
+            fn is_flexible(_version: i16) -> bool { false $(|| ($flexible).contains(&_version))? }
+        }
+        $(impl $crate::protocol::Request for $name { type Response = $response; })?
+    };
+}
+
+/// Declares one struct of a message. What is in a field's brackets stays a list of tokens for `spec!` to look into: parts captured
+/// here would each be a repetition of their own, and those cannot be used inside one another.
+macro_rules! wire_struct {
+    ($(#[$meta:meta])* struct $name:ident {$(
+        $(#[$field_meta:meta])* $field:ident: $type:ty [$($spec:tt)*] $($ignorable:ident)? $(= $default:expr)?,
+    )*}) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name { $($(#[$field_meta])* pub $field: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: spec!(default $type $(, $default)?),)* }
+            }
+        }
+
+        impl $name {
+            /// The declaration as data, for tests.
+            pub fn fields() -> Vec<$crate::protocol::Field> {
+                vec![$($crate::protocol::Field {
+                    name: stringify!($field),
+                    ty: <$type as $crate::protocol::Wire>::TYPE,
+                    versions: spec!(versions [$($spec)*]),
+                    nullable: spec!(null [$($spec)*]),
+                    tag: spec!(tag [$($spec)*]),
+                    key: spec!(key [$($spec)*]),
+                    ignorable: spec!(flag $($ignorable)?),
+                    default: $crate::protocol::Wire::value(&spec!(default $type $(, $default)?)),
+                },)*]
+            }
+        }
+
+        #[allow(unused_mut, unused_variables)]
+        impl $crate::protocol::Wire for $name {
+            const TYPE: $crate::protocol::Type = $crate::protocol::Type::Struct(Self::fields);
+            const NULL: $crate::protocol::Null = $crate::protocol::Null::Marker;
+
+            fn initial() -> Self {
+                Self::default()
+            }
+
+            fn size(&self, cx: $crate::protocol::Cx) -> usize {
+                let mut size = 0;
+                $(if spec!(body cx [$($spec)*]) { size += $crate::protocol::Wire::size(&self.$field, spec!(cx cx [$($spec)*])); })*
+                if cx.flexible {
+                    let mut tags = 0;
+                    $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) {
+                        tags += 1;
+                        size += $crate::protocol::wire::tag_size(tag, $crate::protocol::Wire::size(&self.$field, cx));
+                    }})*
+                    size += $crate::protocol::wire::uvarint_size(tags);
+                }
+                size
+            }
+
+            fn put(&self, w: &mut $crate::protocol::Writer, cx: $crate::protocol::Cx) {
+                $(if spec!(body cx [$($spec)*]) { $crate::protocol::Wire::put(&self.$field, w, spec!(cx cx [$($spec)*])); })*
+                if cx.flexible {
+                    let mut tags = 0;
+                    $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) { tags += 1; }})*
+                    w.uvarint(tags);
+                    $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) {
+                        w.uvarint(tag);
+                        w.uvarint($crate::protocol::Wire::size(&self.$field, cx) as u32);
+                        $crate::protocol::Wire::put(&self.$field, w, cx);
+                    }})*
+                }
+            }
+
+            fn take(r: &mut $crate::protocol::Reader<'_>, cx: $crate::protocol::Cx) -> Result<Self, $crate::protocol::DecodeError> {
+                let mut this = Self {$($field: if spec!(body cx [$($spec)*]) {
+                    $crate::protocol::Wire::take(r, spec!(cx cx [$($spec)*]))?
+                } else {
+                    spec!(default $type $(, $default)?)
+                },)*};
+                if cx.flexible {
+                    r.tags(|found, r| {
+                        $(spec! { tagged cx tag [$($spec)*] if found == tag {
+                            this.$field = $crate::protocol::Wire::take(r, cx)?;
+                            return Ok(true);
+                        }})*
+                        Ok(false)
+                    })?;
+                }
+                Ok(this)
+            }
+
+            fn check(&self, cx: $crate::protocol::Cx) -> Result<(), $crate::protocol::EncodeError> {
+                $(if spec!(present cx [$($spec)*]) {
+                    $crate::protocol::Wire::check(&self.$field, spec!(cx cx [$($spec)*])).map_err(|error| error.or_in(stringify!($field)))?;
+                } else if !spec!(flag $($ignorable)?) && self.$field != spec!(default $type $(, $default)?) {
+                    return Err($crate::protocol::EncodeError { field: stringify!($field), version: cx.version });
+                })*
+                Ok(())
+            }
+        }
+    };
+}
+
+/// Answers questions about one field's `[versions, null versions, tag number]`.
+macro_rules! spec {
+    (default $type:ty) => { <$type as $crate::protocol::Wire>::initial() };
+    (default $type:ty, $default:expr) => {{ let default: $type = $default; default }};
+    (flag) => { false };
+    (flag ignorable) => { true };
+    // Is the field there, and before the tags?
+    (body $cx:ident [$versions:expr $(, null $null:expr)? $(, key)?]) => { ($versions).contains(&$cx.version) };
+    (body $cx:ident [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)?]) => { false };
+    // Is it there at all?
+    (present $cx:ident [$versions:expr $(, $($option:tt)*)?]) => { ($versions).contains(&$cx.version) };
+    // The context to read or write it in.
+    (cx $cx:ident [$versions:expr $(, tag $tag:literal)? $(, key)?]) => { $crate::protocol::Cx { nullable: false, ..$cx } };
+    (cx $cx:ident [$versions:expr, null $null:expr $(, tag $tag:literal)? $(, key)?]) => {
+        $crate::protocol::Cx { nullable: ($null).contains(&$cx.version), ..$cx }
+    };
+    // Code for tagged fields only, with the tag's number and the field's context at hand.
+    (tagged $cx:ident $number:ident [$versions:expr $(, null $null:expr)? $(, key)?] $($code:tt)*) => {};
+    (tagged $cx:ident $number:ident [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)?] $($code:tt)*) => {
+        if ($versions).contains(&$cx.version) {
+            let $number: u32 = $tag;
+            let $cx = $crate::protocol::Cx { nullable: false $(|| ($null).contains(&$cx.version))?, ..$cx };
+            $($code)*
+        }
+    };
+    (versions [$versions:expr $(, $($option:tt)*)?]) => { $crate::protocol::reflect::versions($versions) };
+    (null [$versions:expr, null $null:expr $(, $($option:tt)*)?]) => { Some($crate::protocol::reflect::versions($null)) };
+    (null $other:tt) => { None };
+    (tag [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)?]) => { Some($tag) };
+    (tag $other:tt) => { None };
+    (key [$versions:expr $(, null $null:expr)? $(, tag $tag:literal)?, key]) => { true };
+    (key $other:tt) => { false };
+}

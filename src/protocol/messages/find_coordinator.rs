@@ -1,0 +1,39 @@
+//! FindCoordinator.
+
+use crate::protocol::{BrokerId, ErrorCode, Str};
+
+message! {
+    request 10 -> FindCoordinatorResponse, versions 0..=6, flexible 3.., listeners [broker];
+
+    /// Find coordinator request.
+    struct FindCoordinatorRequest {
+        key: Str [0..=3],
+        key_type: i8 [1..],
+        coordinator_keys: Vec<Str> [4..],
+    }
+}
+
+message! {
+    response 10, versions 0..=6, flexible 3..;
+
+    /// Find coordinator response.
+    struct FindCoordinatorResponse {
+        throttle_time_ms: i32 [1..] ignorable,
+        error_code: ErrorCode [0..=3],
+        error_message: Option<Str> [1..=3, null 1..=3] ignorable,
+        node_id: BrokerId [0..=3],
+        host: Str [0..=3],
+        port: i32 [0..=3],
+        coordinators: Vec<Coordinator> [4..],
+    }
+
+    /// Coordinator.
+    struct Coordinator {
+        key: Str [4..],
+        node_id: BrokerId [4..],
+        host: Str [4..],
+        port: i32 [4..],
+        error_code: ErrorCode [4..],
+        error_message: Option<Str> [4.., null 4..] ignorable,
+    }
+}

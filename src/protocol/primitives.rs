@@ -1,0 +1,216 @@
+//! The types fields are made of: numbers, text, bytes, arrays, options, and newtypes for what must not be mixed up.
+
+use bytes::Bytes;
+
+use crate::protocol::reflect::{Type, Value};
+use crate::protocol::wire::{Cx, DecodeError, EncodeError, Null, Reader, Wire, Writer, len_size};
+
+/// Text that shares its frame's memory; at most `i16::MAX` bytes, so that writing it cannot fail.
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Str(Bytes);
+
+impl Str {
+    /// Takes `bytes` if they are UTF-8 and short enough.
+    pub fn new(bytes: impl Into<Bytes>) -> Option<Self> {
+        let bytes = bytes.into();
+        (bytes.len() <= i16::MAX as usize && std::str::from_utf8(&bytes).is_ok()).then_some(Self(bytes))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Str {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+/// Values of a fixed size: the schemas' name, the size, how a default reads, how it goes out and comes in.
+macro_rules! fixed {
+    ($($type:ty, $name:literal, $size:literal, $value:expr, $to:expr, $from:expr;)*) => {$(
+        impl Wire for $type {
+            const TYPE: Type = Type::Plain($name);
+            const NULL: Null = Null::Marker;
+            fn initial() -> Self { Self::default() }
+            #[inline]
+            fn size(&self, _: Cx) -> usize { $size }
+            #[inline]
+            fn put(&self, w: &mut Writer, _: Cx) { w.copy(&$to(*self)) }
+            #[inline]
+            fn take(r: &mut Reader<'_>, _: Cx) -> Result<Self, DecodeError> { r.array().map($from) }
+            fn value(&self) -> Value { $value(*self) }
+        }
+    )*};
+}
+
+fixed! {
+    i8, "int8", 1, |x| Value::Int(i64::from(x)), i8::to_be_bytes, i8::from_be_bytes;
+    i16, "int16", 2, |x| Value::Int(i64::from(x)), i16::to_be_bytes, i16::from_be_bytes;
+    u16, "uint16", 2, |x| Value::Int(i64::from(x)), u16::to_be_bytes, u16::from_be_bytes;
+    i32, "int32", 4, |x| Value::Int(i64::from(x)), i32::to_be_bytes, i32::from_be_bytes;
+    i64, "int64", 8, Value::Int, i64::to_be_bytes, i64::from_be_bytes;
+    f64, "float64", 8, Value::Float, f64::to_be_bytes, f64::from_be_bytes;
+    bool, "bool", 1, Value::Bool, |x: bool| [u8::from(x)], |[x]: [u8; 1]| x != 0;
+    [u8; 16], "uuid", 16, |_| Value::Empty, |x: [u8; 16]| x, |x| x;
+}
+
+impl Wire for Bytes {
+    const TYPE: Type = Type::Plain("bytes");
+    const NULL: Null = Null::Long;
+    fn initial() -> Self {
+        Self::new()
+    }
+    #[inline]
+    fn size(&self, cx: Cx) -> usize {
+        len_size(self.len(), Self::NULL, cx) + self.len()
+    }
+    #[inline]
+    fn put(&self, w: &mut Writer, cx: Cx) {
+        w.len(self.len(), Self::NULL, cx);
+        w.share(self);
+    }
+    #[inline]
+    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
+        let len = r.len(Self::NULL, cx)?;
+        r.shared(len)
+    }
+}
+
+impl Wire for Str {
+    const TYPE: Type = Type::Plain("string");
+    const NULL: Null = Null::Short;
+    fn initial() -> Self {
+        Self::default()
+    }
+    #[inline]
+    fn size(&self, cx: Cx) -> usize {
+        len_size(self.0.len(), Self::NULL, cx) + self.0.len()
+    }
+    #[inline]
+    fn put(&self, w: &mut Writer, cx: Cx) {
+        w.len(self.0.len(), Self::NULL, cx);
+        w.copy(&self.0);
+    }
+    #[inline]
+    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
+        let (left, len) = (r.left(), r.len(Self::NULL, cx)?);
+        Self::new(r.shared(len)?).ok_or(DecodeError::BadText { left })
+    }
+}
+
+impl<T: Wire> Wire for Vec<T> {
+    const TYPE: Type = Type::Array(&T::TYPE);
+    const NULL: Null = Null::Long;
+    fn initial() -> Self {
+        Self::new()
+    }
+    fn size(&self, cx: Cx) -> usize {
+        len_size(self.len(), Self::NULL, cx) + self.iter().map(|item| item.size(cx)).sum::<usize>()
+    }
+    fn put(&self, w: &mut Writer, cx: Cx) {
+        w.len(self.len(), Self::NULL, cx);
+        self.iter().for_each(|item| item.put(w, cx));
+    }
+    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
+        let len = r.len(Self::NULL, cx)?;
+        // The first allocation is at most as large as what is left of the frame; it grows only as items really arrive.
+        let mut items = Self::with_capacity(len.min(r.left() / size_of::<T>().max(1) + 1));
+        for _ in 0..len {
+            items.push(T::take(r, cx)?);
+        }
+        Ok(items)
+    }
+    fn check(&self, cx: Cx) -> Result<(), EncodeError> {
+        self.iter().try_for_each(|item| item.check(cx))
+    }
+}
+
+impl<T: Wire> Wire for Option<T> {
+    const TYPE: Type = T::TYPE;
+    const NULL: Null = T::NULL;
+    /// Not null: a nullable field is null by default only where its declaration says so.
+    fn initial() -> Self {
+        Some(T::initial())
+    }
+    fn size(&self, cx: Cx) -> usize {
+        match self {
+            Some(value) => usize::from(T::NULL == Null::Marker) + value.size(cx),
+            None if cx.nullable => T::NULL.bytes(cx).len(),
+            None => Self::initial().size(cx),
+        }
+    }
+    fn put(&self, w: &mut Writer, cx: Cx) {
+        match self {
+            Some(value) => {
+                if T::NULL == Null::Marker {
+                    w.copy(&[1]);
+                }
+                value.put(w, cx);
+            }
+            None if cx.nullable => w.copy(T::NULL.bytes(cx)),
+            None => Self::initial().put(w, cx),
+        }
+    }
+    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
+        if cx.nullable && r.skip_null(T::NULL, cx) {
+            return Ok(None);
+        }
+        if T::NULL == Null::Marker && r.array()? != [1] {
+            return Err(DecodeError::BadLength { left: r.left() });
+        }
+        T::take(r, cx).map(Some)
+    }
+    fn check(&self, cx: Cx) -> Result<(), EncodeError> {
+        match self {
+            Some(value) => value.check(cx),
+            None if cx.nullable => Ok(()),
+            None => Err(EncodeError { field: "", version: cx.version }),
+        }
+    }
+    fn value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, Wire::value)
+    }
+}
+
+/// Newtypes: on the wire like what they wrap, and `$type` in the reflection.
+macro_rules! newtype {
+    ($($(#[$meta:meta])* $name:ident($inner:ty) = $type:expr;)*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub $inner);
+        impl Wire for $name {
+            const TYPE: Type = $type;
+            const NULL: Null = <$inner as Wire>::NULL;
+            fn initial() -> Self { Self::default() }
+            #[inline]
+            fn size(&self, cx: Cx) -> usize { self.0.size(cx) }
+            #[inline]
+            fn put(&self, w: &mut Writer, cx: Cx) { self.0.put(w, cx) }
+            #[inline]
+            fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> { Wire::take(r, cx).map(Self) }
+            fn value(&self) -> Value { self.0.value() }
+        }
+    )*};
+}
+
+pub(crate) use newtype;
+
+newtype! {
+    /// A topic's name.
+    TopicName(Str) = Type::Entity("string", "topicName");
+    /// A group's name.
+    GroupId(Str) = Type::Entity("string", "groupId");
+    /// The name a transactional producer keeps over restarts.
+    TransactionalId(Str) = Type::Entity("string", "transactionalId");
+    /// A broker's number.
+    #[derive(Copy)] BrokerId(i32) = Type::Entity("int32", "brokerId");
+    /// The number a broker gave an idempotent producer.
+    #[derive(Copy)] ProducerId(i64) = Type::Entity("int64", "producerId");
+    /// Sixteen bytes that name a topic, a member or a directory; all zero is "none".
+    #[derive(Copy)] Uuid([u8; 16]) = Type::Plain("uuid");
+    /// A record batch as it came or will go: not looked into here.
+    Records(Bytes) = Type::Plain("records");
+}

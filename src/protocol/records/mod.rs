@@ -1,0 +1,1 @@
+//! Record batches (format version 2): written in place, read borrowed.
