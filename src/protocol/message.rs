@@ -30,6 +30,9 @@ pub trait ApiMessage: Wire + Default {
     }
     /// Finds the first field that `version` cannot carry and that may not be dropped.
     fn check_version(&self, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedVersion(version));
+        }
         self.check(cx::<Self>(version))
     }
     /// Writes the body. Call `check_version` first if the fields are not known to fit.
@@ -179,7 +182,7 @@ macro_rules! wire_struct {
                 $(if spec!(present cx [$($spec)*]) {
                     $crate::protocol::Wire::check(&self.$field, spec!(cx cx [$($spec)*])).map_err(|error| error.or_in(stringify!($field)))?;
                 } else if !spec!(flag $($ignorable)?) && self.$field != spec!(default $type $(, $default)?) {
-                    return Err($crate::protocol::EncodeError { field: stringify!($field), version: cx.version });
+                    return Err($crate::protocol::EncodeError::NotInVersion { field: stringify!($field), version: cx.version });
                 })*
                 Ok(())
             }

@@ -4,15 +4,19 @@
 
 #[macro_use]
 mod message;
+pub mod api;
 mod error_code;
+pub mod frame;
+pub mod header;
 pub mod messages;
 mod primitives;
 pub mod records;
 mod reflect;
 mod wire;
 
+pub use api::ApiKey;
 pub use error_code::ErrorCode;
 pub use message::{ApiMessage, Request};
-pub use primitives::{BrokerId, GroupId, ProducerId, Records, Str, TopicName, TransactionalId, Uuid};
+pub use primitives::{BrokerId, GroupId, ProducerId, Records, Str, TextTooLong, TopicName, TransactionalId, Uuid};
 pub use reflect::{Field, Type, Value, Versions};
 pub use wire::{Cx, DecodeError, EncodeError, Null, Reader, Wire, Writer};

@@ -16,15 +16,90 @@ impl Str {
         (bytes.len() <= i16::MAX as usize && std::str::from_utf8(&bytes).is_ok()).then_some(Self(bytes))
     }
 
+    /// Copies `text`, cut at the last character that fits: for messages to people, not for names.
+    pub fn truncated(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes().get(..text.floor_char_boundary(i16::MAX as usize)).unwrap_or_default()))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The text as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A copy that does not keep the frame it was read from alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
     }
 }
 
 impl std::fmt::Debug for Str {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.as_str().fmt(f)
+    }
+}
+
+impl std::fmt::Display for Str {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl AsRef<str> for Str {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq<str> for Str {
+    fn eq(&self, other: &str) -> bool {
+        *self.0 == *other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Str {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+/// Text was longer than the 32,767 bytes a Kafka string can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextTooLong {
+    /// Its length in bytes.
+    pub len: usize,
+}
+
+impl std::fmt::Display for TextTooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "text of {} bytes is too long: Kafka's strings have at most {} bytes", self.len, i16::MAX)
+    }
+}
+
+impl std::error::Error for TextTooLong {}
+
+impl TryFrom<&str> for Str {
+    type Error = TextTooLong;
+
+    fn try_from(text: &str) -> Result<Self, TextTooLong> {
+        if text.len() <= i16::MAX as usize {
+            Ok(Self(Bytes::copy_from_slice(text.as_bytes())))
+        } else {
+            Err(TextTooLong { len: text.len() })
+        }
+    }
+}
+
+impl TryFrom<String> for Str {
+    type Error = TextTooLong;
+
+    fn try_from(text: String) -> Result<Self, TextTooLong> {
+        if text.len() <= i16::MAX as usize { Ok(Self(text.into())) } else { Err(TextTooLong { len: text.len() }) }
     }
 }
 
@@ -167,7 +242,7 @@ impl<T: Wire> Wire for Option<T> {
         match self {
             Some(value) => value.check(cx),
             None if cx.nullable => Ok(()),
-            None => Err(EncodeError { field: "", version: cx.version }),
+            None => Err(EncodeError::Null { field: "", version: cx.version }),
         }
     }
     fn value(&self) -> Value {
@@ -213,4 +288,87 @@ newtype! {
     #[derive(Copy)] Uuid([u8; 16]) = Type::Plain("uuid");
     /// A record batch as it came or will go: not looked into here.
     Records(Bytes) = Type::Plain("records");
+}
+
+/// What the newtypes over text can do.
+macro_rules! text {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Takes `bytes` if they are UTF-8 and at most 32,767 long.
+            pub fn new(bytes: impl Into<Bytes>) -> Option<Self> {
+                Str::new(bytes).map(Self)
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+
+            /// A copy that does not keep the frame it was read from alive.
+            #[must_use]
+            pub fn detached(&self) -> Self {
+                Self(self.0.detached())
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = TextTooLong;
+
+            fn try_from(text: &str) -> Result<Self, TextTooLong> {
+                text.try_into().map(Self)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = TextTooLong;
+
+            fn try_from(text: String) -> Result<Self, TextTooLong> {
+                text.try_into().map(Self)
+            }
+        }
+    )*};
+}
+
+text! { TopicName GroupId TransactionalId }
+
+impl std::fmt::Display for BrokerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::fmt::Display for ProducerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Uuid {
+    /// No id.
+    pub const ZERO: Self = Self([0; 16]);
+
+    /// Is it "none"?
+    pub fn is_zero(self) -> bool {
+        self == Self::ZERO
+    }
+}
+
+/// As Kafka's tools write it: base64 for URLs, without padding.
+impl std::fmt::Display for Uuid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let bits = u128::from_be_bytes(self.0);
+        // 128 bits are 21 groups of six and one of two, which is filled up with zeros.
+        for at in 0..22 {
+            let group = if at == 21 { bits << 4 } else { bits >> (122 - 6 * at) };
+            write!(f, "{}", char::from(ALPHABET[(group & 63) as usize]))?;
+        }
+        Ok(())
+    }
 }

@@ -68,31 +68,105 @@ impl Null {
 
 /// Where and why a frame could not be read; `left` counts bytes from its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 #[non_exhaustive]
 pub enum DecodeError {
-    Truncated { left: usize },
-    BadLength { left: usize },
-    BadText { left: usize },
-    UnexpectedNull { left: usize },
-    Trailing { left: usize },
+    /// The frame ends inside a value.
+    Truncated {
+        /// Bytes from the frame's end.
+        left: usize,
+    },
+    /// A length is negative, longer than the frame has bytes, or malformed.
+    BadLength {
+        /// Bytes from the frame's end.
+        left: usize,
+    },
+    /// Text is not UTF-8, or too long.
+    BadText {
+        /// Bytes from the frame's end.
+        left: usize,
+    },
+    /// A null where this version has none.
+    UnexpectedNull {
+        /// Bytes from the frame's end.
+        left: usize,
+    },
+    /// Bytes follow where the value has ended.
+    Trailing {
+        /// Bytes from the frame's end.
+        left: usize,
+    },
+    /// The message is not declared for this version.
     UnsupportedVersion(i16),
+    /// No such API is declared.
+    UnknownApi(i16),
 }
 
-/// A field holds something that the version cannot express.
+impl std::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (what, left) = match self {
+            Self::Truncated { left } => ("the frame ends inside a value", left),
+            Self::BadLength { left } => ("a length is negative, malformed or longer than the frame", left),
+            Self::BadText { left } => ("text is not UTF-8", left),
+            Self::UnexpectedNull { left } => ("null where this version has none", left),
+            Self::Trailing { left } => ("bytes are left over after the value", left),
+            Self::UnsupportedVersion(version) => return write!(f, "version {version} of the message is not known"),
+            Self::UnknownApi(key) => return write!(f, "API {key} is not known"),
+        };
+        write!(f, "{what}, {left} bytes before the frame's end")
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// A message holds what cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct EncodeError {
-    pub field: &'static str,
-    pub version: i16,
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A field is set that this version does not have and that may not be dropped.
+    NotInVersion {
+        /// The field; of an inner struct, the outermost field that holds it.
+        field: &'static str,
+        /// The version asked for.
+        version: i16,
+    },
+    /// A field is null where this version has no null.
+    Null {
+        /// The field; empty until known.
+        field: &'static str,
+        /// The version asked for.
+        version: i16,
+    },
+    /// The message is not declared for this version.
+    UnsupportedVersion(i16),
+    /// The frame would be longer than its length field can say.
+    TooLarge {
+        /// The frame's length.
+        len: usize,
+    },
 }
 
 impl EncodeError {
     /// Names the field where that was not yet known.
     pub(crate) fn or_in(self, field: &'static str) -> Self {
-        if self.field.is_empty() { Self { field, ..self } } else { self }
+        match self {
+            Self::Null { field: "", version } => Self::Null { field, version },
+            other => other,
+        }
     }
 }
+
+impl std::fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotInVersion { field, version } => write!(f, "{field} is set, but version {version} has no such field"),
+            Self::Null { field, version } => write!(f, "{field} is null, which version {version} does not allow"),
+            Self::UnsupportedVersion(version) => write!(f, "version {version} of the message is not known"),
+            Self::TooLarge { len } => write!(f, "the message is too large: {len} bytes do not fit one frame"),
+        }
+    }
+}
+
+impl std::error::Error for EncodeError {}
 
 /// A cursor over one frame; text and bytes read from it share the frame's memory.
 #[derive(Debug)]
@@ -110,6 +184,11 @@ impl<'a> Reader<'a> {
     /// Number of bytes not read yet.
     pub fn left(&self) -> usize {
         self.rest.len()
+    }
+
+    /// What is not read yet, sharing the frame's memory.
+    pub fn rest(&self) -> Bytes {
+        self.frame.slice_ref(self.rest)
     }
 
     /// Reads `N` bytes.

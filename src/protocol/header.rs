@@ -1,0 +1,162 @@
+//! Request and response headers, and whole frames: length, header, body.
+//!
+//! Headers are written by hand because they break the rules of the messages. A request header has a tag section (version 2) exactly
+//! when the request's version is flexible, yet its client id is never compact: a broker must be able to read the start of every
+//! header before it knows the version. A response header has a tag section (version 1) when the version is flexible, except that of
+//! ApiVersions, which never has one: the client asks before it knows what the broker speaks (KIP-511).
+//!
+//! Nothing here is kept from one request to the next; correlation ids are given out and matched by the connection.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::protocol::api::ApiKey;
+use crate::protocol::message::{ApiMessage, Request};
+use crate::protocol::primitives::Str;
+use crate::protocol::wire::{DecodeError, EncodeError, Reader, Writer};
+
+/// What stands before every request's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHeader {
+    /// Which API is called.
+    pub api_key: ApiKey,
+    /// In which version the body is written, and the answer wanted.
+    pub api_version: i16,
+    /// Comes back in the response's header.
+    pub correlation_id: i32,
+    /// The client's name for itself, for the broker's logs, metrics and quotas.
+    pub client_id: Option<Str>,
+}
+
+impl RequestHeader {
+    /// Reads the header of `frame` (without its length) and gives what follows it, the body.
+    ///
+    /// The body's version may be one that this library does not know: an ApiVersions request in a version of the future must be
+    /// answered, so its header can be read.
+    ///
+    /// # Errors
+    /// [`DecodeError::UnknownApi`] where the API is not declared here: whether its header has tags cannot be known.
+    pub fn decode(frame: &Bytes) -> Result<(Self, Bytes), DecodeError> {
+        let mut r = Reader::new(frame);
+        let api_key = ApiKey(i16::from_be_bytes(r.array()?));
+        let api_version = i16::from_be_bytes(r.array()?);
+        let correlation_id = i32::from_be_bytes(r.array()?);
+        let len = i16::from_be_bytes(r.array()?);
+        let client_id = match usize::try_from(len) {
+            Ok(len) => {
+                let left = r.left();
+                Some(Str::new(r.shared(len)?).ok_or(DecodeError::BadText { left })?)
+            }
+            Err(_) if len == -1 => None,
+            Err(_) => return Err(DecodeError::BadLength { left: r.left() }),
+        };
+        let api = api_key.api().ok_or(DecodeError::UnknownApi(api_key.0))?;
+        if (api.is_flexible)(api_version) {
+            r.tags(|_, _| Ok(false))?;
+        }
+        let body = r.rest();
+        Ok((Self { api_key, api_version, correlation_id, client_id }, body))
+    }
+}
+
+/// Length and header of a request whose body, of `body_len` bytes, is written elsewhere.
+///
+/// `flexible` is that of the request's version, `ApiMessage::is_flexible`.
+///
+/// # Errors
+/// [`EncodeError::TooLarge`] when header and body together do not fit a frame's length field.
+pub fn encode_request_head(
+    api_key: ApiKey,
+    version: i16,
+    flexible: bool,
+    correlation_id: i32,
+    client_id: Option<&Str>,
+    body_len: usize,
+) -> Result<Bytes, EncodeError> {
+    let client_id = client_id.map(Str::as_bytes);
+    let header_len = 10 + client_id.map_or(0, <[u8]>::len) + usize::from(flexible);
+    let mut out = BytesMut::with_capacity(4 + header_len);
+    out.put_i32(frame_len(header_len + body_len)?);
+    out.put_i16(api_key.0);
+    out.put_i16(version);
+    out.put_i32(correlation_id);
+    // Never compact, not even in a header with tags. `Str` holds no more than `i16::MAX` bytes.
+    out.put_i16(client_id.map_or(-1, |text| text.len() as i16));
+    out.put_slice(client_id.unwrap_or_default());
+    if flexible {
+        out.put_u8(0);
+    }
+    Ok(out.freeze())
+}
+
+/// A whole request frame, its length included, as buffers for one vectored write.
+///
+/// # Errors
+/// When `version` is not one of the API's, cannot carry a field that is set, or the frame would be too long.
+pub fn encode_request<R: Request>(
+    correlation_id: i32,
+    client_id: Option<&Str>,
+    version: i16,
+    request: &R,
+) -> Result<Vec<Bytes>, EncodeError> {
+    request.check_version(version)?;
+    let (key, flexible) = (ApiKey(R::API_KEY), R::is_flexible(version));
+    let body_len = request.encoded_len(version);
+    let head = encode_request_head(key, version, flexible, correlation_id, client_id, body_len)?;
+    Ok(frame(&head, body_len, request, version))
+}
+
+/// A whole response frame, its length included, as buffers for one vectored write.
+///
+/// # Errors
+/// As [`encode_request`].
+pub fn encode_response<M: ApiMessage>(correlation_id: i32, version: i16, response: &M) -> Result<Vec<Bytes>, EncodeError> {
+    response.check_version(version)?;
+    let tags = has_response_tags(ApiKey(M::API_KEY), M::is_flexible(version));
+    let body_len = response.encoded_len(version);
+    let mut head = BytesMut::with_capacity(9);
+    head.put_i32(frame_len(4 + usize::from(tags) + body_len)?);
+    head.put_i32(correlation_id);
+    if tags {
+        head.put_u8(0);
+    }
+    Ok(frame(&head, body_len, response, version))
+}
+
+/// Reads a response's correlation id and nothing else: the connection looks up with it what it had asked.
+///
+/// # Errors
+/// [`DecodeError::Truncated`] for a frame of less than four bytes.
+pub fn correlation_id(frame: &Bytes) -> Result<i32, DecodeError> {
+    Ok(i32::from_be_bytes(Reader::new(frame).array()?))
+}
+
+/// Reads the header of a response `frame` (without its length) to a request of `api_key` whose version is `flexible` or not, and
+/// gives correlation id and body.
+///
+/// # Errors
+/// When the frame ends inside the header, or its tag section is malformed.
+pub fn decode_response(frame: &Bytes, api_key: ApiKey, flexible: bool) -> Result<(i32, Bytes), DecodeError> {
+    let mut r = Reader::new(frame);
+    let correlation_id = i32::from_be_bytes(r.array()?);
+    if has_response_tags(api_key, flexible) {
+        r.tags(|_, _| Ok(false))?;
+    }
+    Ok((correlation_id, r.rest()))
+}
+
+/// Does the response's header have a tag section?
+fn has_response_tags(api_key: ApiKey, flexible: bool) -> bool {
+    flexible && api_key != ApiKey::API_VERSIONS
+}
+
+/// The length field of a frame.
+fn frame_len(len: usize) -> Result<i32, EncodeError> {
+    i32::try_from(len).map_err(|_| EncodeError::TooLarge { len })
+}
+
+fn frame<M: ApiMessage>(head: &[u8], body_len: usize, message: &M, version: i16) -> Vec<Bytes> {
+    let mut w = Writer::with_capacity(head.len() + body_len);
+    w.copy(head);
+    message.encode(version, &mut w);
+    w.finish()
+}
