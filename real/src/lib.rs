@@ -1,2 +1,18 @@
-//! Not written yet.
+//! What the tests against Apache Kafka share: where the brokers are, killing and restarting nodes, Java peers, a cutting proxy, and
+//! the command line under test.
+//!
+//! The brokers are started by `cargo xtask test`, which gives their addresses by environment. Without them every test fails and says
+//! so: none is skipped. Tests share the brokers and run side by side, so each makes topics and groups of its own by [`unique`].
 #![forbid(unsafe_code)]
+
+mod command_line;
+mod environment;
+mod java;
+mod node;
+mod proxy;
+
+pub use command_line::{Klamm, Output, klamm};
+pub use environment::{bootstrap, cluster_bootstrap, seeds, unique};
+pub use java::{JavaPeer, JavaRecord, java_read, java_write, kafka_tool};
+pub use node::Node;
+pub use proxy::Proxy;

@@ -1,3 +1,51 @@
-//! Not written yet.
+//! The project's commands, `cargo xtask …`: running the tests with the brokers they need, and brokers for work by hand.
+//!
+//! Everything here runs other programs (cargo, Maven, Java, Docker) and says which one failed and what to do about it.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod compatibility;
+mod kafka;
+mod msrv;
+mod prerequisites;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [--no-real | --real-only] [-- FILTER…]
+                              runs all tests; starts the brokers that the tests in real/ need, and stops them
+  kafka up [--nodes 1|3]      starts Apache Kafka for work by hand and prints its addresses
+  kafka down                  stops what `kafka up` started
+  msrv                        compares every dependency's rust-version with ours
+  compatibility [--check]     writes (or compares) the table of acceptance checks in COMPATIBILITY.md";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test", rest @ ..] => test::run(rest),
+        ["kafka", "up", rest @ ..] => kafka::by_hand::up(rest),
+        ["kafka", "down"] => kafka::by_hand::down(),
+        ["msrv"] => msrv::compare(),
+        ["compatibility"] => compatibility::write(),
+        ["compatibility", "--check"] => compatibility::check(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

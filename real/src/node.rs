@@ -1,0 +1,68 @@
+//! One node of the cluster of three: killed, stopped, paused, started again.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::environment::variable;
+
+/// A node, by its number from 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Node(pub u16);
+
+impl Node {
+    fn file(self, ending: &str) -> PathBuf {
+        PathBuf::from(variable("KLAMM_CLUSTER_DIR")).join(format!("node-{}.{ending}", self.0))
+    }
+
+    fn signal(self, signal: &str) {
+        let pid = fs::read_to_string(self.file("pid")).expect("the node's process id, written when it was started");
+        let status = Command::new("kill").args([signal, pid.trim()]).status().expect("`kill` can be started");
+        assert!(status.success(), "kill {signal} of node {}: {status}", self.0);
+    }
+
+    /// Ends it without a word (SIGKILL).
+    pub fn kill(self) {
+        self.signal("-KILL");
+    }
+
+    /// Tells it to stop in order (SIGTERM).
+    pub fn stop(self) {
+        self.signal("-TERM");
+    }
+
+    /// Freezes it (SIGSTOP).
+    pub fn pause(self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(self) {
+        self.signal("-CONT");
+    }
+
+    /// Starts it again on its data, and waits until it serves.
+    pub fn start(self) {
+        let words = fs::read_to_string(self.file("cmd")).expect("the node's command");
+        let mut words = words.lines();
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.file("log")).expect("the node's log");
+        let before = self.starts();
+        let mut java = Command::new(words.next().expect("a program"));
+        java.args(words).stdin(Stdio::null()).stdout(log.try_clone().expect("the log twice")).stderr(log);
+        let child = java.process_group(0).spawn().expect("java can be started");
+        fs::write(self.file("pid"), child.id().to_string()).expect("the process id is written");
+        let start = Instant::now();
+        while self.starts() == before {
+            assert!(start.elapsed() < Duration::from_secs(90), "node {} did not start; see {}", self.0, self.file("log").display());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// How often its log says that it started.
+    fn starts(self) -> usize {
+        let log = fs::read(self.file("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).matches("Kafka Server started").count()
+    }
+}

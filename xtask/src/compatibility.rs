@@ -1,0 +1,92 @@
+//! `cargo xtask compatibility`: the table of acceptance checks in COMPATIBILITY.md, made from the names of the tests.
+//!
+//! A test that proves check RK-031 is called `rk_031_…`. What has no such test must stand in the list of those that wait, which is
+//! kept by hand in COMPATIBILITY.md itself, below its own heading.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::process;
+
+const BEGIN: &str = "<!-- checks: made by `cargo xtask compatibility` -->";
+const END: &str = "<!-- end of checks -->";
+
+/// Writes the table.
+pub(crate) fn write() -> Result<(), String> {
+    let path = path();
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("COMPATIBILITY.md: {error}"))?;
+    std::fs::write(&path, with_table(&text)?).map_err(|error| format!("COMPATIBILITY.md: {error}"))
+}
+
+/// Fails if the table is not what the tests say.
+pub(crate) fn check() -> Result<(), String> {
+    let text = std::fs::read_to_string(path()).map_err(|error| format!("COMPATIBILITY.md: {error}"))?;
+    if with_table(&text)? == text { Ok(()) } else { Err("COMPATIBILITY.md is out of date: run `cargo xtask compatibility`".to_owned()) }
+}
+
+fn path() -> PathBuf {
+    process::root().join("COMPATIBILITY.md")
+}
+
+/// `text` with the part between the two marks made anew.
+fn with_table(text: &str) -> Result<String, String> {
+    let (head, rest) = text.split_once(BEGIN).ok_or_else(|| format!("COMPATIBILITY.md has no line `{BEGIN}`"))?;
+    let (_, tail) = rest.split_once(END).ok_or_else(|| format!("COMPATIBILITY.md has no line `{END}`"))?;
+    let mut checks: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for folder in ["src", "tests", "broker", "cli", "real"] {
+        collect(&process::root().join(folder), &mut checks)?;
+    }
+    let mut table = format!("{BEGIN}\n{} checks have tests.\n\n| check | tests |\n|---|---|\n", checks.len());
+    for (number, tests) in &checks {
+        table.push_str(&format!("| RK-{number:03} | {} |\n", tests.join(", ")));
+    }
+    Ok(format!("{head}{table}{END}{tail}"))
+}
+
+/// Adds the tests of all Rust files below `folder`.
+fn collect(folder: &Path, checks: &mut BTreeMap<u16, Vec<String>>) -> Result<(), String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "target") {
+                collect(&path, checks)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let shown = path.strip_prefix(process::root()).unwrap_or(&path).display().to_string();
+            for name in text.lines().filter_map(test_name) {
+                for number in numbers(name) {
+                    checks.entry(number).or_default().push(format!("`{shown}` {name}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The name in a line that begins a function called `rk_…`.
+fn test_name(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let name = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "))?;
+    name.split_once('(').map(|(name, _)| name).filter(|name| name.starts_with("rk_"))
+}
+
+/// The checks that a name carries: `rk_015_…`, or several in front: `rk_149_150_…`.
+fn numbers(name: &str) -> Vec<u16> {
+    let parts = name.split('_').skip(1);
+    parts.take_while(|part| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit())).filter_map(|part| part.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{numbers, test_name};
+
+    #[test]
+    fn checks_are_read_from_names_of_tests() {
+        assert_eq!(test_name("    async fn rk_031_retries() {"), Some("rk_031_retries"));
+        assert_eq!(test_name("fn other() {"), None);
+        assert_eq!(numbers("rk_149_150_pauses_end"), [149, 150]);
+    }
+}

@@ -1,0 +1,34 @@
+//! `cargo xtask kafka up|down`: brokers that stay until they are told to go.
+
+use std::path::PathBuf;
+
+use super::Cluster;
+use super::cluster::stop_all;
+use crate::{prerequisites, process};
+
+fn folder() -> PathBuf {
+    process::target().join("kafka").join("by-hand")
+}
+
+/// Starts one or three nodes and prints their addresses.
+pub(crate) fn up(arguments: &[&str]) -> Result<(), String> {
+    let nodes = match arguments {
+        [] | ["--nodes", "1"] => 1,
+        ["--nodes", "3"] => 3,
+        other => return Err(format!("kafka up takes `--nodes 1` or `--nodes 3`, not `{}`", other.join(" "))),
+    };
+    prerequisites::check()?;
+    let cluster = Cluster::start(nodes, &folder())?;
+    println!("bootstrap={}", cluster.bootstrap());
+    println!("logs={}", cluster.folder().display());
+    println!("stop it with: cargo xtask kafka down");
+    cluster.keep();
+    Ok(())
+}
+
+/// Stops them.
+pub(crate) fn down() -> Result<(), String> {
+    let folder = folder();
+    stop_all(&folder);
+    if folder.exists() { std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display())) } else { Ok(()) }
+}

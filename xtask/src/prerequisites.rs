@@ -1,0 +1,30 @@
+//! What must be on the machine, and what to install where it is missing.
+
+use std::process::{Command, Stdio};
+
+/// Program, the argument that makes it print its version, what it is needed for, what to install.
+const NEEDED: [(&str, &str, &str, &str); 3] = [
+    ("java", "-version", "Apache Kafka and the Java peers", "a JDK, version 17 or later (Debian: apt-get install openjdk-17-jdk-headless)"),
+    ("javac", "-version", "the Java peers", "a JDK, not only a JRE (Debian: apt-get install openjdk-17-jdk-headless)"),
+    ("mvn", "-version", "fetching Kafka's jars", "Apache Maven (Debian: apt-get install maven)"),
+];
+
+/// Fails naming all that is missing.
+pub(crate) fn check() -> Result<(), String> {
+    let missing: Vec<String> = NEEDED
+        .iter()
+        .filter(|(program, argument, ..)| !runs(program, argument))
+        .map(|(program, _, purpose, install)| format!("  {program}: needed for {purpose}; install {install}"))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(format!("missing on this machine:\n{}", missing.join("\n"))) }
+}
+
+fn runs(program: &str, argument: &str) -> bool {
+    Command::new(program)
+        .arg(argument)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
