@@ -12,7 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::protocol::api::ApiKey;
 use crate::protocol::message::{ApiMessage, Request};
 use crate::protocol::primitives::Str;
-use crate::protocol::wire::{DecodeError, EncodeError, Reader, Writer};
+use crate::protocol::wire::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
 
 /// What stands before every request's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl RequestHeader {
     /// answered, so its header can be read.
     ///
     /// # Errors
-    /// [`DecodeError::UnknownApi`] where the API is not declared here: whether its header has tags cannot be known.
+    /// [`DecodeErrorKind::UnknownApi`] where the API is not declared here: whether its header has tags cannot be known.
     pub fn decode(frame: &Bytes) -> Result<(Self, Bytes), DecodeError> {
         let mut r = Reader::new(frame);
         let api_key = ApiKey(i16::from_be_bytes(r.array()?));
@@ -42,14 +42,11 @@ impl RequestHeader {
         let correlation_id = i32::from_be_bytes(r.array()?);
         let len = i16::from_be_bytes(r.array()?);
         let client_id = match usize::try_from(len) {
-            Ok(len) => {
-                let left = r.left();
-                Some(Str::new(r.shared(len)?).ok_or(DecodeError::BadText { left })?)
-            }
+            Ok(len) => Some(Str::new(r.shared(len)?).ok_or_else(|| r.error(DecodeErrorKind::BadText))?),
             Err(_) if len == -1 => None,
-            Err(_) => return Err(DecodeError::BadLength { left: r.left() }),
+            Err(_) => return Err(r.error(DecodeErrorKind::BadLength)),
         };
-        let api = api_key.api().ok_or(DecodeError::UnknownApi(api_key.0))?;
+        let api = api_key.api().ok_or_else(|| r.error(DecodeErrorKind::UnknownApi(api_key.0)))?;
         if (api.is_flexible)(api_version) {
             r.tags(|_, _| Ok(false))?;
         }
@@ -125,7 +122,7 @@ pub fn encode_response<M: ApiMessage>(correlation_id: i32, version: i16, respons
 /// Reads a response's correlation id and nothing else: the connection looks up with it what it had asked.
 ///
 /// # Errors
-/// [`DecodeError::Truncated`] for a frame of less than four bytes.
+/// [`DecodeErrorKind::Truncated`] for a frame of less than four bytes.
 pub fn correlation_id(frame: &Bytes) -> Result<i32, DecodeError> {
     Ok(i32::from_be_bytes(Reader::new(frame).array()?))
 }
@@ -155,7 +152,7 @@ fn frame_len(len: usize) -> Result<i32, EncodeError> {
 }
 
 fn frame<M: ApiMessage>(head: &[u8], body_len: usize, message: &M, version: i16) -> Vec<Bytes> {
-    let mut w = Writer::with_capacity(head.len() + body_len);
+    let mut w = Writer::with_capacity(head.len() + body_len - message.shared_len(version));
     w.copy(head);
     message.encode(version, &mut w);
     w.finish()

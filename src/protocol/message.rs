@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-use crate::protocol::reflect::Field;
-use crate::protocol::wire::{Cx, DecodeError, EncodeError, Reader, Wire, Writer};
+use crate::protocol::reflect::{self, Field};
+use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, EncodeError, Reader, Wire, Writer};
 
 /// A whole request or response body.
 pub trait ApiMessage: Wire + Default {
@@ -28,6 +28,10 @@ pub trait ApiMessage: Wire + Default {
     fn encoded_len(&self, version: i16) -> usize {
         self.size(cx::<Self>(version))
     }
+    /// Of these, the bytes that `encode` will share and not copy.
+    fn shared_len(&self, version: i16) -> usize {
+        self.shared_size(cx::<Self>(version))
+    }
     /// Finds the first field that `version` cannot carry and that may not be dropped.
     fn check_version(&self, version: i16) -> Result<(), EncodeError> {
         if !Self::VERSIONS.contains(&version) {
@@ -42,11 +46,21 @@ pub trait ApiMessage: Wire + Default {
     /// Reads the body, which must fill `body`; text and bytes keep sharing its memory.
     fn decode(body: &Bytes, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
-            return Err(DecodeError::UnsupportedVersion(version));
+            return Err(DecodeError { kind: DecodeErrorKind::UnsupportedVersion(version), left: body.len() });
         }
         let mut r = Reader::new(body);
         let message = Self::take(&mut r, cx::<Self>(version))?;
-        if r.left() > 0 { Err(DecodeError::Trailing { left: r.left() }) } else { Ok(message) }
+        if r.left() > 0 { Err(r.error(DecodeErrorKind::Trailing)) } else { Ok(message) }
+    }
+    /// Says in words what is wrong with a `body` that `decode` refused: message, field, place. For logs and errors only: it walks
+    /// the body again by the declaration.
+    #[cold]
+    fn explain(body: &Bytes, version: i16, error: DecodeError) -> String {
+        if matches!(error.kind, DecodeErrorKind::UnsupportedVersion(_) | DecodeErrorKind::UnknownApi(_)) {
+            return format!("{}: {}", Self::NAME, error.kind);
+        }
+        let place = reflect::place(&Self::fields(), version, Self::is_flexible(version), body, error);
+        format!("{} version {version}, {place}: {}", Self::NAME, error.kind)
     }
 }
 
@@ -112,6 +126,7 @@ macro_rules! wire_struct {
             pub fn fields() -> Vec<$crate::protocol::Field> {
                 vec![$($crate::protocol::Field {
                     name: stringify!($field),
+                    irregular_name: spec!(name [$($spec)*]),
                     ty: <$type as $crate::protocol::Wire>::TYPE,
                     versions: spec!(versions [$($spec)*]),
                     nullable: spec!(null [$($spec)*]),
@@ -143,6 +158,12 @@ macro_rules! wire_struct {
                     }})*
                     size += $crate::protocol::wire::uvarint_size(tags);
                 }
+                size
+            }
+
+            fn shared_size(&self, cx: $crate::protocol::Cx) -> usize {
+                let mut size = 0;
+                $(if spec!(body cx [$($spec)*]) { size += $crate::protocol::Wire::shared_size(&self.$field, cx); })*
                 size
             }
 
@@ -190,25 +211,25 @@ macro_rules! wire_struct {
     };
 }
 
-/// Answers questions about one field's `[versions, null versions, tag number]`.
+/// Answers questions about one field's `[versions, null versions, tag number, key, name]`.
 macro_rules! spec {
     (default $type:ty) => { <$type as $crate::protocol::Wire>::initial() };
     (default $type:ty, $default:expr) => {{ let default: $type = $default; default }};
     (flag) => { false };
     (flag ignorable) => { true };
     // Is the field there, and before the tags?
-    (body $cx:ident [$versions:expr $(, null $null:expr)? $(, key)?]) => { ($versions).contains(&$cx.version) };
-    (body $cx:ident [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)?]) => { false };
+    (body $cx:ident [$versions:expr $(, null $null:expr)? $(, key)? $(, name $name:literal)?]) => { ($versions).contains(&$cx.version) };
+    (body $cx:ident [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { false };
     // Is it there at all?
     (present $cx:ident [$versions:expr $(, $($option:tt)*)?]) => { ($versions).contains(&$cx.version) };
     // The context to read or write it in.
-    (cx $cx:ident [$versions:expr $(, tag $tag:literal)? $(, key)?]) => { $crate::protocol::Cx { nullable: false, ..$cx } };
-    (cx $cx:ident [$versions:expr, null $null:expr $(, tag $tag:literal)? $(, key)?]) => {
+    (cx $cx:ident [$versions:expr $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => { $crate::protocol::Cx { nullable: false, ..$cx } };
+    (cx $cx:ident [$versions:expr, null $null:expr $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => {
         $crate::protocol::Cx { nullable: ($null).contains(&$cx.version), ..$cx }
     };
     // Code for tagged fields only, with the tag's number and the field's context at hand.
-    (tagged $cx:ident $number:ident [$versions:expr $(, null $null:expr)? $(, key)?] $($code:tt)*) => {};
-    (tagged $cx:ident $number:ident [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)?] $($code:tt)*) => {
+    (tagged $cx:ident $number:ident [$versions:expr $(, null $null:expr)? $(, key)? $(, name $name:literal)?] $($code:tt)*) => {};
+    (tagged $cx:ident $number:ident [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)? $(, name $name:literal)?] $($code:tt)*) => {
         if ($versions).contains(&$cx.version) {
             let $number: u32 = $tag;
             let $cx = $crate::protocol::Cx { nullable: false $(|| ($null).contains(&$cx.version))?, ..$cx };
@@ -218,8 +239,11 @@ macro_rules! spec {
     (versions [$versions:expr $(, $($option:tt)*)?]) => { $crate::protocol::reflect::versions($versions) };
     (null [$versions:expr, null $null:expr $(, $($option:tt)*)?]) => { Some($crate::protocol::reflect::versions($null)) };
     (null $other:tt) => { None };
-    (tag [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)?]) => { Some($tag) };
+    (tag [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { Some($tag) };
     (tag $other:tt) => { None };
-    (key [$versions:expr $(, null $null:expr)? $(, tag $tag:literal)?, key]) => { true };
+    (key [$versions:expr $(, null $null:expr)? $(, tag $tag:literal)?, key $(, name $name:literal)?]) => { true };
     (key $other:tt) => { false };
+    // The schema's name, where it is not the field's in another case.
+    (name [$versions:expr $(, null $null:expr)? $(, tag $tag:literal)? $(, key)?, name $name:literal]) => { Some($name) };
+    (name $other:tt) => { None };
 }

@@ -19,4 +19,4 @@ pub use error_code::ErrorCode;
 pub use message::{ApiMessage, Request};
 pub use primitives::{BrokerId, GroupId, ProducerId, Records, Str, TextTooLong, TopicName, TransactionalId, Uuid};
 pub use reflect::{Field, Type, Value, Versions};
-pub use wire::{Cx, DecodeError, EncodeError, Null, Reader, Wire, Writer};
+pub use wire::{Cx, DecodeError, DecodeErrorKind, EncodeError, Null, Reader, Wire, Writer};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::protocol::reflect::{Type, Value};
-use crate::protocol::wire::{Cx, DecodeError, EncodeError, Null, Reader, Wire, Writer, len_size};
+use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, EncodeError, Null, Reader, Wire, Writer, len_size};
 
 /// Text that shares its frame's memory; at most `i16::MAX` bytes, so that writing it cannot fail.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,6 +143,10 @@ impl Wire for Bytes {
         len_size(self.len(), Self::NULL, cx) + self.len()
     }
     #[inline]
+    fn shared_size(&self, _: Cx) -> usize {
+        if self.len() < Writer::SHARE { 0 } else { self.len() }
+    }
+    #[inline]
     fn put(&self, w: &mut Writer, cx: Cx) {
         w.len(self.len(), Self::NULL, cx);
         w.share(self);
@@ -171,8 +175,8 @@ impl Wire for Str {
     }
     #[inline]
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        let (left, len) = (r.left(), r.len(Self::NULL, cx)?);
-        Self::new(r.shared(len)?).ok_or(DecodeError::BadText { left })
+        let len = r.len(Self::NULL, cx)?;
+        Self::new(r.shared(len)?).ok_or_else(|| r.error(DecodeErrorKind::BadText))
     }
 }
 
@@ -185,15 +189,23 @@ impl<T: Wire> Wire for Vec<T> {
     fn size(&self, cx: Cx) -> usize {
         len_size(self.len(), Self::NULL, cx) + self.iter().map(|item| item.size(cx)).sum::<usize>()
     }
+    fn shared_size(&self, cx: Cx) -> usize {
+        self.iter().map(|item| item.shared_size(cx)).sum()
+    }
     fn put(&self, w: &mut Writer, cx: Cx) {
         w.len(self.len(), Self::NULL, cx);
         self.iter().for_each(|item| item.put(w, cx));
     }
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
         let len = r.len(Self::NULL, cx)?;
-        // The first allocation is at most as large as what is left of the frame; it grows only as items really arrive.
+        r.charge(len, size_of::<T>())?;
+        // The first allocation is at most as large as what is left of the frame; it grows only as items really arrive, and never
+        // beyond what was paid for.
         let mut items = Self::with_capacity(len.min(r.left() / size_of::<T>().max(1) + 1));
         for _ in 0..len {
+            if items.len() == items.capacity() {
+                items.reserve_exact(items.len().min(len - items.len()));
+            }
             items.push(T::take(r, cx)?);
         }
         Ok(items)
@@ -217,6 +229,9 @@ impl<T: Wire> Wire for Option<T> {
             None => Self::initial().size(cx),
         }
     }
+    fn shared_size(&self, cx: Cx) -> usize {
+        self.as_ref().map_or(0, |value| value.shared_size(cx))
+    }
     fn put(&self, w: &mut Writer, cx: Cx) {
         match self {
             Some(value) => {
@@ -234,7 +249,7 @@ impl<T: Wire> Wire for Option<T> {
             return Ok(None);
         }
         if T::NULL == Null::Marker && r.array()? != [1] {
-            return Err(DecodeError::BadLength { left: r.left() });
+            return Err(r.error(DecodeErrorKind::BadLength));
         }
         T::take(r, cx).map(Some)
     }
@@ -262,6 +277,8 @@ macro_rules! newtype {
             fn initial() -> Self { Self::default() }
             #[inline]
             fn size(&self, cx: Cx) -> usize { self.0.size(cx) }
+            #[inline]
+            fn shared_size(&self, cx: Cx) -> usize { self.0.shared_size(cx) }
             #[inline]
             fn put(&self, w: &mut Writer, cx: Cx) { self.0.put(w, cx) }
             #[inline]

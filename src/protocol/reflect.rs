@@ -1,42 +1,76 @@
-//! What a declaration says, as data. Only tests read it: they compare it with the official message schemas.
+//! What a declaration says, as data.
+//!
+//! Tests compare it with the official message schemas and write random frames from it. In the library only the cold path of
+//! [`ApiMessage::explain`](crate::protocol::ApiMessage::explain) reads it: a frame that could not be decoded is walked once more, to
+//! name the field at fault. The walk shares no code with the generated decoders, so that these need not keep track of where they are.
 
-use std::ops::{Bound, RangeBounds};
+use std::fmt::Write;
+use std::ops::{Bound, ControlFlow, RangeBounds};
+
+use crate::protocol::wire::{DecodeError, DecodeErrorKind, Reader};
 
 /// First and last version; the last is `i16::MAX` where it is open.
 pub type Versions = (i16, i16);
 
 /// One field of a struct.
 #[derive(Debug)]
-#[allow(missing_docs)]
 pub struct Field {
+    /// The field's name in Rust.
     pub name: &'static str,
+    /// Its name in the schema, where that does not follow from the one in Rust.
+    pub irregular_name: Option<&'static str>,
+    /// Its type.
     pub ty: Type,
+    /// Versions that have it.
     pub versions: Versions,
+    /// Versions in which it may be null.
     pub nullable: Option<Versions>,
+    /// Its tag, if it is a tagged field.
     pub tag: Option<u32>,
+    /// Is it a key, or part of one, of the collection its struct is in?
     pub key: bool,
+    /// May it be dropped in versions that do not have it?
     pub ignorable: bool,
+    /// What it is where a version does not have it.
     pub default: Value,
 }
 
-/// A field's type in the schemas' words; an entity is a plain type and what it stands for.
+impl Field {
+    /// The name in the official schema: `throttle_time_ms` is `ThrottleTimeMs`.
+    pub fn schema_name(&self) -> String {
+        if let Some(name) = self.irregular_name {
+            return name.to_owned();
+        }
+        let words = self.name.trim_start_matches("r#").split('_');
+        words.flat_map(|word| word.chars().enumerate().map(|(at, c)| if at == 0 { c.to_ascii_uppercase() } else { c })).collect()
+    }
+}
+
+/// A field's type in the schemas' words.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)]
 pub enum Type {
+    /// `int32`, `string`, …
     Plain(&'static str),
+    /// A plain type and the entity it names, `topicName` for example.
     Entity(&'static str, &'static str),
+    /// An array of this.
     Array(&'static Type),
+    /// A struct with these fields.
     Struct(fn() -> Vec<Field>),
 }
 
-/// A default; `Empty` stands for empty text, bytes, arrays, structs and the zero id.
+/// A default.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs)]
 pub enum Value {
+    /// Null.
     Null,
+    /// Empty text, bytes, array or struct, and the zero id.
     Empty,
+    /// A boolean.
     Bool(bool),
+    /// A number of any width.
     Int(i64),
+    /// A number with a fraction.
     Float(f64),
 }
 
@@ -44,4 +78,157 @@ pub enum Value {
 pub(crate) fn versions(range: impl RangeBounds<i16>) -> Versions {
     let end = |bound: Bound<&i16>, open| if let Bound::Included(version) = bound { *version } else { open };
     (end(range.start_bound(), 0), end(range.end_bound(), i16::MAX))
+}
+
+/// Finds the field at which `body` cannot be read as `fields`, and says where it stands.
+pub(crate) fn place(fields: &[Field], version: i16, flexible: bool, body: &[u8], error: DecodeError) -> String {
+    let at_fault = body.len().saturating_sub(error.left);
+    let mut walk = Walk {
+        body,
+        at: 0,
+        version,
+        flexible,
+        over_budget: error.kind == DecodeErrorKind::OverBudget,
+        at_fault,
+        path: String::new(),
+    };
+    let found = walk.structure(fields).is_break();
+    let path = if found { walk.path.trim_start_matches('.') } else { "end" };
+    format!("{path} (byte {at_fault} of {})", body.len())
+}
+
+/// A walk over a frame that stops, by `Break`, where the frame does not fit its declaration.
+struct Walk<'a> {
+    body: &'a [u8],
+    at: usize,
+    version: i16,
+    flexible: bool,
+    /// Is it the memory that the decoder stopped for? The walk allocates nothing and must be told where.
+    over_budget: bool,
+    at_fault: usize,
+    path: String,
+}
+
+impl<'a> Walk<'a> {
+    fn structure(&mut self, fields: &[Field]) -> ControlFlow<()> {
+        let version = self.version;
+        let has = |(first, last): Versions| (first..=last).contains(&version);
+        for field in fields.iter().filter(|field| field.tag.is_none() && has(field.versions)) {
+            self.inside(format_args!(".{}", field.schema_name()), |walk| walk.value(field.ty, field.nullable.is_some_and(has)))?;
+        }
+        if !self.flexible {
+            return ControlFlow::Continue(());
+        }
+        let count = self.uvarint()?;
+        let mut last = None;
+        for _ in 0..limited(count, Reader::MAX_TAGS as usize)? {
+            let (tag, len) = (self.uvarint()?, self.uvarint()?);
+            let field = fields.iter().find(|field| field.tag.is_some_and(|known| known as usize == tag) && has(field.versions));
+            let name = field.map_or_else(|| format!(".tag {tag}"), |field| format!(".{}", field.schema_name()));
+            self.inside(format_args!("{name}"), |walk| {
+                let end = walk.at + limited(len, walk.body.len() - walk.at)?;
+                if last.replace(tag).is_some_and(|last| last >= tag) {
+                    return ControlFlow::Break(());
+                }
+                if let Some(field) = field {
+                    let whole = walk.body;
+                    walk.body = whole.get(..end).unwrap_or_default();
+                    walk.value(field.ty, field.nullable.is_some_and(has))?;
+                    walk.body = whole;
+                    return if walk.at == end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+                }
+                walk.at = end;
+                ControlFlow::Continue(())
+            })?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn value(&mut self, ty: Type, nullable: bool) -> ControlFlow<()> {
+        match ty {
+            Type::Plain(name) | Type::Entity(name, _) => match name {
+                "bool" | "int8" => self.take(1).map_continue(drop),
+                "int16" | "uint16" => self.take(2).map_continue(drop),
+                "int32" => self.take(4).map_continue(drop),
+                "int64" | "float64" => self.take(8).map_continue(drop),
+                "uuid" => self.take(16).map_continue(drop),
+                _ => {
+                    let Some(len) = self.length(name == "string", nullable)? else { return ControlFlow::Continue(()) };
+                    let bytes = self.take(len)?;
+                    match name != "string" || std::str::from_utf8(bytes).is_ok_and(|text| text.len() <= i16::MAX as usize) {
+                        true => ControlFlow::Continue(()),
+                        false => ControlFlow::Break(()),
+                    }
+                }
+            },
+            Type::Array(item) => {
+                let Some(len) = self.length(false, nullable)? else { return ControlFlow::Continue(()) };
+                if self.over_budget && self.at == self.at_fault {
+                    return ControlFlow::Break(());
+                }
+                for index in 0..limited(len, Reader::MAX_ELEMENTS)? {
+                    self.inside(format_args!("[{index}]"), |walk| walk.value(*item, false))?;
+                }
+                ControlFlow::Continue(())
+            }
+            Type::Struct(fields) => match if nullable { self.take(1)? } else { &[1] } {
+                [1] => self.structure(&fields()),
+                [0xff] => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            },
+        }
+    }
+
+    /// Runs `f` with `step` added to the path; the path stays as it is when the walk ends in there.
+    fn inside(&mut self, step: std::fmt::Arguments<'_>, f: impl FnOnce(&mut Self) -> ControlFlow<()>) -> ControlFlow<()> {
+        let len = self.path.len();
+        let _ = self.path.write_fmt(step);
+        f(self)?;
+        self.path.truncate(len);
+        ControlFlow::Continue(())
+    }
+
+    /// A length, `None` for null.
+    fn length(&mut self, short: bool, nullable: bool) -> ControlFlow<(), Option<usize>> {
+        let len = match (self.flexible, short) {
+            (true, _) => self.uvarint()? as i64 - 1,
+            (false, true) => i64::from(i16::from_be_bytes(self.array()?)),
+            (false, false) => i64::from(i32::from_be_bytes(self.array()?)),
+        };
+        match usize::try_from(len) {
+            Ok(len) => ControlFlow::Continue(Some(limited(len, self.body.len() - self.at)?)),
+            Err(_) if len == -1 && nullable => ControlFlow::Continue(None),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+
+    fn uvarint(&mut self) -> ControlFlow<(), usize> {
+        let mut value = 0;
+        for shift in [0, 7, 14, 21, 28] {
+            let [byte] = self.array()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return limited(value as usize, u32::MAX as usize);
+            }
+        }
+        ControlFlow::Break(())
+    }
+
+    fn array<const N: usize>(&mut self) -> ControlFlow<(), [u8; N]> {
+        match self.take(N)?.first_chunk() {
+            Some(bytes) => ControlFlow::Continue(*bytes),
+            None => ControlFlow::Break(()),
+        }
+    }
+
+    fn take(&mut self, len: usize) -> ControlFlow<(), &'a [u8]> {
+        let end = self.at.saturating_add(len);
+        let Some(bytes) = self.body.get(self.at..end) else { return ControlFlow::Break(()) };
+        self.at = end;
+        ControlFlow::Continue(bytes)
+    }
+}
+
+fn limited(value: usize, limit: usize) -> ControlFlow<(), usize> {
+    if value <= limit { ControlFlow::Continue(value) } else { ControlFlow::Break(()) }
 }

@@ -29,6 +29,10 @@ pub trait Wire: Sized + PartialEq {
     fn initial() -> Self;
     /// Bytes that `put` will write.
     fn size(&self, cx: Cx) -> usize;
+    /// Of these, bytes that `put` will share and not copy: what the writer's own buffer need not have room for.
+    fn shared_size(&self, _cx: Cx) -> usize {
+        0
+    }
     /// Writes the value.
     fn put(&self, w: &mut Writer, cx: Cx);
     /// Reads a value.
@@ -66,53 +70,66 @@ impl Null {
     }
 }
 
-/// Where and why a frame could not be read; `left` counts bytes from its end.
+/// Why a frame could not be read, and where: small and `Copy`, since it is built on the way every frame takes.
+///
+/// Which field that is, [`ApiMessage::explain`](crate::protocol::ApiMessage::explain) finds out afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    /// What is wrong.
+    pub kind: DecodeErrorKind,
+    /// Bytes from there to the frame's end.
+    pub left: usize,
+}
+
+/// What is wrong with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum DecodeError {
+pub enum DecodeErrorKind {
     /// The frame ends inside a value.
-    Truncated {
-        /// Bytes from the frame's end.
-        left: usize,
-    },
-    /// A length is negative, longer than the frame has bytes, or malformed.
-    BadLength {
-        /// Bytes from the frame's end.
-        left: usize,
-    },
-    /// Text is not UTF-8, or too long.
-    BadText {
-        /// Bytes from the frame's end.
-        left: usize,
-    },
+    Truncated,
+    /// A length or varint is negative, too large for its type, or longer than what is left of the frame.
+    BadLength,
+    /// Text is not UTF-8, or longer than 32,767 bytes.
+    BadText,
     /// A null where this version has none.
-    UnexpectedNull {
-        /// Bytes from the frame's end.
-        left: usize,
-    },
-    /// Bytes follow where the value has ended.
-    Trailing {
-        /// Bytes from the frame's end.
-        left: usize,
-    },
+    UnexpectedNull,
+    /// Bytes are left over after a value.
+    Trailing,
+    /// An array of more than 1,000,000 elements, or more than 10,000 tagged fields in one struct.
+    TooMany,
+    /// The decoded message would take far more memory than the frame it came in.
+    OverBudget,
+    /// Tagged fields do not come in ascending order.
+    BadTagOrder,
     /// The message is not declared for this version.
     UnsupportedVersion(i16),
     /// No such API is declared.
     UnknownApi(i16),
 }
 
-impl std::fmt::Display for DecodeError {
+impl std::fmt::Display for DecodeErrorKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (what, left) = match self {
-            Self::Truncated { left } => ("the frame ends inside a value", left),
-            Self::BadLength { left } => ("a length is negative, malformed or longer than the frame", left),
-            Self::BadText { left } => ("text is not UTF-8", left),
-            Self::UnexpectedNull { left } => ("null where this version has none", left),
-            Self::Trailing { left } => ("bytes are left over after the value", left),
+        f.write_str(match self {
+            Self::Truncated => "the frame ends inside a value",
+            Self::BadLength => "a length is negative, malformed or longer than the frame",
+            Self::BadText => "text is not UTF-8 or too long",
+            Self::UnexpectedNull => "null where this version has none",
+            Self::Trailing => "bytes are left over after the value",
+            Self::TooMany => "more elements than any message may have",
+            Self::OverBudget => "the message would take far more memory than its frame",
+            Self::BadTagOrder => "tagged fields are not in ascending order",
             Self::UnsupportedVersion(version) => return write!(f, "version {version} of the message is not known"),
             Self::UnknownApi(key) => return write!(f, "API {key} is not known"),
-        };
-        write!(f, "{what}, {left} bytes before the frame's end")
+        })
+    }
+}
+
+impl std::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind {
+            DecodeErrorKind::UnsupportedVersion(_) | DecodeErrorKind::UnknownApi(_) => self.kind.fmt(f),
+            _ => write!(f, "{}, {} bytes before the frame's end", self.kind, self.left),
+        }
     }
 }
 
@@ -169,16 +186,31 @@ impl std::fmt::Display for EncodeError {
 impl std::error::Error for EncodeError {}
 
 /// A cursor over one frame; text and bytes read from it share the frame's memory.
+///
+/// A frame of a few bytes can claim to hold millions of things that each take a hundred bytes once decoded. So whatever is
+/// allocated is first paid for from a budget that follows from the frame's size.
 #[derive(Debug)]
 pub struct Reader<'a> {
     frame: &'a Bytes,
     rest: &'a [u8],
+    /// Bytes that may still be allocated.
+    budget: usize,
 }
 
 impl<'a> Reader<'a> {
+    /// What any frame may allocate, beside [`BUDGET_FACTOR`](Self::BUDGET_FACTOR) times its size.
+    pub const BUDGET_BASE: usize = 1 << 20;
+    /// How much larger than its frame a message may be. The largest honest ratio is about 4 (metadata of a partition).
+    pub const BUDGET_FACTOR: usize = 8;
+    /// The largest number of elements in an array, as in Kafka.
+    pub const MAX_ELEMENTS: usize = 1_000_000;
+    /// The largest number of tagged fields in one struct.
+    pub const MAX_TAGS: u32 = 10_000;
+
     /// Starts at the first byte of `frame`.
     pub fn new(frame: &'a Bytes) -> Self {
-        Self { frame, rest: frame }
+        let budget = frame.len().saturating_mul(Self::BUDGET_FACTOR).saturating_add(Self::BUDGET_BASE);
+        Self { frame, rest: frame, budget }
     }
 
     /// Number of bytes not read yet.
@@ -191,10 +223,16 @@ impl<'a> Reader<'a> {
         self.frame.slice_ref(self.rest)
     }
 
+    /// An error at this place.
+    #[cold]
+    pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError { kind, left: self.left() }
+    }
+
     /// Reads `N` bytes.
     #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (head, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Truncated { left: self.left() })?;
+        let Some((head, rest)) = self.rest.split_first_chunk() else { return Err(self.error(DecodeErrorKind::Truncated)) };
         self.rest = rest;
         Ok(*head)
     }
@@ -202,7 +240,7 @@ impl<'a> Reader<'a> {
     /// Reads `len` bytes without copying them.
     #[inline]
     pub fn shared(&mut self, len: usize) -> Result<Bytes, DecodeError> {
-        let (head, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated { left: self.left() })?;
+        let Some((head, rest)) = self.rest.split_at_checked(len) else { return Err(self.error(DecodeErrorKind::Truncated)) };
         self.rest = rest;
         Ok(self.frame.slice_ref(head))
     }
@@ -220,7 +258,7 @@ impl<'a> Reader<'a> {
         rest.map(|rest| self.rest = rest).is_some()
     }
 
-    /// Reads an unsigned varint of at most five bytes.
+    /// Reads an unsigned varint of at most five bytes that fits 32 bits. A form longer than needed is taken, as Kafka does.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u32, DecodeError> {
         let mut value = 0u64;
@@ -228,10 +266,10 @@ impl<'a> Reader<'a> {
             let [byte] = self.array()?;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
-                return u32::try_from(value).map_err(|_| DecodeError::BadLength { left: self.left() });
+                return u32::try_from(value).map_err(|_| self.error(DecodeErrorKind::BadLength));
             }
         }
-        Err(DecodeError::BadLength { left: self.left() })
+        Err(self.error(DecodeErrorKind::BadLength))
     }
 
     /// Reads a length. Whatever is counted takes at least one byte apiece, so more than what is left is refused here.
@@ -244,65 +282,95 @@ impl<'a> Reader<'a> {
         };
         match usize::try_from(len) {
             Ok(len) if len <= self.left() => Ok(len),
-            Err(_) if len == -1 => Err(DecodeError::UnexpectedNull { left: self.left() }),
-            _ => Err(DecodeError::BadLength { left: self.left() }),
+            Err(_) if len == -1 => Err(self.error(DecodeErrorKind::UnexpectedNull)),
+            _ => Err(self.error(DecodeErrorKind::BadLength)),
         }
+    }
+
+    /// Pays for `count` elements of `size` bytes before they are allocated.
+    #[inline]
+    pub fn charge(&mut self, count: usize, size: usize) -> Result<(), DecodeError> {
+        if count > Self::MAX_ELEMENTS {
+            return Err(self.error(DecodeErrorKind::TooMany));
+        }
+        match self.budget.checked_sub(count.saturating_mul(size)) {
+            Some(budget) => self.budget = budget,
+            None => return Err(self.error(DecodeErrorKind::OverBudget)),
+        }
+        Ok(())
     }
 
     /// Reads a struct's tagged fields. `known` reads the value of a tag it knows and says so; others are skipped.
     pub fn tags(&mut self, mut known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
-        for _ in 0..self.uvarint()? {
-            let (tag, len) = (self.uvarint()?, self.uvarint()? as usize);
-            let (head, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::BadLength { left: self.left() })?;
-            let mut value = Self { frame: self.frame, rest: head };
-            if known(tag, &mut value)? && value.left() > 0 {
-                return Err(DecodeError::Trailing { left: rest.len() + value.left() });
+        let count = self.uvarint()?;
+        if count > Self::MAX_TAGS {
+            return Err(self.error(DecodeErrorKind::TooMany));
+        }
+        let mut next = 0;
+        for _ in 0..count {
+            let tag = self.uvarint()?;
+            if u64::from(tag) < next {
+                return Err(self.error(DecodeErrorKind::BadTagOrder));
             }
+            next = u64::from(tag) + 1;
+            let len = self.uvarint()? as usize;
+            let Some((value, rest)) = self.rest.split_at_checked(len) else { return Err(self.error(DecodeErrorKind::BadLength)) };
+            // The value's own end is the end while it is read; an error in it still counts from the frame's.
+            self.rest = value;
+            let read = known(tag, self).and_then(|known| match known && self.left() > 0 {
+                true => Err(self.error(DecodeErrorKind::Trailing)),
+                false => Ok(()),
+            });
             self.rest = rest;
+            read.map_err(|error| DecodeError { left: error.left + rest.len(), ..error })?;
         }
         Ok(())
     }
 }
 
 /// Collects a message as a list of buffers, so that record batches go to the socket uncopied.
+///
+/// Everything copied stands in one allocation, which `finish` cuts where shared buffers come in between.
 #[derive(Debug, Default)]
 pub struct Writer {
-    out: Vec<u8>,
-    done: Vec<Bytes>,
+    copied: Vec<u8>,
+    /// Buffers that are not copied, each with its place in `copied`.
+    shared: Vec<(usize, Bytes)>,
 }
 
 impl Writer {
     /// From this size on, sharing a buffer is cheaper than copying it.
-    const SHARE: usize = 4096;
+    pub const SHARE: usize = 4096;
 
-    /// With room for `bytes` bytes.
+    /// With room for `bytes` copied bytes.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { out: Vec::with_capacity(bytes), done: Vec::new() }
+        Self { copied: Vec::with_capacity(bytes), shared: Vec::new() }
     }
 
     /// Copies `bytes`.
     #[inline]
     pub fn copy(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
+        self.copied.extend_from_slice(bytes);
     }
 
     /// Adds `bytes`, sharing them where they are large.
+    #[inline]
     pub fn share(&mut self, bytes: &Bytes) {
         if bytes.len() < Self::SHARE {
-            return self.copy(bytes);
+            self.copy(bytes);
+        } else {
+            self.shared.push((self.copied.len(), bytes.clone()));
         }
-        self.done.push(std::mem::take(&mut self.out).into());
-        self.done.push(bytes.clone());
     }
 
     /// Writes an unsigned varint.
     #[inline]
     pub fn uvarint(&mut self, mut value: u32) {
         while value >= 0x80 {
-            self.out.push(value as u8 | 0x80);
+            self.copied.push(value as u8 | 0x80);
             value >>= 7;
         }
-        self.out.push(value as u8);
+        self.copied.push(value as u8);
     }
 
     /// Writes a length.
@@ -315,10 +383,19 @@ impl Writer {
         }
     }
 
-    /// What was written, in order, ready for a vectored write.
-    pub fn finish(mut self) -> Vec<Bytes> {
-        self.done.push(self.out.into());
-        self.done
+    /// What was written, in order, ready for a vectored write; no buffer is empty.
+    pub fn finish(self) -> Vec<Bytes> {
+        let mut copied = Bytes::from(self.copied);
+        let mut buffers = Vec::with_capacity(2 * self.shared.len() + 1);
+        let mut cut = 0;
+        for (at, shared) in self.shared {
+            buffers.push(copied.split_to(at - cut));
+            buffers.push(shared);
+            cut = at;
+        }
+        buffers.push(copied);
+        buffers.retain(|buffer| !buffer.is_empty());
+        buffers
     }
 }
 

@@ -8,8 +8,8 @@ message! {
     /// Create topics request.
     struct CreateTopicsRequest {
         topics: Vec<CreatableTopic> [0..],
-        timeout_ms: i32 [0..] = 60000,
-        validate_only: bool [1..],
+        timeout_ms: i32 [0.., name "timeoutMs"] = 60000,
+        validate_only: bool [1.., name "validateOnly"],
     }
 
     /// Creatable topic.
