@@ -1,1 +1,8 @@
 //! Consumers: groups, positions, fetched records.
+
+pub mod assignor;
+mod group;
+mod group_driver;
+mod offsets;
+
+pub use offsets::OffsetAndMetadata;

@@ -1,0 +1,74 @@
+//! Who in a group gets which partitions: the strategies that the leader of a classic group chooses from.
+//!
+//! A member offers its assignors with the JoinGroup request, most wanted first; the coordinator picks one that all members know,
+//! and names a leader, who runs it over everybody's subscriptions and sends each member its part with SyncGroup. Members may be
+//! other clients: names, subscription bytes and results are therefore those of Kafka's Java client, whichever side leads.
+//!
+//! An assignor sees what other members say about themselves, so nothing in it may be trusted: duplicate or unknown partitions,
+//! claims to what others own, and user data of any content must end in a total assignment, never in a panic or a long loop.
+//! Everything here is deterministic: maps are ordered.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::{Result, Topic, TopicPartition};
+
+/// How members give partitions away during a rebalance (KIP-429).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RebalanceProtocol {
+    /// Everything is given away before the join; what was assigned comes back with the new assignment.
+    Eager,
+    /// Partitions are kept and read during the join; only those that move are given away after it, with a second join.
+    Cooperative,
+}
+
+/// What one member says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subscription {
+    /// The topics it wants.
+    pub topics: Vec<Topic>,
+    /// What its assignor added.
+    pub user_data: Option<Bytes>,
+    /// The partitions it owns; empty for eager assignors.
+    pub owned_partitions: Vec<TopicPartition>,
+    /// The generation in which it got them; `None` if it did not say.
+    pub generation: Option<i32>,
+    /// The rack it runs in.
+    pub rack: Option<String>,
+    /// Its name across restarts, of a static member (KIP-345).
+    pub instance_id: Option<String>,
+}
+
+/// A member's id, given by the coordinator.
+pub type MemberId = String;
+
+/// A strategy to spread the partitions of a group's topics over its members.
+pub trait Assignor: Send + Sync + fmt::Debug + 'static {
+    /// The name members agree on.
+    fn name(&self) -> &str;
+
+    /// How its members give partitions away.
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Eager
+    }
+
+    /// What this member adds to its subscription. `owned` are the partitions it holds, got in `generation`.
+    fn user_data(&self, topics: &[Topic], owned: &[TopicPartition], generation: Option<i32>) -> Option<Bytes> {
+        let _ = (topics, owned, generation);
+        None
+    }
+
+    /// Spreads the partitions: `topics` has the number of partitions of each topic that exists, `members` what each member said.
+    /// The answer has an entry for each member; entries for others are ignored.
+    ///
+    /// # Errors
+    /// If it cannot be done; the member that leads then fails with this error.
+    fn assign(
+        &self,
+        topics: &BTreeMap<Topic, i32>,
+        members: &BTreeMap<MemberId, Subscription>,
+    ) -> Result<BTreeMap<MemberId, Vec<TopicPartition>>>;
+}

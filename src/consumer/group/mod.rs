@@ -1,0 +1,1 @@
+//! Membership in a group, without I/O: the cores that `group_driver` runs.
