@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use crate::protocol::records::TimestampType;
+
 /// A topic's name; cloning it costs a reference count, so keep one and hand out clones on hot paths.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(Arc<str>);
@@ -241,16 +243,6 @@ impl RecordMetadata {
     pub fn new(topic: Topic, partition: i32, offset: Option<i64>, timestamp: i64) -> Self {
         Self { topic, partition, offset, timestamp }
     }
-}
-
-/// What a record's timestamp tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TimestampType {
-    /// When the producer made it.
-    #[default]
-    CreateTime,
-    /// When the broker appended it.
-    LogAppendTime,
 }
 
 /// A record as consumed. Its bytes share the memory of the response they came in; `detach` copies them out.

@@ -1,0 +1,38 @@
+//! LZ4 frames with independent blocks of 64 KiB and no checksums: the form Java writes, and the only one it reads.
+//!
+//! Read are dependent blocks and checksums as well. The decoder holds two blocks of the declared size, at most 4 MiB each.
+
+use std::io::{Read, Write};
+
+use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+
+use super::{Stop, expected_size, read_limited};
+
+pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> Result<(), Box<str>> {
+    let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
+    let mut encoder = FrameEncoder::with_frame_info(info, out);
+    encoder.write_all(input).map_err(|error| error.to_string())?;
+    encoder.finish().map(drop).map_err(|error| error.to_string().into())
+}
+
+pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, Stop> {
+    read_limited(Frames { decoder: FrameDecoder::new(input) }, expected_size(input.len()), limit)
+}
+
+/// All frames of the input: a decoder says "end" after each.
+struct Frames<'a> {
+    decoder: FrameDecoder<&'a [u8]>,
+}
+
+impl Read for Frames<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let before = self.decoder.get_ref().len();
+            let size = self.decoder.read(out)?;
+            // A turn that yields and takes nothing is the end; a frame without content takes some.
+            if size > 0 || out.is_empty() || self.decoder.get_ref().len() == before {
+                return Ok(size);
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Unit tests of record batches.
+
+
+use super::*;
+
+mod encoding;
