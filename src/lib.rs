@@ -22,6 +22,8 @@ pub mod protocol;
 mod record;
 
 #[cfg(feature = "client")]
+pub use cluster::{Node, Route};
+#[cfg(feature = "client")]
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "client")]
 pub use record::{Header, Message, Record, RecordMetadata, TimestampType, Topic, TopicPartition};

@@ -88,7 +88,10 @@ impl Klamm {
 
     /// The next line it prints; `None` when it has ended.
     pub async fn line(&mut self) -> Option<String> {
-        timeout(LIMIT, self.lines.next_line()).await.expect("klamm says something within three minutes").expect("its output is text")
+        timeout(LIMIT, self.lines.next_line())
+            .await
+            .expect("klamm says something within three minutes")
+            .expect("its output is text")
     }
 
     /// Its process id.
@@ -98,7 +101,8 @@ impl Klamm {
 
     /// Sends it a signal, `-TERM`, `-INT` or `-KILL`.
     pub fn signal(&self, signal: &str) {
-        let status = std::process::Command::new("kill").args([signal, &self.pid().to_string()]).status().expect("`kill` can be started");
+        let status =
+            std::process::Command::new("kill").args([signal, &self.pid().to_string()]).status().expect("`kill` can be started");
         assert!(status.success(), "kill {signal}: {status}");
     }
 

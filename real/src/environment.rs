@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) fn variable(name: &str) -> String {
     match std::env::var(name) {
         Ok(value) if !value.is_empty() => value,
-        _ => panic!("{name} is not set: these tests need brokers that `cargo xtask test` starts (`cargo xtask test --real-only -- FILTER` for some)"),
+        _ => panic!(
+            "{name} is not set: these tests need brokers that `cargo xtask test` starts (`cargo xtask test --real-only -- FILTER` for some)"
+        ),
     }
 }
 

@@ -73,7 +73,10 @@ impl JavaPeer {
 
     /// The next line it prints; `None` when it has ended.
     pub async fn line(&mut self) -> Option<String> {
-        timeout(LIMIT, self.lines.next_line()).await.expect("the Java peer says something within two minutes").expect("its output is text")
+        timeout(LIMIT, self.lines.next_line())
+            .await
+            .expect("the Java peer says something within two minutes")
+            .expect("its output is text")
     }
 
     /// Reads on until a line for which `wanted` gives something.
@@ -134,7 +137,10 @@ pub async fn kafka_tool(class: &str, arguments: &[&str], input: &str) -> String 
     drop(stdin);
     let mut text = String::new();
     let mut stdout = child.stdout.take().expect("its output is piped");
-    timeout(LIMIT, stdout.read_to_string(&mut text)).await.expect("the tool ends within two minutes").expect("its output is text");
+    timeout(LIMIT, stdout.read_to_string(&mut text))
+        .await
+        .expect("the tool ends within two minutes")
+        .expect("its output is text");
     let status = timeout(LIMIT, child.wait()).await.expect("the tool ends within two minutes").expect("its status");
     assert!(status.success(), "{class} {arguments:?} failed: {status}\n{text}");
     text

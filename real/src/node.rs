@@ -55,7 +55,12 @@ impl Node {
         fs::write(self.file("pid"), child.id().to_string()).expect("the process id is written");
         let start = Instant::now();
         while self.starts() == before {
-            assert!(start.elapsed() < Duration::from_secs(90), "node {} did not start; see {}", self.0, self.file("log").display());
+            assert!(
+                start.elapsed() < Duration::from_secs(90),
+                "node {} did not start; see {}",
+                self.0,
+                self.file("log").display()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -94,7 +94,12 @@ async fn serve(listener: TcpListener, to: String, state: Arc<State>) {
 }
 
 /// Passes whole requests on; returns (and so closes both sides) after one that is to be cut.
-async fn forward_requests(mut client: OwnedReadHalf, mut node: OwnedWriteHalf, state: &State, cut: &AtomicBool) -> io::Result<()> {
+async fn forward_requests(
+    mut client: OwnedReadHalf,
+    mut node: OwnedWriteHalf,
+    state: &State,
+    cut: &AtomicBool,
+) -> io::Result<()> {
     loop {
         let length = client.read_u32().await?;
         let mut frame = vec![0; length as usize];

@@ -21,7 +21,11 @@ pub(crate) fn write() -> Result<(), String> {
 /// Fails if the table is not what the tests say.
 pub(crate) fn check() -> Result<(), String> {
     let text = std::fs::read_to_string(path()).map_err(|error| format!("COMPATIBILITY.md: {error}"))?;
-    if with_table(&text)? == text { Ok(()) } else { Err("COMPATIBILITY.md is out of date: run `cargo xtask compatibility`".to_owned()) }
+    if with_table(&text)? == text {
+        Ok(())
+    } else {
+        Err("COMPATIBILITY.md is out of date: run `cargo xtask compatibility`".to_owned())
+    }
 }
 
 fn path() -> PathBuf {
@@ -76,7 +80,10 @@ fn test_name(line: &str) -> Option<&str> {
 /// The checks that a name carries: `rk_015_…`, or several in front: `rk_149_150_…`.
 fn numbers(name: &str) -> Vec<u16> {
     let parts = name.split('_').skip(1);
-    parts.take_while(|part| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit())).filter_map(|part| part.parse().ok()).collect()
+    parts
+        .take_while(|part| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit()))
+        .filter_map(|part| part.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,12 @@ use std::process::{Command, Stdio};
 
 /// Program, the argument that makes it print its version, what it is needed for, what to install.
 const NEEDED: [(&str, &str, &str, &str); 3] = [
-    ("java", "-version", "Apache Kafka and the Java peers", "a JDK, version 17 or later (Debian: apt-get install openjdk-17-jdk-headless)"),
+    (
+        "java",
+        "-version",
+        "Apache Kafka and the Java peers",
+        "a JDK, version 17 or later (Debian: apt-get install openjdk-17-jdk-headless)",
+    ),
     ("javac", "-version", "the Java peers", "a JDK, not only a JRE (Debian: apt-get install openjdk-17-jdk-headless)"),
     ("mvn", "-version", "fetching Kafka's jars", "Apache Maven (Debian: apt-get install maven)"),
 ];

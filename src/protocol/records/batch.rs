@@ -183,7 +183,8 @@ impl Batch {
             _ => return fail(BatchErrorKind::BadCount(header.count)),
         }
         let delta = header.last_offset_delta;
-        if delta < 0 || delta < header.count.saturating_sub(1) || header.base_offset < 0 || batch.checked_next_offset().is_none() {
+        if delta < 0 || delta < header.count.saturating_sub(1) || header.base_offset < 0 || batch.checked_next_offset().is_none()
+        {
             return fail(BatchErrorKind::BadLastOffsetDelta(delta));
         }
         Ok(batch)

@@ -82,7 +82,13 @@ impl BatchBuilder {
     /// # Errors
     /// If the format cannot express the record or a batch that long; the batch is then unchanged.
     #[inline]
-    pub fn append<'h, H>(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: H) -> Result<usize, AppendError>
+    pub fn append<'h, H>(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: H,
+    ) -> Result<usize, AppendError>
     where
         H: Iterator<Item = (&'h [u8], Option<&'h [u8]>)> + Clone,
     {
@@ -390,6 +396,9 @@ impl ClosedBatch {
 
 impl fmt::Debug for ClosedBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClosedBatch").field("header", &self.header).field("compression", &self.compression).finish_non_exhaustive()
+        f.debug_struct("ClosedBatch")
+            .field("header", &self.header)
+            .field("compression", &self.compression)
+            .finish_non_exhaustive()
     }
 }

@@ -90,13 +90,19 @@ impl fmt::Display for BatchErrorKind {
             ),
             Self::UnsupportedFormat(magic) => write!(f, "unsupported format: message format version {magic} is not known"),
             Self::BadChecksum { stored, computed } => {
-                write!(f, "checksum {computed:#010x} where {stored:#010x} is stored: the bytes were corrupted on the way or on the broker's disk")
+                write!(
+                    f,
+                    "checksum {computed:#010x} where {stored:#010x} is stored: the bytes were corrupted on the way or on the broker's disk"
+                )
             }
             Self::BadCount(count) => write!(f, "{count} records cannot be in it"),
             Self::BadLastOffsetDelta(delta) => write!(f, "its last offset delta {delta} contradicts its records"),
             Self::UnknownCompression(id) => write!(f, "no compression codec has the number {id}"),
             Self::CodecNotCompiledIn(compression) => {
-                write!(f, "compressed with {compression}, which this build of klamm cannot read: enable the cargo feature \"{compression}\"")
+                write!(
+                    f,
+                    "compressed with {compression}, which this build of klamm cannot read: enable the cargo feature \"{compression}\""
+                )
             }
             Self::BadCompression { compression, reason } => write!(f, "its {compression} data is broken: {reason}"),
             Self::TooLarge { compression, limit } => {

@@ -30,5 +30,9 @@ pub(crate) fn up(arguments: &[&str]) -> Result<(), String> {
 pub(crate) fn down() -> Result<(), String> {
     let folder = folder();
     stop_all(&folder);
-    if folder.exists() { std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display())) } else { Ok(()) }
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))
+    } else {
+        Ok(())
+    }
 }

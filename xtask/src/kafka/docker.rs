@@ -32,7 +32,8 @@ impl DockerBroker {
         }
         let image = format!("apache/kafka:{VERSION}");
         if !quiet(&["image", "inspect", &image]).status().is_ok_and(|status| status.success()) {
-            let mut pull = quiet(&["pull", &image]).spawn().map_err(|error| format!("docker pull could not be started: {error}"))?;
+            let mut pull =
+                quiet(&["pull", &image]).spawn().map_err(|error| format!("docker pull could not be started: {error}"))?;
             let mut status = None;
             let ended = process::wait_until(PULL, || {
                 status = pull.try_wait().ok().flatten();

@@ -55,7 +55,11 @@ pub(crate) fn class_path(folder: &Path) -> Result<String, String> {
         .map(|path| path.display().to_string())
         .collect();
     jars.sort();
-    if jars.is_empty() { Err(format!("no jars in {}; remove that folder and try again", folder.display())) } else { Ok(jars.join(":")) }
+    if jars.is_empty() {
+        Err(format!("no jars in {}; remove that folder and try again", folder.display()))
+    } else {
+        Ok(jars.join(":"))
+    }
 }
 
 /// Compiles the Java peers of `real/java` and gives the folder of their classes.

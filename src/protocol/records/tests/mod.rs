@@ -1,6 +1,5 @@
 //! Unit tests of record batches.
 
-
 use super::*;
 
 mod encoding;
