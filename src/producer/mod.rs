@@ -1,1 +1,6 @@
-//! Producers: records into batches, batches to their leaders, each acknowledged once.
+//! Producers.
+mod partitioner;
+mod sequence;
+mod verdict;
+
+pub use partitioner::murmur2;
