@@ -5,7 +5,8 @@
 //! request allowed the broker to send), and beyond that only as much again as was received. A length that cannot be one ends the
 //! connection, for nothing after it can be found; the error says so where it is plain what the other side speaks instead.
 //!
-//! Frames come out as slices of the buffer they were read into, never copied. A small frame therefore keeps its neighbours alive.
+//! Frames come out as slices of the buffer they were read into, never copied. Small ones share it, so one that is kept keeps its
+//! neighbours alive; a large one does not outlive itself.
 
 use bytes::{Bytes, BytesMut};
 
@@ -13,6 +14,8 @@ use bytes::{Bytes, BytesMut};
 const TRUSTED: usize = 1 << 20;
 /// Room for a read when no length is known.
 const READ: usize = 16 << 10;
+/// From this size on a frame gets its memory to itself.
+const LARGE: usize = 4 * READ;
 
 /// A stream that is not, or no longer, a sequence of Kafka frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,14 +79,17 @@ impl Frames {
 
     /// The buffer to append received bytes to, with room for what is expected next.
     pub fn read_buffer(&mut self) -> &mut BytesMut {
-        let received = self.buffer.len();
+        let (received, capacity) = (self.buffer.len(), self.buffer.capacity());
+        // Of a frame whose length stands there, what has not come yet; else anything may come.
         let missing = match self.length() {
             Some(Ok(len)) => (4 + len).saturating_sub(received),
-            _ => 0,
+            _ => READ,
         };
-        let step = missing.min(self.trusted.saturating_sub(received).max(received)).max(READ);
-        if self.buffer.capacity() - received < step.min(missing.max(1024)) {
-            self.buffer.reserve(step);
+        let trusted = (received + missing).min(self.trusted);
+        if capacity < trusted {
+            self.buffer.reserve(trusted - received);
+        } else if capacity - received < missing.min(READ / 4) {
+            self.buffer.reserve(missing.min(received).max(READ));
         }
         &mut self.buffer
     }
@@ -98,6 +104,10 @@ impl Frames {
             return Ok(None);
         }
         let mut frame = self.buffer.split_to(4 + len).freeze();
+        if len > LARGE && self.buffer.len() < READ {
+            // The start of the next frame, if any: left where it is, it would keep this frame's memory after the frame is gone.
+            self.buffer = BytesMut::from(&*self.buffer);
+        }
         Ok(Some(frame.split_off(4)))
     }
 
@@ -120,5 +130,89 @@ impl Frames {
             }),
             _ => Err(FrameError::BadLength(value)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(limit: usize, bytes: &[u8]) -> Frames {
+        let mut frames = Frames::new(limit);
+        frames.read_buffer().extend_from_slice(bytes);
+        frames
+    }
+
+    #[test]
+    fn frames_come_out_whole_however_they_arrive() {
+        let stream = [&[0, 0, 0, 4, 1, 2, 3, 4][..], &[0, 0, 0, 5, 5, 6, 7, 8, 9]].concat();
+        for step in 1..=stream.len() {
+            let (mut frames, mut seen) = (Frames::new(100), Vec::new());
+            for bytes in stream.chunks(step) {
+                frames.read_buffer().extend_from_slice(bytes);
+                while let Some(frame) = frames.next_frame().unwrap() {
+                    seen.push(frame);
+                }
+            }
+            assert_eq!(seen, [&[1, 2, 3, 4][..], &[5, 6, 7, 8, 9]], "in steps of {step}");
+            assert!(!frames.is_inside_frame());
+        }
+    }
+
+    #[test]
+    fn an_end_inside_a_frame_is_told_from_one_between_frames() {
+        let mut frames = frames(100, &[0, 0, 0, 4, 1, 2, 3, 4, 0]);
+        assert!(frames.next_frame().unwrap().is_some());
+        assert_eq!(frames.next_frame(), Ok(None));
+        assert!(frames.is_inside_frame());
+    }
+
+    #[test]
+    fn lengths_that_cannot_be_are_errors_at_once() {
+        for (bytes, error) in [
+            (&[0, 0, 0, 3][..], FrameError::BadLength(3)),
+            (&[0, 0, 0, 0], FrameError::BadLength(0)),
+            (&[0xff; 4], FrameError::BadLength(-1)),
+            (&[0x80, 0, 0, 0], FrameError::BadLength(i32::MIN)),
+            (&[0, 0, 0, 101], FrameError::TooLong { len: 101, limit: 100 }),
+            (&[0x7f, 0xff, 0xff, 0xff], FrameError::TooLong { len: i32::MAX as usize, limit: 100 }),
+        ] {
+            assert_eq!(frames(100, bytes).next_frame(), Err(error));
+        }
+        assert_eq!(frames(100, &[0, 0, 0, 100]).next_frame(), Ok(None));
+    }
+
+    #[test]
+    fn http_and_tls_are_recognised() {
+        let mut http = frames(100_000_000, b"HTTP/1.1 400 Bad Request\r\n");
+        assert_eq!(http.next_frame(), Err(FrameError::Http));
+        for alert in [&[0x15, 3, 1, 0, 2, 2, 70][..], &[0x15, 3, 3, 0, 2, 2, 22], &[0x16, 3, 3, 0, 80, 2]] {
+            assert_eq!(frames(100_000_000, alert).next_frame(), Err(FrameError::Tls));
+        }
+        assert!(FrameError::Tls.to_string().contains("connect with TLS"));
+    }
+
+    #[test]
+    fn a_claimed_length_is_not_memory() {
+        let mut frames = frames(100_000_000, &90_000_000i32.to_be_bytes());
+        assert!(frames.read_buffer().capacity() < 2 * TRUSTED);
+        let mut received = 4;
+        while received < 4_000_000 {
+            let buffer = frames.read_buffer();
+            let room = buffer.capacity() - buffer.len();
+            assert!(room > 0 && buffer.capacity() <= 2 * received.max(TRUSTED) + READ, "{room} bytes of room after {received}");
+            let step = room.min(60_000);
+            buffer.resize(buffer.len() + step, 0);
+            received += step;
+            assert_eq!(frames.next_frame(), Ok(None));
+        }
+    }
+
+    #[test]
+    fn what_our_own_request_allows_is_set_aside_at_once() {
+        let mut frames = frames(100_000_000, &50_000_000i32.to_be_bytes());
+        frames.set_trusted(60_000_000);
+        let capacity = frames.read_buffer().capacity();
+        assert!((50_000_004..70_000_000).contains(&capacity), "{capacity}");
     }
 }

@@ -157,3 +157,120 @@ fn frame<M: ApiMessage>(head: &[u8], body_len: usize, message: &M, version: i16)
     message.encode(version, &mut w);
     w.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+    use crate::protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+    use crate::protocol::{ErrorCode, GroupId};
+
+    fn heartbeat() -> HeartbeatRequest {
+        HeartbeatRequest {
+            group_id: GroupId::new("g").unwrap(),
+            member_id: Str::new("m").unwrap(),
+            generation_id: 3,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn header_version_1_has_no_tags() {
+        let frame = encode_request(7, Some(&Str::new("klamm").unwrap()), 0, &heartbeat()).unwrap().concat();
+        #[rustfmt::skip]
+        assert_eq!(frame, [
+            0, 0, 0, 25,
+            0, 12, 0, 0, 0, 0, 0, 7, 0, 5, b'k', b'l', b'a', b'm', b'm',
+            0, 1, b'g', 0, 0, 0, 3, 0, 1, b'm',
+        ]);
+    }
+
+    #[test]
+    fn header_version_2_has_tags_but_its_client_id_is_not_compact() {
+        let frame = encode_request(7, Some(&Str::new("klamm").unwrap()), 4, &heartbeat()).unwrap().concat();
+        #[rustfmt::skip]
+        assert_eq!(frame, [
+            0, 0, 0, 26,
+            0, 12, 0, 4, 0, 0, 0, 7, 0, 5, b'k', b'l', b'a', b'm', b'm', 0,
+            2, b'g', 0, 0, 0, 3, 2, b'm', 0, 0,
+        ]);
+        let frame = encode_request(7, None, 4, &heartbeat()).unwrap().concat();
+        assert_eq!(frame[8..15], [0, 0, 0, 7, 0xff, 0xff, 0], "no client id is a length of -1");
+    }
+
+    #[test]
+    fn a_broker_reads_what_a_client_wrote() {
+        for version in HeartbeatRequest::VERSIONS {
+            for client_id in [None, Str::new("klamm")] {
+                let frame =
+                    Bytes::from(encode_request(-7, client_id.as_ref(), version, &heartbeat()).unwrap().concat()).split_off(4);
+                let (header, body) = RequestHeader::decode(&frame).unwrap();
+                let wanted = RequestHeader { api_key: ApiKey::HEARTBEAT, api_version: version, correlation_id: -7, client_id };
+                assert_eq!(header, wanted);
+                assert_eq!(HeartbeatRequest::decode(&body, version), Ok(heartbeat()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_broker_skips_tags_it_does_not_know_in_a_header() {
+        let frame = Bytes::from_static(&[0, 12, 0, 4, 0, 0, 0, 9, 0xff, 0xff, 1, 5, 2, 1, 1, 42]);
+        let (header, body) = RequestHeader::decode(&frame).unwrap();
+        assert_eq!((header.correlation_id, &body[..]), (9, &[42][..]));
+    }
+
+    #[test]
+    fn the_header_of_an_api_versions_request_of_the_future_can_be_read() {
+        let frame = Bytes::from_static(&[0, 18, 0, 99, 0, 0, 0, 1, 0, 1, b'x', 0, 1, 2, 3]);
+        let (header, _) = RequestHeader::decode(&frame).unwrap();
+        assert_eq!((header.api_key, header.api_version, header.correlation_id), (ApiKey::API_VERSIONS, 99, 1));
+    }
+
+    #[test]
+    fn broken_request_headers_are_errors() {
+        for (frame, kind) in [
+            (&[0, 12, 0, 4, 0, 0, 0][..], DecodeErrorKind::Truncated),
+            (&[0, 12, 0, 4, 0, 0, 0, 1, 0, 5, b'k'], DecodeErrorKind::Truncated),
+            (&[0, 12, 0, 4, 0, 0, 0, 1, 0xff, 0xfe], DecodeErrorKind::BadLength),
+            (&[0, 12, 0, 4, 0, 0, 0, 1, 0, 1, 0xff, 0], DecodeErrorKind::BadText),
+            (&[0x7f, 0xff, 0, 4, 0, 0, 0, 1, 0xff, 0xff], DecodeErrorKind::UnknownApi(0x7fff)),
+        ] {
+            assert_eq!(RequestHeader::decode(&Bytes::from_static(frame)).unwrap_err().kind, kind, "{frame:?}");
+        }
+    }
+
+    #[test]
+    fn response_headers_have_tags_where_the_version_is_flexible() {
+        let response = HeartbeatResponse { error_code: ErrorCode::REBALANCE_IN_PROGRESS, ..Default::default() };
+        let old = encode_response(7, 3, &response).unwrap().concat();
+        assert_eq!(old, [0, 0, 0, 10, 0, 0, 0, 7, 0, 0, 0, 0, 0, 27]);
+        let new = encode_response(7, 4, &response).unwrap().concat();
+        assert_eq!(new, [0, 0, 0, 12, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 27, 0]);
+        for (frame, version) in [(old, 3), (new, 4)] {
+            let frame = Bytes::from(frame).split_off(4);
+            assert_eq!(correlation_id(&frame), Ok(7));
+            let (id, body) = decode_response(&frame, ApiKey::HEARTBEAT, HeartbeatResponse::is_flexible(version)).unwrap();
+            assert_eq!((id, HeartbeatResponse::decode(&body, version)), (7, Ok(response.clone())));
+        }
+    }
+
+    #[test]
+    fn api_versions_responses_never_have_header_tags() {
+        for version in ApiVersionsResponse::VERSIONS {
+            let frame = encode_response(7, version, &ApiVersionsResponse::default()).unwrap().concat();
+            assert_eq!(frame[8..10], [0, 0], "the error code comes at once");
+            let frame = Bytes::from(frame).split_off(4);
+            let (_, body) = decode_response(&frame, ApiKey::API_VERSIONS, ApiVersionsResponse::is_flexible(version)).unwrap();
+            assert_eq!(ApiVersionsResponse::decode(&body, version), Ok(ApiVersionsResponse::default()));
+        }
+    }
+
+    #[test]
+    fn requests_are_checked_before_they_are_written() {
+        let request = ApiVersionsRequest { cluster_id: Str::new("c"), ..Default::default() };
+        assert!(encode_request(1, None, 4, &request).is_ok(), "a broker of version 4 can do without");
+        assert_eq!(encode_request(1, None, 6, &request), Err(EncodeError::UnsupportedVersion(6)));
+        let head = encode_request_head(ApiKey::PRODUCE, 9, true, 1, None, i32::MAX as usize);
+        assert_eq!(head, Err(EncodeError::TooLarge { len: i32::MAX as usize + 11 }));
+    }
+}

@@ -199,12 +199,12 @@ impl<T: Wire> Wire for Vec<T> {
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
         let len = r.len(Self::NULL, cx)?;
         r.charge(len, size_of::<T>())?;
-        // The first allocation is at most as large as what is left of the frame; it grows only as items really arrive, and never
-        // beyond what was paid for.
+        // At first no more is allocated than the frame has bytes left. Only a frame that really brought so many elements gets
+        // the rest, which was paid for.
         let mut items = Self::with_capacity(len.min(r.left() / size_of::<T>().max(1) + 1));
         for _ in 0..len {
             if items.len() == items.capacity() {
-                items.reserve_exact(items.len().min(len - items.len()));
+                items.reserve_exact(len - items.len());
             }
             items.push(T::take(r, cx)?);
         }

@@ -1,0 +1,79 @@
+//! The official message schemas, out of Kafka's client jar: fetched by Maven once, unpacked by the JDK's `jar`, kept under the target
+//! directory. Several test runs may want them at once; a file lock lets one of them fetch.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value as Json;
+
+/// The release whose schemas the declarations must equal.
+pub(crate) const RELEASE: &str = "4.4.0";
+/// Where they stand in the jar.
+const FOLDER: &str = "common/message";
+/// What to do when they cannot be had.
+const ADVICE: &str = "the official schemas come from Kafka's client jar: install a JDK (17 or newer, with the `jar` tool) and Maven, \
+    see that both are on the PATH and that Maven can reach its repository, then run the test again";
+
+/// All schemas by name.
+pub(crate) fn load() -> BTreeMap<String, Json> {
+    let folder = fetch().unwrap_or_else(|error| panic!("{error}\n{ADVICE}"));
+    let mut schemas = BTreeMap::new();
+    for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("an entry of a folder that was just unpacked").path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // The schemas are JSON with comments, each on lines of its own.
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let json: Json =
+            serde_json::from_str(&lines.collect::<String>()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let name = json["name"].as_str().unwrap_or_else(|| panic!("{}: no name", path.display()));
+        schemas.insert(name.to_owned(), json);
+    }
+    assert!(schemas.len() > 150, "only {} schemas in {}", schemas.len(), folder.display());
+    schemas
+}
+
+/// The folder of the unpacked schemas, fetched if it is not there.
+fn fetch() -> Result<PathBuf, String> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-clients-{RELEASE}"));
+    let fail = |what: &str, path: &Path, error: std::io::Error| format!("cannot {what} {}: {error}", path.display());
+    fs::create_dir_all(&home).map_err(|error| fail("create", &home, error))?;
+    let lock = fs::File::create(home.join("lock")).map_err(|error| fail("create the lock in", &home, error))?;
+    lock.lock().map_err(|error| fail("lock", &home, error))?;
+    let done = home.join("unpacked");
+    if !done.exists() {
+        // Whatever an interrupted run left is made anew; only the rename at the end makes it count.
+        let partial = home.join("partial");
+        fs::remove_dir_all(&partial)
+            .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+            .map_err(|error| fail("remove", &partial, error))?;
+        fs::create_dir_all(&partial).map_err(|error| fail("create", &partial, error))?;
+        run(Command::new("mvn")
+            .args(["-q", "-B", "dependency:copy", "-Dmdep.useBaseVersion=true"])
+            .arg(format!("-Dartifact=org.apache.kafka:kafka-clients:{RELEASE}"))
+            .arg(format!("-DoutputDirectory={}", partial.display()))
+            .current_dir(&partial))?;
+        run(Command::new(jar_tool()).arg("xf").arg(format!("kafka-clients-{RELEASE}.jar")).arg(FOLDER).current_dir(&partial))?;
+        fs::rename(&partial, &done).map_err(|error| fail("rename", &partial, error))?;
+    }
+    Ok(done.join(FOLDER))
+}
+
+/// The JDK's tool: that of `JAVA_HOME` if it is there, else the one on the path.
+fn jar_tool() -> PathBuf {
+    let tool = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin").join("jar")).filter(|tool| tool.exists());
+    tool.unwrap_or_else(|| "jar".into())
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("cannot run {}: {error}", command.get_program().display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    Err(format!("{command:?} failed ({}):\n{}", output.status, String::from_utf8_lossy(&text).trim_end()))
+}
