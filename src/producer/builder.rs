@@ -1,0 +1,146 @@
+//! How producers are made: settings under their standard names, then `build`.
+
+use std::time::Duration;
+
+use super::Producer;
+use super::settings::{Acks, Choice};
+use crate::cluster::Cluster;
+use crate::error::Result;
+use crate::protocol::records::Compression;
+
+/// Makes a [`Producer`]; from `Client::producer`.
+///
+/// Without any setting it is idempotent: each record is written once and in order, also across broker failures, or its error says
+/// whether it may have been written.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct ProducerBuilder {
+    pub(super) cluster: Cluster,
+    pub(super) choice: Choice,
+}
+
+/// Settings that both kinds of producers have, by their standard names.
+macro_rules! shared_settings {
+    () => {
+        /// When a record counts as delivered; [`Acks::All`] unless set. With another value and nothing said about idempotence, the
+        /// producer is not idempotent.
+        #[doc(alias = "required_acks")]
+        pub fn acks(mut self, acks: Acks) -> Self {
+            self.choice.acks = Some(acks);
+            self
+        }
+
+        /// Shall brokers recognize batches that are sent again, so that each is written once and in order? Yes unless set.
+        #[doc(alias = "enable.idempotence")]
+        pub fn idempotent(mut self, idempotent: bool) -> Self {
+            self.choice.idempotent = Some(idempotent);
+            self
+        }
+
+        /// The codec of batches; none unless set. `compression.type`.
+        #[doc(alias = "compression_codec")]
+        pub fn compression(mut self, compression: Compression) -> Self {
+            self.choice.compression = compression;
+            self
+        }
+
+        /// The codec's level; its own default unless set.
+        pub fn compression_level(mut self, level: i32) -> Self {
+            self.choice.compression_level = Some(level);
+            self
+        }
+
+        /// The most bytes of one batch before compression; 256 KiB unless set. `batch.size`.
+        pub fn batch_size(mut self, bytes: usize) -> Self {
+            self.choice.batch_size = bytes;
+            self
+        }
+
+        /// The most bytes of one Produce request, and so of one record; 1 MiB unless set. `max.request.size`.
+        pub fn max_request_size(mut self, bytes: usize) -> Self {
+            self.choice.max_request_size = bytes;
+            self
+        }
+
+        /// How long a broker may take to answer a Produce request; the client's unless set. `request.timeout.ms`.
+        pub fn request_timeout(mut self, timeout: Duration) -> Self {
+            self.choice.request_timeout = timeout;
+            self
+        }
+
+        /// Unanswered Produce requests per broker; 5 unless set. `max.in.flight.requests.per.connection`.
+        ///
+        /// An idempotent producer keeps the order of each partition's records with any value, at most 5. One that is not sends one
+        /// batch of a partition at a time, unless this is set: **then an error in one batch may let a later one overtake it.**
+        pub fn max_in_flight(mut self, requests: usize) -> Self {
+            self.choice.max_in_flight = Some(requests);
+            self
+        }
+
+        /// For tests that count or replay: compress on the calling task instead of the runtime's blocking pool.
+        #[doc(hidden)]
+        pub fn compress_inline(mut self) -> Self {
+            self.choice.inline = true;
+            self
+        }
+
+        /// For tests: what random choices follow from.
+        #[doc(hidden)]
+        pub fn seed(mut self, seed: u64) -> Self {
+            self.choice.seed = seed;
+            self
+        }
+    };
+}
+pub(super) use shared_settings;
+
+impl ProducerBuilder {
+    /// With the defaults.
+    pub(crate) fn new(cluster: Cluster) -> Self {
+        let choice = Choice::new(cluster.config().request_timeout);
+        Self { cluster, choice }
+    }
+
+    shared_settings!();
+
+    /// How long a batch that is not full waits for more records; 5 ms unless set. `linger.ms`.
+    ///
+    /// With 0 a record goes out at once if the connection is free; while it is not, records still gather.
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.choice.linger = linger;
+        self
+    }
+
+    /// The most bytes of records without an answer; 32 MiB unless set. `buffer.memory`.
+    pub fn buffer_memory(mut self, bytes: usize) -> Self {
+        self.choice.buffer_memory = bytes;
+        self
+    }
+
+    /// How long a record may wait for its topic's metadata and for room in the buffer; 60 s unless set. `max.block.ms`.
+    pub fn max_block(mut self, max_block: Duration) -> Self {
+        self.choice.max_block = max_block;
+        self
+    }
+
+    /// How long until each record is acknowledged or failed; 120 s unless set. `delivery.timeout.ms`.
+    pub fn delivery_timeout(mut self, timeout: Duration) -> Self {
+        self.choice.delivery_timeout = Some(timeout);
+        self
+    }
+
+    /// How often a batch is sent again; until the delivery time-out unless set. `retries`.
+    #[doc(alias = "max_retries")]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.choice.retries = retries;
+        self
+    }
+
+    /// The producer; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for settings that are wrong or contradict each other; an error if no tokio runtime is around.
+    pub fn build(self) -> Result<Producer> {
+        Producer::new(self.cluster, self.choice.resolve()?)
+    }
+}
