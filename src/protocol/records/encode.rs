@@ -95,6 +95,15 @@ impl BatchBuilder {
         if self.count == 0 {
             self.start(timestamp);
         }
+        self.write(timestamp, key, value, headers)
+    }
+
+    /// `append` behind the blank header, which is there.
+    #[inline]
+    fn write<'h, H>(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: H) -> Result<usize, AppendError>
+    where
+        H: Iterator<Item = (&'h [u8], Option<&'h [u8]>)> + Clone,
+    {
         let delta = timestamp.checked_sub(self.base_timestamp).ok_or(AppendError::TimestampOutOfRange)?;
         let index = self.count;
         let (headers_size, header_count) = headers_size(headers.clone());
@@ -236,7 +245,7 @@ impl BatchBuilder {
             };
             let timestamp = self.base_timestamp.saturating_add(timestamp_delta);
             let headers = headers.filter_map(|header| header.ok().map(|header| (header.key, header.value)));
-            if out.append(timestamp, key, value, headers).is_err() {
+            if out.write(timestamp, key, value, headers).is_err() {
                 // Too far apart for a difference from the lowest, or too long: the batch stays as valid as it was.
                 return;
             }
