@@ -62,11 +62,7 @@ impl Sticky {
     /// Starts at a partition below `count` that follows from `seed`.
     pub(super) fn new(count: u32, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        Self {
-            current: AtomicU32::new(random.u32(0..count.max(1))),
-            bytes: AtomicUsize::new(0),
-            random: Mutex::new(random),
-        }
+        Self { current: AtomicU32::new(random.u32(0..count.max(1))), bytes: AtomicUsize::new(0), random: Mutex::new(random) }
     }
 
     /// The partition for a record without keys.

@@ -30,7 +30,11 @@ impl Answer {
             // The broker has the batch already, and no longer knows at which offset.
             ErrorCode::NONE | ErrorCode::DUPLICATE_SEQUENCE_NUMBER => Self::Acked,
             ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID | ErrorCode::INVALID_PRODUCER_EPOCH => {
-                if idempotent { Self::OutOfSequence } else { Self::Refused }
+                if idempotent {
+                    Self::OutOfSequence
+                } else {
+                    Self::Refused
+                }
             }
             // Found before the append. A wrong checksum is the network's fault: it is computed over bytes that do not change.
             ErrorCode::NOT_ENOUGH_REPLICAS | ErrorCode::CORRUPT_MESSAGE | ErrorCode::CONCURRENT_TRANSACTIONS => Self::Unwritten,

@@ -340,7 +340,12 @@ fn run(seed: u64) {
         // What failed as possibly written may come late: an old producer id is not fenced by a new one.
         let kept: Vec<_> = leader.log.iter().filter(|batch| acked.contains(batch)).collect();
         assert!(kept.is_sorted_by(|a, b| a < b), "seed {seed}: order: {kept:?}");
-        assert_eq!(leader.log.iter().collect::<BTreeSet<_>>().len(), leader.log.len(), "seed {seed}: duplicate: {:?}", leader.log);
+        assert_eq!(
+            leader.log.iter().collect::<BTreeSet<_>>().len(),
+            leader.log.len(),
+            "seed {seed}: duplicate: {:?}",
+            leader.log
+        );
         assert!(acked.iter().all(|batch| leader.log.contains(batch)), "seed {seed}: {acked:?} not all in {:?}", leader.log);
         assert!(!leader.log.iter().any(|batch| surely_failed.contains(batch)), "seed {seed}: failed, yet written");
     }
