@@ -167,6 +167,34 @@ impl Cluster {
         Err(Error::new(ErrorKind::Bug, "requests are not wired yet"))
     }
 
+    /// As [`request_until`](Self::request_until) for a request whose fields depend on the version: `build` gets the version chosen,
+    /// the highest that broker and client have in common.
+    pub(crate) async fn request_built<R: Request>(
+        &self,
+        build: impl Fn(i16) -> R + Send + Sync,
+        route: Route,
+        deadline: Instant,
+    ) -> Result<R::Response> {
+        self.request_built_within(R::VERSIONS, build, route, deadline).await
+    }
+
+    /// As [`request_built`](Self::request_built), in one of `versions` only.
+    pub(crate) async fn request_built_within<R: Request>(
+        &self,
+        _versions: std::ops::RangeInclusive<i16>,
+        build: impl Fn(i16) -> R + Send + Sync,
+        _route: Route,
+        _deadline: Instant,
+    ) -> Result<R::Response> {
+        drop(build);
+        Err(Error::new(ErrorKind::Bug, "requests are not wired yet"))
+    }
+
+    /// Pauses between the attempts of one operation.
+    pub(crate) fn new_backoff(&self) -> Backoff {
+        Backoff::new(self.shared.config.backoff, self.shared.config.seed)
+    }
+
     /// How retries are paced.
     pub(crate) fn backoff(&self) -> BackoffConfig {
         self.shared.config.backoff

@@ -46,7 +46,7 @@ impl Node {
         Self { id, host: host.into(), port, rack: None }
     }
 
-    fn from_wire(broker: &MetadataResponseBroker) -> Option<Self> {
+    pub(crate) fn from_wire(broker: &MetadataResponseBroker) -> Option<Self> {
         let port = u16::try_from(broker.port).ok().filter(|port| *port > 0)?;
         let rack = broker.rack.as_ref().map(|rack| Arc::from(rack.as_str()));
         Some(Self { id: broker.node_id, host: broker.host.as_str().into(), port, rack })
