@@ -1,4 +1,5 @@
 //! Producers.
+mod accumulator;
 mod builder;
 mod partitioner;
 mod sequence;

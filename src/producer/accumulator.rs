@@ -1,0 +1,681 @@
+//! When which batch goes to which broker, and what becomes of it.
+//!
+//! Each partition has a queue of batches, oldest first; a batch stays in its place until it has its final answer, so that what has to
+//! be sent again is in order by itself. The accumulator hears only of whole batches, never of records:
+//!
+//! ```text
+//!   opened --> Open --> Closing --> Ready <--> InFlight --> finished: acknowledged, failed, or expired
+//!           (linger,   (being      (waits for its turn,       (expired in flight: Gone, until its answer comes, because
+//!            full)     compressed)  or for a retry)            nothing of the partition may be sent past it)
+//! ```
+//!
+//! An open batch is only *due* once its linger is over and the partition could send: while a partition or its broker is busy, the
+//! batch fills on. At a turn of a broker's connection the driver closes what is due and takes the next batch of each partition that
+//! may send. With idempotence [`Sequences`] decides which that is; without it, a limit of batches in flight.
+//!
+//! A broker that had nothing to take is parked until the instant something becomes due; a change that is earlier wakes it, once.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::time::{Duration, Instant};
+
+use super::sequence::{BatchId, Identity, Next, Sequences, Stamp, Verdict};
+use super::verdict::Answer;
+use crate::cluster::{BackoffConfig, Spread};
+use crate::error::Error;
+
+/// What the accumulator is told once.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) idempotent: bool,
+    /// How long an open batch waits for more; `None`: until it is full or flushed.
+    pub(super) linger: Option<Duration>,
+    /// How long until a batch's result; `None`: as long as its owner likes.
+    pub(super) delivery_timeout: Option<Duration>,
+    /// Batches in flight per partition, without idempotence.
+    pub(super) max_batches: usize,
+    pub(super) max_request_size: usize,
+    pub(super) retries: u32,
+    pub(super) backoff: BackoffConfig,
+    /// After a failure, does the partition wait for `release` instead of the backoff?
+    pub(super) hold_failed: bool,
+    /// What jitter follows from.
+    pub(super) seed: u64,
+}
+
+/// See the module; `P` is what the driver keeps with a batch.
+#[derive(Debug)]
+pub(super) struct Accumulator<P> {
+    rules: Rules,
+    sequences: Option<Sequences>,
+    partitions: Vec<Partition<P>>,
+    brokers: BTreeMap<i32, Broker>,
+    next_batch: u64,
+    hurry: bool,
+    spread: Spread,
+    finished: VecDeque<Finished<P>>,
+    wakes: VecDeque<i32>,
+}
+
+#[derive(Debug)]
+struct Partition<P> {
+    leader: Option<i32>,
+    batches: VecDeque<Batch<P>>,
+    /// After a failure, nothing is sent before.
+    not_before: Option<Instant>,
+    /// Failures since the last success.
+    failures: u32,
+    held: bool,
+}
+
+#[derive(Debug)]
+struct Batch<P> {
+    id: BatchId,
+    state: State,
+    opened: Instant,
+    deadline: Option<Instant>,
+    flush: bool,
+    size: usize,
+    count: u32,
+    attempts: u32,
+    /// May it be in the log? Kept here only without idempotence.
+    doubt: bool,
+    last_error: Option<Error>,
+    /// Always there until `Gone`.
+    payload: Option<P>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Closing,
+    Ready,
+    InFlight,
+    Gone,
+}
+
+#[derive(Debug, Default)]
+struct Broker {
+    /// Partitions that it leads and that have batches.
+    partitions: BTreeSet<usize>,
+    /// Where the next turn starts.
+    cursor: usize,
+    parked: Parked,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Parked {
+    /// Nobody sends to it yet.
+    #[default]
+    Absent,
+    /// It will ask by itself.
+    Awake,
+    /// It asks again then, or when it is woken.
+    Until(Option<Instant>),
+}
+
+/// A batch on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) partition: usize,
+    pub(super) batch: BatchId,
+    /// What to stamp it with, if it is to be stamped; otherwise its bytes go out as they are.
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// A batch with its final result.
+#[derive(Debug)]
+pub(super) struct Finished<P> {
+    pub(super) partition: usize,
+    pub(super) batch: BatchId,
+    pub(super) payload: P,
+    pub(super) fate: Fate,
+    pub(super) opened: Instant,
+    pub(super) attempts: u32,
+    /// Its bytes may still be on their way to a broker.
+    pub(super) in_flight: bool,
+}
+
+/// How a batch ended.
+#[derive(Debug)]
+pub(super) enum Fate {
+    Acked,
+    /// The broker's word, or that of the last attempt allowed.
+    Failed {
+        error: Option<Error>,
+        possibly_written: bool,
+    },
+    /// Its time was up; `error` is the last failure.
+    Expired {
+        error: Option<Error>,
+        possibly_written: bool,
+    },
+    /// Its owner wanted no more of it.
+    Dropped {
+        possibly_written: bool,
+    },
+}
+
+impl<P> Accumulator<P> {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            sequences: rules.idempotent.then(Sequences::default),
+            spread: Spread::new(rules.seed),
+            rules,
+            partitions: Vec::new(),
+            brokers: BTreeMap::new(),
+            next_batch: 0,
+            hurry: false,
+            finished: VecDeque::new(),
+            wakes: VecDeque::new(),
+        }
+    }
+
+    /// A partition's index from now on.
+    pub(super) fn add_partition(&mut self, leader: Option<i32>) -> usize {
+        self.partitions.push(Partition { leader, batches: VecDeque::new(), not_before: None, failures: 0, held: false });
+        self.partitions.len() - 1
+    }
+
+    /// Metadata says who leads `partition`.
+    pub(super) fn set_leader(&mut self, partition: usize, leader: Option<i32>) {
+        let Some(state) = self.partitions.get_mut(partition) else { return };
+        if state.leader == leader {
+            return;
+        }
+        if let Some(broker) = state.leader.and_then(|old| self.brokers.get_mut(&old)) {
+            broker.partitions.remove(&partition);
+        }
+        state.leader = leader;
+        self.touched(partition);
+    }
+
+    /// The leader now.
+    pub(super) fn leader(&self, partition: usize) -> Option<i32> {
+        self.partitions.get(partition)?.leader
+    }
+
+    /// Batches of `partition` without a final answer.
+    pub(super) fn queued(&self, partition: usize) -> usize {
+        self.partitions.get(partition).map_or(0, |state| state.batches.len())
+    }
+
+    /// The partition's next batch takes records; `entered` is when the first of them was handed over.
+    pub(super) fn handle_opened(&mut self, now: Instant, entered: Instant, partition: usize, payload: P) -> BatchId {
+        let id = BatchId(self.next_batch);
+        self.next_batch += 1;
+        let deadline = self.rules.delivery_timeout.map(|timeout| entered.min(now) + timeout);
+        let batch = Batch {
+            id,
+            state: State::Open,
+            opened: now,
+            deadline,
+            flush: false,
+            size: 0,
+            count: 0,
+            attempts: 0,
+            doubt: false,
+            last_error: None,
+            payload: Some(payload),
+        };
+        debug_assert!(partition < self.partitions.len());
+        if let Some(state) = self.partitions.get_mut(partition) {
+            state.batches.push_back(batch);
+        }
+        self.touched(partition);
+        id
+    }
+
+    /// The batch takes no more records. Returns false if it has ended meanwhile.
+    pub(super) fn handle_closed(&mut self, partition: usize, id: BatchId) -> bool {
+        let Some(batch) = self.batch_mut(partition, id) else { return false };
+        if batch.state == State::Open {
+            batch.state = State::Closing;
+        }
+        true
+    }
+
+    /// The batch has its final size and can be sent; `keep` gives its payload what there is to send. Returns false if it has ended
+    /// meanwhile.
+    pub(super) fn handle_ready(
+        &mut self,
+        partition: usize,
+        id: BatchId,
+        size: usize,
+        count: u32,
+        keep: impl FnOnce(&mut P),
+    ) -> bool {
+        let Some(batch) = self.batch_mut(partition, id) else { return false };
+        debug_assert!(matches!(batch.state, State::Open | State::Closing));
+        (batch.state, batch.size, batch.count) = (State::Ready, size, count);
+        if let Some(payload) = &mut batch.payload {
+            keep(payload);
+        }
+        self.touched(partition);
+        true
+    }
+
+    /// Begins a turn of `broker`. Returns the open batches that it could send now: the driver closes them.
+    pub(super) fn due(&mut self, now: Instant, broker: i32) -> Vec<(usize, BatchId)> {
+        let state = self.brokers.entry(broker).or_default();
+        state.parked = Parked::Awake;
+        let due = self.brokers[&broker].partitions.iter().filter_map(|&partition| {
+            let (batch, at) = self.next_batch(partition)?;
+            (batch.state == State::Open && at <= now).then_some((partition, batch.id))
+        });
+        due.collect()
+    }
+
+    /// What goes into the next request to `broker`: at most one batch of each partition, starting where the last turn ended.
+    pub(super) fn take(&mut self, now: Instant, broker: i32) -> Vec<Taken> {
+        let Some(state) = self.brokers.get(&broker) else { return Vec::new() };
+        let from_cursor = state.partitions.range(state.cursor..);
+        let order: Vec<usize> = from_cursor.chain(state.partitions.range(..state.cursor)).copied().collect();
+        let (mut taken, mut room) = (Vec::new(), self.rules.max_request_size);
+        let mut cursor = None;
+        for partition in order {
+            let Some((batch, at)) = self.next_batch(partition) else { continue };
+            if batch.state != State::Ready || at > now {
+                continue;
+            }
+            if batch.size > room && !taken.is_empty() {
+                cursor.get_or_insert(partition);
+                continue;
+            }
+            let (id, count) = (batch.id, batch.count);
+            let stamp = match &mut self.sequences {
+                None => None,
+                Some(sequences) => match sequences.next(partition) {
+                    Next::New => sequences.stamp(partition, id, count),
+                    Next::Resend(_) => sequences.resend(partition, id).and(None),
+                    Next::Wait | Next::NoIdentity => continue,
+                },
+            };
+            let Some(batch) = self.batch_mut(partition, id) else { continue };
+            batch.state = State::InFlight;
+            batch.attempts += 1;
+            room = room.saturating_sub(batch.size);
+            taken.push(Taken { partition, batch: id, stamp });
+        }
+        if let Some(state) = self.brokers.get_mut(&broker) {
+            state.parked = Parked::Awake;
+            let after_last =
+                |taken: &Taken| state.partitions.range((Bound::Excluded(taken.partition), Bound::Unbounded)).next().copied();
+            state.cursor = cursor.or_else(|| taken.last().and_then(after_last)).unwrap_or(0);
+        }
+        taken
+    }
+
+    /// What the driver keeps with a batch that has not ended.
+    pub(super) fn payload_mut(&mut self, partition: usize, id: BatchId) -> Option<&mut P> {
+        self.batch_mut(partition, id)?.payload.as_mut()
+    }
+
+    /// An attempt to write a batch ended; `error` is what is said about it if it was the last. `pause`: shall a retry wait?
+    pub(super) fn handle_answer(
+        &mut self,
+        now: Instant,
+        partition: usize,
+        id: BatchId,
+        answer: Answer,
+        error: Option<Error>,
+        pause: bool,
+    ) {
+        let Some(index) = self.index(partition, id) else { return };
+        let verdict = self.verdict(partition, index, answer);
+        let state = &mut self.partitions[partition];
+        let batch = &mut state.batches[index];
+        let gone = batch.state == State::Gone;
+        match verdict {
+            Verdict::Acked => {
+                state.failures = 0;
+                state.not_before = None;
+                self.end(partition, index, Fate::Acked);
+            }
+            Verdict::Failed { possibly_written } => self.end(partition, index, Fate::Failed { error, possibly_written }),
+            Verdict::Retry if gone => self.end(partition, index, Fate::Dropped { possibly_written: true }),
+            Verdict::Retry if batch.attempts > self.rules.retries => {
+                batch.state = State::Ready;
+                let possibly_written = self.abandon(partition, index);
+                self.end(partition, index, Fate::Failed { error, possibly_written });
+            }
+            Verdict::Retry => {
+                batch.state = State::Ready;
+                batch.last_error = error.or(batch.last_error.take());
+                if matches!(answer, Answer::Unwritten | Answer::Unknown) {
+                    state.held |= self.rules.hold_failed;
+                    let backoff = self.spread.apply(self.rules.backoff.pause(state.failures));
+                    state.not_before = pause.then(|| now + backoff).max(state.not_before);
+                    // One failure however many batches were on the way.
+                    if state.batches.iter().all(|batch| batch.state != State::InFlight) {
+                        state.failures = state.failures.saturating_add(1);
+                    }
+                }
+            }
+        }
+        self.end_given_up();
+        self.touched(partition);
+    }
+
+    /// The broker finds the batch too large. Returns its payload, to be written as several that `handle_split` puts in its place;
+    /// `None` if it has ended by this: it may have been written before.
+    pub(super) fn handle_too_large(&mut self, partition: usize, id: BatchId, error: &Error) -> Option<&mut P> {
+        let index = self.index(partition, id)?;
+        let verdict = self.verdict(partition, index, Answer::Refused);
+        let batch = &mut self.partitions[partition].batches[index];
+        let split = verdict == Verdict::Failed { possibly_written: false } && batch.state == State::InFlight;
+        batch.state = if split { State::Closing } else { batch.state };
+        if !split {
+            self.end(partition, index, Fate::Failed { error: Some(error.clone()), possibly_written: true });
+        }
+        self.end_given_up();
+        self.touched(partition);
+        if split { self.payload_mut(partition, id) } else { None }
+    }
+
+    /// Puts `parts` (payload, size, count) in the place of a batch that was too large. Returns them if it has ended meanwhile.
+    pub(super) fn handle_split(
+        &mut self,
+        partition: usize,
+        id: BatchId,
+        parts: Vec<(P, usize, u32)>,
+    ) -> Result<(), Vec<(P, usize, u32)>> {
+        let Some(index) = self.index(partition, id) else { return Err(parts) };
+        let queue = &mut self.partitions[partition].batches;
+        let Some(parent) = queue.remove(index) else { return Err(parts) };
+        for (offset, (payload, size, count)) in parts.into_iter().enumerate() {
+            let id = BatchId(self.next_batch);
+            self.next_batch += 1;
+            let Batch { opened, deadline, attempts, .. } = parent;
+            let (state, last_error) = (State::Ready, parent.last_error.clone());
+            let payload = Some(payload);
+            queue.insert(
+                index + offset,
+                Batch { id, state, opened, deadline, flush: true, size, count, attempts, doubt: false, last_error, payload },
+            );
+        }
+        self.touched(partition);
+        Ok(())
+    }
+
+    /// `broker` has nothing to take: when to ask again, unless it is woken before.
+    pub(super) fn park(&mut self, broker: i32) -> Option<Instant> {
+        let until = self.brokers.get(&broker).and_then(|state| {
+            let instants = state.partitions.iter().filter_map(|partition| self.sendable_at(*partition));
+            instants.min()
+        });
+        self.brokers.entry(broker).or_default().parked = Parked::Until(until);
+        until
+    }
+
+    /// Does `broker` have a batch to send now?
+    pub(super) fn has_due(&self, now: Instant, broker: i32) -> bool {
+        let Some(state) = self.brokers.get(&broker) else { return false };
+        state.partitions.iter().any(|partition| self.sendable_at(*partition).is_some_and(|at| at <= now))
+    }
+
+    /// Does `broker` have a batch at all?
+    pub(super) fn has_batches(&self, broker: i32) -> bool {
+        self.brokers.get(&broker).is_some_and(|state| !state.partitions.is_empty())
+    }
+
+    /// Nobody sends to `broker` any more; the next batch for it asks for a sender again.
+    pub(super) fn forget_sender(&mut self, broker: i32) {
+        if let Some(state) = self.brokers.get_mut(&broker) {
+            state.parked = Parked::Absent;
+        }
+        self.touch_all();
+    }
+
+    /// `broker` cannot be reached: without retries of its own, what waits for it failed once.
+    pub(super) fn handle_unconnected(&mut self, broker: i32, error: &Error) {
+        let Some(state) = self.brokers.get(&broker) else { return };
+        for partition in state.partitions.iter().copied().collect::<Vec<_>>() {
+            let state = &mut self.partitions[partition];
+            state.held |= self.rules.hold_failed;
+            for batch in state.batches.iter_mut().filter(|batch| matches!(batch.state, State::Ready | State::Open)) {
+                batch.last_error = Some(error.clone());
+            }
+        }
+    }
+
+    /// All open batches are due, whatever their linger.
+    pub(super) fn flush(&mut self) {
+        for batch in self.partitions.iter_mut().flat_map(|state| &mut state.batches) {
+            batch.flush = true;
+        }
+        self.touch_all();
+    }
+
+    /// From now on, or no longer, every batch is due as soon as it is opened.
+    pub(super) fn set_hurry(&mut self, hurry: bool) {
+        if hurry != self.hurry {
+            self.hurry = hurry;
+            self.touch_all();
+        }
+    }
+
+    /// Partitions held after a failure may send again.
+    pub(super) fn release(&mut self) {
+        for state in &mut self.partitions {
+            state.held = false;
+            state.not_before = None;
+        }
+        self.touch_all();
+    }
+
+    /// Is nothing on the way, and nothing that could be sent without `release`, a leader, or an answer from elsewhere?
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.partitions.iter().all(|state| {
+            state.batches.iter().all(|batch| !matches!(batch.state, State::InFlight | State::Gone | State::Closing))
+                && (state.batches.is_empty() || state.held || state.leader.is_none())
+        })
+    }
+
+    /// Has every batch ended?
+    pub(super) fn is_empty(&self) -> bool {
+        self.partitions.iter().all(|state| state.batches.is_empty())
+    }
+
+    /// Does a batch wait for a producer id?
+    pub(super) fn needs_identity(&self) -> bool {
+        self.sequences.as_ref().is_some_and(Sequences::needs_identity) && !self.is_empty()
+    }
+
+    /// A broker gave this producer an id.
+    pub(super) fn handle_identity(&mut self, identity: Identity) {
+        if let Some(sequences) = &mut self.sequences {
+            sequences.handle_identity(identity);
+        }
+        self.touch_all();
+    }
+
+    /// The earliest instant at which a batch expires.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let batches = self.partitions.iter().flat_map(|state| &state.batches);
+        batches.filter(|batch| batch.state != State::Gone).filter_map(|batch| batch.deadline).min()
+    }
+
+    /// Ends what is past its time.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.end_where(
+            |batch| batch.deadline.is_some_and(|deadline| deadline <= now),
+            |error, possibly_written| Fate::Expired { error, possibly_written },
+        );
+    }
+
+    /// Ends everything.
+    pub(super) fn drop_all(&mut self) {
+        self.end_where(|_| true, |_, possibly_written| Fate::Dropped { possibly_written });
+    }
+
+    /// Ends everything that was never sent.
+    pub(super) fn fail_unsent(&mut self, error: &Error) {
+        self.end_where(
+            |batch| batch.attempts == 0,
+            |_, possibly_written| Fate::Failed { error: Some(error.clone()), possibly_written },
+        );
+    }
+
+    /// Payloads of all batches that have not ended, oldest first per partition.
+    pub(super) fn payloads(&self) -> impl Iterator<Item = (usize, BatchId, &P)> {
+        let queues = self.partitions.iter().enumerate();
+        queues.flat_map(|(partition, state)| {
+            state.batches.iter().filter_map(move |batch| Some((partition, batch.id, batch.payload.as_ref()?)))
+        })
+    }
+
+    /// The last failure of the partition's oldest batch.
+    pub(super) fn last_error(&self, partition: usize) -> Option<&Error> {
+        self.partitions.get(partition)?.batches.front()?.last_error.as_ref()
+    }
+
+    /// The next batch that ended. Call until `None`.
+    pub(super) fn poll_finished(&mut self) -> Option<Finished<P>> {
+        self.finished.pop_front()
+    }
+
+    /// The next broker to wake, or to begin sending to. Call until `None`.
+    pub(super) fn poll_wake(&mut self) -> Option<i32> {
+        self.wakes.pop_front()
+    }
+
+    fn index(&self, partition: usize, id: BatchId) -> Option<usize> {
+        self.partitions.get(partition)?.batches.iter().position(|batch| batch.id == id)
+    }
+
+    fn batch_mut(&mut self, partition: usize, id: BatchId) -> Option<&mut Batch<P>> {
+        let index = self.index(partition, id)?;
+        self.partitions.get_mut(partition)?.batches.get_mut(index).filter(|batch| batch.state != State::Gone)
+    }
+
+    /// What an answer means for the batch, with sequence numbers or without.
+    fn verdict(&mut self, partition: usize, index: usize, answer: Answer) -> Verdict {
+        let batch = &mut self.partitions[partition].batches[index];
+        if let Some(sequences) = &mut self.sequences {
+            return sequences.handle_answer(partition, batch.id, answer);
+        }
+        batch.doubt |= answer.leaves_doubt();
+        match answer {
+            Answer::Acked => Verdict::Acked,
+            Answer::Unwritten | Answer::Unknown => Verdict::Retry,
+            Answer::OutOfSequence | Answer::Refused | Answer::RefusedUnknown => Verdict::Failed { possibly_written: batch.doubt },
+        }
+    }
+
+    /// Tells the sequences that a batch will not be sent again. Returns whether it may be in the log.
+    fn abandon(&mut self, partition: usize, index: usize) -> bool {
+        let batch = &self.partitions[partition].batches[index];
+        match &mut self.sequences {
+            Some(sequences) => sequences.abandon(partition, batch.id),
+            None => batch.doubt || batch.state == State::InFlight,
+        }
+    }
+
+    /// The batch has its result. One in flight stays, without its payload, until its answer.
+    fn end(&mut self, partition: usize, index: usize, fate: Fate) {
+        let queue = &mut self.partitions[partition].batches;
+        let batch = &mut queue[index];
+        let (in_flight, id, opened, attempts) = (batch.state == State::InFlight, batch.id, batch.opened, batch.attempts);
+        let payload = batch.payload.take();
+        let stays = in_flight && matches!(fate, Fate::Expired { .. } | Fate::Dropped { .. });
+        if stays {
+            batch.state = State::Gone;
+        } else {
+            queue.remove(index);
+        }
+        if let Some(payload) = payload {
+            self.finished.push_back(Finished { partition, batch: id, payload, fate, opened, attempts, in_flight: stays });
+        }
+    }
+
+    fn end_given_up(&mut self) {
+        while let Some((partition, id)) = self.sequences.as_mut().and_then(Sequences::poll_given_up) {
+            if let Some(index) = self.index(partition, id) {
+                let error = self.partitions[partition].batches[index].last_error.take();
+                self.end(partition, index, Fate::Failed { error, possibly_written: true });
+            }
+        }
+    }
+
+    fn end_where(&mut self, which: impl Fn(&Batch<P>) -> bool, fate: impl Fn(Option<Error>, bool) -> Fate) {
+        for partition in 0..self.partitions.len() {
+            let queue = &self.partitions[partition].batches;
+            let ids: Vec<_> =
+                queue.iter().filter(|batch| batch.state != State::Gone && which(batch)).map(|batch| batch.id).collect();
+            for id in ids {
+                // The sequences may have given it up because of one before it.
+                self.end_given_up();
+                let Some(index) = self.index(partition, id) else { continue };
+                let possibly_written = self.abandon(partition, index);
+                let error = self.partitions[partition].batches[index].last_error.take();
+                self.end(partition, index, fate(error, possibly_written));
+            }
+            self.end_given_up();
+            self.touched(partition);
+        }
+    }
+
+    /// The batch that the partition sends next, if it may send one, and from when on if nothing else happens.
+    fn next_batch(&self, partition: usize) -> Option<(&Batch<P>, Instant)> {
+        let state = self.partitions.get(partition)?;
+        if state.held || state.leader.is_none() {
+            return None;
+        }
+        let on_the_way = |batch: &&Batch<P>| matches!(batch.state, State::InFlight | State::Gone);
+        let oldest = || state.batches.iter().find(|batch| !on_the_way(batch));
+        let batch = match &self.sequences {
+            Some(sequences) => match sequences.next(partition) {
+                Next::New => oldest()?,
+                Next::Resend(id) => state.batches.iter().find(|batch| batch.id == id)?,
+                Next::Wait | Next::NoIdentity => return None,
+            },
+            None if state.batches.iter().filter(on_the_way).count() < self.rules.max_batches => oldest()?,
+            None => return None,
+        };
+        let at = match batch.state {
+            State::Ready => batch.opened,
+            State::Open if batch.flush || self.hurry => batch.opened,
+            State::Open => batch.opened + self.rules.linger?,
+            State::Closing | State::InFlight | State::Gone => return None,
+        };
+        Some((batch, state.not_before.map_or(at, |not_before| at.max(not_before))))
+    }
+
+    fn sendable_at(&self, partition: usize) -> Option<Instant> {
+        self.next_batch(partition).map(|(_, at)| at)
+    }
+
+    /// Something about the partition changed: keeps the brokers' lists, and wakes its leader if it can send earlier than it knows.
+    fn touched(&mut self, partition: usize) {
+        let Some(state) = self.partitions.get(partition) else { return };
+        let Some(leader) = state.leader else { return };
+        let empty = state.batches.is_empty();
+        let at = self.sendable_at(partition);
+        let broker = self.brokers.entry(leader).or_default();
+        if empty {
+            broker.partitions.remove(&partition);
+        } else {
+            broker.partitions.insert(partition);
+        }
+        let earlier = match (broker.parked, at) {
+            (Parked::Absent, _) => !empty,
+            (Parked::Until(Some(until)), Some(at)) => at < until,
+            (Parked::Until(None), Some(_)) => true,
+            (Parked::Awake, _) | (Parked::Until(_), None) => false,
+        };
+        if earlier {
+            broker.parked = Parked::Awake;
+            self.wakes.push_back(leader);
+        }
+    }
+
+    fn touch_all(&mut self) {
+        for partition in 0..self.partitions.len() {
+            self.touched(partition);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
