@@ -9,6 +9,9 @@
 //! join) or sends much (produce) takes a connection of its own by [`Cluster::connection`] or [`Cluster::source`].
 
 pub(crate) mod backoff;
+mod coordinators;
+mod refresh;
+mod routing;
 mod snapshot;
 
 use std::sync::Arc;

@@ -192,7 +192,7 @@ impl TopicMetadata {
         let Some(known) = before.filter(|known| !known.partitions.is_empty()) else {
             return Self { name, id: Uuid::default(), internal: false, error: Some(error), partitions: Vec::new(), missing: 1 };
         };
-        let missing = if unknown { known.missing.saturating_add(1) } else { known.missing };
+        let missing = if unknown { (known.missing + 1).min(MISSING_BEFORE_UNKNOWN) } else { known.missing };
         let hidden = (unknown && missing < MISSING_BEFORE_UNKNOWN) || (error.is_retriable() && !unknown);
         Self { missing, error: (!hidden).then_some(error), ..known.clone() }
     }
