@@ -18,7 +18,9 @@ impl Str {
 
     /// Copies `text`, cut at the last character that fits: for messages to people, not for names.
     pub fn truncated(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes().get(..text.floor_char_boundary(i16::MAX as usize)).unwrap_or_default()))
+        let longest = text.len().min(i16::MAX as usize);
+        let cut = (0..=longest).rev().find_map(|end| text.get(..end)).unwrap_or_default();
+        Self(Bytes::copy_from_slice(cut.as_bytes()))
     }
 
     /// The text.
