@@ -1,13 +1,17 @@
-//! FindCoordinator.
+//! FindCoordinator: which broker keeps a group, or a transactional id. To any broker.
+//!
+//! One key a request up to version 3, several from version 4 on (KIP-699): the fields of either form are empty in the other. A
+//! coordinator can move at any time; COORDINATOR_NOT_AVAILABLE is usual while a cluster's first group comes up.
 
 use crate::protocol::{BrokerId, ErrorCode, Str};
 
 message! {
     request 10 -> FindCoordinatorResponse, versions 0..=6, flexible 3.., listeners [broker];
 
-    /// Find coordinator request.
+    /// Whose coordinator is wanted.
     struct FindCoordinatorRequest {
         key: Str [0..=3],
+        /// 0 group, 1 transactional id, 2 share group.
         key_type: i8 [1..],
         coordinator_keys: Vec<Str> [4..],
     }
@@ -16,7 +20,7 @@ message! {
 message! {
     response 10, versions 0..=6, flexible 3..;
 
-    /// Find coordinator response.
+    /// Where it is.
     struct FindCoordinatorResponse {
         throttle_time_ms: i32 [1..] ignorable,
         error_code: ErrorCode [0..=3],
@@ -27,7 +31,7 @@ message! {
         coordinators: Vec<Coordinator> [4..],
     }
 
-    /// Coordinator.
+    /// The coordinator of one key.
     struct Coordinator {
         key: Str [4..],
         node_id: BrokerId [4..],

@@ -1,5 +1,8 @@
-//! The messages of the protocol, one file per API.
-#![allow(missing_docs)]
+//! The messages of the protocol, one file per API: request, response, where it is routed.
+//!
+//! Structs and fields have the names of Kafka's schemas, fields in snake case. `tests/protocol_schema.rs` compares each declaration
+//! with the official schema; what is said in words is ours. A field goes without when its name says it all.
+#![allow(missing_docs, reason = "most fields are named after what they are")]
 
 pub mod api_versions;
 pub mod consumer_protocol_assignment;
