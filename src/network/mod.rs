@@ -1,1 +1,99 @@
 //! One connection to one broker: set-up, frames, requests in flight, time-outs.
+//!
+//! `connection` is the core: bytes in, bytes out, what is in flight, what is due. `driver` runs it over a [`Transport`] that a
+//! [`Connector`] made, connects when somebody wants something and again after failures. Where requests come from is a
+//! [`RequestSource`]: the driver pulls from it when there is room in flight, so a producer can decide at the last moment what to
+//! send. [`Connection`] is the source for everyone else: typed requests over a bounded queue.
+//!
+//! A connection never retries a request. It says exactly once what became of it: an answer, or a [`Failure`] that tells whether the
+//! broker can have seen it. Retrying, routing and choosing brokers is `cluster`'s.
+//!
+//! A connection counts as ready when all set-up steps are through: ApiVersions first (KIP-35, KIP-511), then those that
+//! [`ConnectionConfig::setup`] adds (SASL). TLS is a connector around a connector.
+
+pub(crate) mod clock;
+mod driver;
+mod failure;
+mod handle;
+pub(crate) mod setup;
+mod source;
+mod transport;
+mod versions;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::network::setup::SetupStep;
+
+pub(crate) use driver::{SourceHandle, spawn_source};
+pub(crate) use failure::{Cause, CauseKind, Failure, Written};
+pub(crate) use handle::Connection;
+pub(crate) use source::{Feedback, Outgoing, RequestSource, ResponseBody};
+pub use transport::{BoxFuture, Connector, Target, TcpConnector, Transport};
+pub(crate) use versions::ApiVersions;
+
+/// Makes the steps that follow ApiVersions, anew for each connection.
+pub(crate) type SetupSteps = Arc<dyn Fn() -> Vec<Box<dyn SetupStep>> + Send + Sync>;
+
+/// How one connection behaves. [`Default`] is `defaults.md`.
+#[derive(Clone)]
+pub(crate) struct ConnectionConfig {
+    /// `client.id`, seen in the broker's logs, metrics and quotas.
+    pub client_id: Option<String>,
+    /// Name of the client software, as ApiVersions tells it (KIP-511).
+    pub software_name: String,
+    /// Its version.
+    pub software_version: String,
+    /// Requests sent and not answered, at most.
+    pub max_in_flight: usize,
+    /// First time allowed for connecting and all set-up steps together; doubles with each failure (KIP-601).
+    pub setup_timeout: Duration,
+    /// What it doubles up to.
+    pub setup_timeout_max: Duration,
+    /// First pause after a failure to connect; doubles with each.
+    pub reconnect_backoff: Duration,
+    /// What it doubles up to.
+    pub reconnect_backoff_max: Duration,
+    /// Longest frame taken from a broker once its versions are known.
+    pub max_frame: usize,
+    /// What our own requests allow a response to have: so much memory is set aside as soon as a length says so.
+    pub expected_frame: usize,
+    /// A connection unused for so long is closed; the next request opens another.
+    pub idle_timeout: Duration,
+    /// Set-up steps after ApiVersions.
+    pub setup: Option<SetupSteps>,
+    /// What jitter comes from; drawn by the owner of the connection.
+    pub seed: u64,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            client_id: Some("klamm".to_owned()),
+            software_name: "klamm".to_owned(),
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            max_in_flight: 5,
+            setup_timeout: Duration::from_secs(10),
+            setup_timeout_max: Duration::from_secs(30),
+            reconnect_backoff: Duration::from_millis(50),
+            reconnect_backoff_max: Duration::from_secs(1),
+            max_frame: 100_000_000,
+            expected_frame: 1 << 20,
+            idle_timeout: Duration::from_secs(9 * 60),
+            setup: None,
+            seed: 0,
+        }
+    }
+}
+
+impl fmt::Debug for ConnectionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionConfig")
+            .field("client_id", &self.client_id)
+            .field("max_in_flight", &self.max_in_flight)
+            .field("setup_timeout", &self.setup_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! Why a request got no answer, and whether the broker can have seen it.
+//!
+//! A failure answers many requests at once (all that were in flight) and is kept as the last reason of later ones, so it is one
+//! pointer wide and cheap to clone. Broker's error codes are not failures: they stay in the response.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind};
+
+/// Can the broker have seen the request?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Written {
+    /// No: not one byte of it was handed to the transport.
+    No,
+    /// Perhaps: its first byte was.
+    Maybe,
+}
+
+/// A request that got no answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    /// Can the broker have seen it?
+    pub written: Written,
+    /// What happened.
+    pub cause: Cause,
+}
+
+impl Failure {
+    /// A failure before the first byte.
+    pub(crate) fn unwritten(cause: Cause) -> Self {
+        Self { written: Written::No, cause }
+    }
+
+    /// As the error of a call to `api`.
+    pub(crate) fn into_error(self, api: &'static str) -> Error {
+        self.cause.to_error().with_api(api).with_possibly_written(self.written == Written::Maybe)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CauseKind {
+    /// The request's own time ran out.
+    Timeout,
+    /// No connection: the name is unknown, or every address refused.
+    Connect,
+    /// No connection: no address answered within the time for set-up.
+    ConnectTimeout,
+    /// Connected, but the set-up was not answered in its time.
+    SetupTimeout,
+    /// Connected, but the broker refused in a set-up step.
+    Setup,
+    /// The connection broke or was closed.
+    Disconnected,
+    /// The other side sent what is not, or no longer, Kafka's protocol.
+    Protocol,
+    /// Broker and client have no version of the API in common, or none that can carry the request.
+    UnsupportedVersion,
+    /// The request cannot be encoded.
+    Encode,
+    /// The response cannot be decoded.
+    Decode,
+    /// The client closed the connection.
+    Closed,
+}
+
+/// What happened, to whom, and what had happened before.
+#[derive(Clone)]
+pub(crate) struct Cause(Arc<Inner>);
+
+struct Inner {
+    kind: CauseKind,
+    message: String,
+    broker: Option<String>,
+    source: Option<Cause>,
+}
+
+impl Cause {
+    /// A cause; `message` says what failed, where, and what to do.
+    pub(crate) fn new(kind: CauseKind, message: impl Into<String>) -> Self {
+        Self(Arc::new(Inner { kind, message: message.into(), broker: None, source: None }))
+    }
+
+    /// The same, naming the broker's address unless one is named already.
+    pub(crate) fn at(self, broker: impl fmt::Display) -> Self {
+        match self.0.broker {
+            Some(_) => self,
+            None => self.change(|inner| inner.broker = Some(broker.to_string())),
+        }
+    }
+
+    /// The same, with what had happened before.
+    pub(crate) fn because(self, source: Option<Self>) -> Self {
+        match source {
+            None => self,
+            source => self.change(|inner| inner.source = source),
+        }
+    }
+
+    fn change(self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        change(&mut inner);
+        Self(Arc::new(inner))
+    }
+
+    /// What kind of thing happened.
+    pub(crate) fn kind(&self) -> CauseKind {
+        self.0.kind
+    }
+
+    /// The address of the broker concerned.
+    pub(crate) fn broker(&self) -> Option<&str> {
+        self.0.broker.as_deref()
+    }
+
+    /// Is it about the connection, so that the same request may succeed on another one?
+    pub(crate) fn is_retriable(&self) -> bool {
+        !matches!(
+            self.0.kind,
+            CauseKind::UnsupportedVersion | CauseKind::Encode | CauseKind::Decode | CauseKind::Closed | CauseKind::Setup
+        )
+    }
+
+    /// As an error, without the API that was called.
+    pub(crate) fn to_error(&self) -> Error {
+        let kind = match self.0.kind {
+            CauseKind::Timeout | CauseKind::SetupTimeout => ErrorKind::Timeout,
+            CauseKind::Connect | CauseKind::ConnectTimeout | CauseKind::Disconnected => ErrorKind::Disconnected,
+            CauseKind::Setup => ErrorKind::Broker,
+            CauseKind::Protocol | CauseKind::Decode => ErrorKind::Decode,
+            CauseKind::UnsupportedVersion => ErrorKind::UnsupportedVersion,
+            CauseKind::Encode => ErrorKind::InvalidRequest,
+            CauseKind::Closed => ErrorKind::Closed,
+        };
+        let mut error = Error::new(kind, self.0.message.clone()).with_retriable(self.is_retriable()).with_fatal(false);
+        if let Some(broker) = &self.0.broker {
+            error = error.with_broker(broker.clone());
+        }
+        match &self.0.source {
+            Some(source) => error.with_source(source.clone()),
+            None => error,
+        }
+    }
+}
+
+impl Clone for Inner {
+    fn clone(&self) -> Self {
+        Self { kind: self.kind, message: self.message.clone(), broker: self.broker.clone(), source: self.source.clone() }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.broker {
+            Some(broker) => write!(f, "{} (broker {broker})", self.0.message),
+            None => f.write_str(&self.0.message),
+        }
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.0.kind)?;
+        match &self.0.source {
+            Some(source) => write!(f, "; before: {source:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_api_and_broker_and_keeps_what_happened_before() {
+        let refused = Cause::new(CauseKind::Connect, "cannot connect: connection refused").at("b:9092");
+        let cause = Cause::new(CauseKind::Timeout, "no connection within 5s").at("b:9092").because(Some(refused));
+        let error = Failure { written: Written::Maybe, cause }.into_error("Produce");
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!((error.api(), error.broker()), (Some("Produce"), Some("b:9092")));
+        assert!(error.is_possibly_written() && error.is_retriable());
+        assert!(std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("connection refused")));
+    }
+
+    #[test]
+    fn the_first_broker_named_stays() {
+        let cause = Cause::new(CauseKind::Disconnected, "gone").at("a:1").at("b:2");
+        assert_eq!(cause.broker(), Some("a:1"));
+    }
+
+    #[test]
+    fn a_connect_timeout_is_told_from_a_peer_that_does_not_answer() {
+        let kind = |kind| Cause::new(kind, "").to_error().kind();
+        assert_ne!(kind(CauseKind::ConnectTimeout), kind(CauseKind::Timeout));
+        assert_ne!(kind(CauseKind::ConnectTimeout), kind(CauseKind::SetupTimeout));
+    }
+}

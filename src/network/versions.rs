@@ -1,0 +1,136 @@
+//! What a broker serves, and which version to choose for a request: the highest that both sides have (KIP-35).
+
+use std::ops::RangeInclusive;
+
+use crate::network::{Cause, CauseKind};
+use crate::protocol::messages::api_versions::ApiVersionsResponse;
+use crate::protocol::{ApiKey, Request};
+
+/// What a broker said that it serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ApiVersions {
+    /// API, least and greatest version; ascending, each API once.
+    ranges: Vec<(ApiKey, i16, i16)>,
+    /// Finalized features of the cluster and their level; ascending by name.
+    features: Vec<(String, i16)>,
+    features_epoch: i64,
+}
+
+impl ApiVersions {
+    /// As the broker answered. A range that is none is left out.
+    pub(crate) fn new(response: &ApiVersionsResponse) -> Self {
+        let ranges = response.api_keys.iter().map(|api| (ApiKey(api.api_key), api.min_version, api.max_version)).collect();
+        let mut this = Self::from_ranges(ranges);
+        this.features =
+            response.finalized_features.iter().map(|it| (it.name.as_str().to_owned(), it.max_version_level)).collect();
+        this.features.sort();
+        this.features_epoch = response.finalized_features_epoch;
+        this
+    }
+
+    /// From API, least and greatest version.
+    pub(crate) fn from_ranges(mut ranges: Vec<(ApiKey, i16, i16)>) -> Self {
+        ranges.retain(|(_, min, max)| (0..=*max).contains(min));
+        ranges.sort_unstable();
+        ranges.dedup_by_key(|(key, ..)| *key);
+        Self { ranges, features: Vec::new(), features_epoch: -1 }
+    }
+
+    /// Everything that this library speaks: what a broker of the same age would say.
+    #[cfg(test)]
+    pub(crate) fn all() -> Self {
+        Self::from_ranges(crate::protocol::api::APIS.iter().map(|api| (api.key, api.versions.0, api.versions.1)).collect())
+    }
+
+    /// The broker's versions of `api`; `None` if it does not serve it.
+    pub(crate) fn range(&self, api: ApiKey) -> Option<RangeInclusive<i16>> {
+        let at = self.ranges.binary_search_by_key(&api, |(key, ..)| *key).ok()?;
+        self.ranges.get(at).map(|(_, min, max)| *min..=*max)
+    }
+
+    /// All APIs with the broker's versions, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ApiKey, RangeInclusive<i16>)> + '_ {
+        self.ranges.iter().map(|(key, min, max)| (*key, *min..=*max))
+    }
+
+    /// The level of a finalized feature such as `transaction.version`; `None` if the cluster has not finalized it.
+    pub(crate) fn feature(&self, name: &str) -> Option<i16> {
+        let at = self.features.binary_search_by(|(it, _)| it.as_str().cmp(name)).ok()?;
+        self.features.get(at).map(|(_, level)| *level)
+    }
+
+    /// Grows with each change of the finalized features; -1 if the broker did not say.
+    pub(crate) fn features_epoch(&self) -> i64 {
+        self.features_epoch
+    }
+
+    /// The highest version that the broker, this library and `allowed` have in common.
+    ///
+    /// # Errors
+    /// [`CauseKind::UnsupportedVersion`] naming the API and the ranges.
+    pub(crate) fn select(&self, api: ApiKey, allowed: RangeInclusive<i16>) -> Result<i16, Cause> {
+        let ours = api.versions().unwrap_or(allowed.clone());
+        let ours = *ours.start().max(allowed.start())..=*ours.end().min(allowed.end());
+        let theirs = self.range(api);
+        if let Some(theirs) = &theirs {
+            let version = *ours.end().min(theirs.end());
+            if version >= *ours.start().max(theirs.start()) {
+                return Ok(version);
+            }
+        }
+        let ours = if ours.is_empty() { "none".to_owned() } else { format!("{} to {}", ours.start(), ours.end()) };
+        Err(Cause::new(
+            CauseKind::UnsupportedVersion,
+            match theirs {
+                None => format!("the broker does not serve {api}; this client would use version {ours}"),
+                Some(theirs) => {
+                    let (min, max) = theirs.into_inner();
+                    format!("no version of {api} in common: the broker has {min} to {max}, this request can use {ours}")
+                }
+            },
+        ))
+    }
+
+    /// As [`select`](Self::select) for a request type, without its unstable version.
+    pub(crate) fn select_for<R: Request>(&self, allowed: RangeInclusive<i16>) -> Result<i16, Cause> {
+        let (first, last) = R::VERSIONS.into_inner();
+        let last = if R::UNSTABLE.is_some() { last - 1 } else { last };
+        self.select(ApiKey(R::API_KEY), first.max(*allowed.start())..=last.min(*allowed.end()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ApiMessage;
+    use crate::protocol::messages::heartbeat::HeartbeatRequest;
+
+    fn versions(min: i16, max: i16) -> ApiVersions {
+        ApiVersions::from_ranges(vec![(ApiKey::HEARTBEAT, min, max)])
+    }
+
+    #[test]
+    fn the_highest_common_version_is_chosen() {
+        let last = *HeartbeatRequest::VERSIONS.end();
+        for (min, max, allowed, expected) in [
+            (0, 3, 0..=i16::MAX, 3),
+            (0, 99, 0..=i16::MAX, last),
+            (2, 2, 0..=i16::MAX, 2),
+            (0, 99, 0..=1, 1),
+            (last, 99, 0..=i16::MAX, last),
+        ] {
+            assert_eq!(versions(min, max).select_for::<HeartbeatRequest>(allowed).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_in_common_is_an_error_that_names_api_and_both_ranges() {
+        let error = versions(90, 99).select_for::<HeartbeatRequest>(0..=i16::MAX).unwrap_err();
+        assert_eq!(error.kind(), CauseKind::UnsupportedVersion);
+        assert_eq!(error.to_string(), "no version of Heartbeat in common: the broker has 90 to 99, this request can use 0 to 4");
+        let error = versions(5, 3).select_for::<HeartbeatRequest>(0..=i16::MAX).unwrap_err();
+        assert!(error.to_string().starts_with("the broker does not serve Heartbeat"), "{error}");
+        let error = versions(0, 4).select_for::<HeartbeatRequest>(7..=9).unwrap_err();
+        assert!(error.to_string().ends_with("can use none"), "{error}");
+    }
+}
