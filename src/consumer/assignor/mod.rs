@@ -15,6 +15,17 @@ use bytes::Bytes;
 
 use crate::{Result, Topic, TopicPartition};
 
+mod cooperative;
+mod range;
+mod round_robin;
+mod sticky;
+#[cfg(test)]
+mod tests;
+
+pub use cooperative::CooperativeStickyAssignor;
+pub use range::RangeAssignor;
+pub use round_robin::RoundRobinAssignor;
+
 /// How members give partitions away during a rebalance (KIP-429).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RebalanceProtocol {
@@ -71,4 +82,11 @@ pub trait Assignor: Send + Sync + fmt::Debug + 'static {
         topics: &BTreeMap<Topic, i32>,
         members: &BTreeMap<MemberId, Subscription>,
     ) -> Result<BTreeMap<MemberId, Vec<TopicPartition>>>;
+}
+
+/// Members in the order in which Kafka's assignors count them: static ones by instance id, then the others by member id.
+fn in_order(members: &BTreeMap<MemberId, Subscription>) -> Vec<(&MemberId, &Subscription)> {
+    let mut order: Vec<_> = members.iter().collect();
+    order.sort_by_key(|(_, subscription)| (subscription.instance_id.is_none(), subscription.instance_id.as_deref()));
+    order
 }
