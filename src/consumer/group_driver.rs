@@ -6,32 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::consumer::assignor::Assignor;
+pub(crate) use crate::consumer::group::GroupConfig;
 use crate::consumer::offsets::OffsetAndMetadata;
 use crate::{Error, Result, Topic, TopicPartition};
-
-/// What a member needs to know.
-#[derive(Clone, Debug)]
-pub(crate) struct GroupConfig {
-    pub(crate) group_id: String,
-    pub(crate) topics: Vec<Topic>,
-    /// `session.timeout.ms`: without a heartbeat for so long the coordinator takes the member out.
-    pub(crate) session_timeout: Duration,
-    /// `heartbeat.interval.ms`.
-    pub(crate) heartbeat_interval: Duration,
-    /// `max.poll.interval.ms`, which is also the rebalance time-out.
-    pub(crate) max_poll_interval: Duration,
-    /// Most wanted first.
-    pub(crate) assignors: Vec<Arc<dyn Assignor>>,
-    /// `group.instance.id` of a static member (KIP-345).
-    pub(crate) instance_id: Option<String>,
-    /// `client.rack`.
-    pub(crate) rack: Option<String>,
-    /// `request.timeout.ms`.
-    pub(crate) request_timeout: Duration,
-    /// How long brokers shall keep the offsets, sent with each commit; `None`: as long as brokers are set to.
-    pub(crate) offset_retention: Option<Duration>,
-}
 
 /// What the group tells the consumer, in order.
 #[derive(Debug)]
