@@ -15,7 +15,9 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use crate::consumer::positions::{Checkpoint, Place};
-use crate::protocol::records::{Batch, BatchError, BatchErrorKind, ControlType, Cursor, Limits, RecordBatches, RecordRef, Records};
+use crate::protocol::records::{
+    Batch, BatchError, BatchErrorKind, ControlType, Cursor, Limits, RecordBatches, RecordRef, Records,
+};
 use crate::record::{Header, Message, TimestampType, TopicPartition};
 
 /// Records of one partition as fetched, opened batch by batch.

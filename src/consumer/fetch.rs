@@ -296,7 +296,8 @@ impl Fetch {
     /// What is next for the user, in the order it came; paused partitions keep their place in the queue.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Item> {
         let partitions = &self.partitions;
-        let ready = |item: &Item| partitions.get(&item.place().slot).is_some_and(|partition| !partition.paused && !partition.held);
+        let ready =
+            |item: &Item| partitions.get(&item.place().slot).is_some_and(|partition| !partition.paused && !partition.held);
         let index = self.queue.iter().position(ready)?;
         let item = self.queue.remove(index)?;
         if !matches!(item, Item::Chunk(_)) {
@@ -388,7 +389,8 @@ impl Fetch {
 
     /// A partition without a leader waits for metadata, which is asked for again and again.
     fn find_leaders(&mut self, now: Instant) {
-        let lost: Vec<usize> = self.partitions.iter().filter(|(_, p)| p.leader.is_none() && p.is_due(now)).map(|(slot, _)| *slot).collect();
+        let lost: Vec<usize> =
+            self.partitions.iter().filter(|(_, p)| p.leader.is_none() && p.is_due(now)).map(|(slot, _)| *slot).collect();
         for slot in &lost {
             self.fail(now, *slot);
         }
@@ -420,7 +422,8 @@ impl Fetch {
     fn fetch(&mut self, now: Instant, broker: BrokerId, mut slots: Vec<usize>) {
         let leads = |partition: &&Partition, broker| partition.leader.is_some_and(|leader| leader.broker == broker);
         let here: usize = self.partitions.values().filter(|p| leads(p, broker)).map(|p| p.buffered).sum();
-        let brokers = self.partitions.values().filter_map(|p| p.leader).map(|leader| leader.broker).collect::<BTreeSet<_>>().len();
+        let brokers =
+            self.partitions.values().filter_map(|p| p.leader).map(|leader| leader.broker).collect::<BTreeSet<_>>().len();
         let reserved: usize = self.requests.values().map(|request| request.reserved).sum();
         let budget = self.settings.budget;
         let quota = budget / brokers.max(1);
@@ -453,7 +456,9 @@ impl Fetch {
             };
             match topics.last_mut().filter(|topic| topic.topic == partition.topic) {
                 Some(topic) => topic.partitions.push(asked),
-                None => topics.push(FetchTopic { topic: partition.topic.clone(), topic_id: leader.topic_id, partitions: vec![asked] }),
+                None => {
+                    topics.push(FetchTopic { topic: partition.topic.clone(), topic_id: leader.topic_id, partitions: vec![asked] })
+                }
             }
         }
         let request = FetchRequest {

@@ -5,6 +5,7 @@ mod chunk;
 mod fetch;
 mod group;
 mod group_driver;
+mod group_link;
 mod offsets;
 mod pause;
 mod positions;

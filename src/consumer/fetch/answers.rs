@@ -66,7 +66,9 @@ impl Fetch {
         // Names up to version 12, ids from 13 on; whichever the answer has is not at its default.
         let mut by_name: BTreeMap<(TopicName, Uuid, i32), usize> = BTreeMap::new();
         for slot in &request.slots {
-            let Some(partition) = self.partitions.get(slot).filter(|partition| partition.waits_for == Some(ticket)) else { continue };
+            let Some(partition) = self.partitions.get(slot).filter(|partition| partition.waits_for == Some(ticket)) else {
+                continue;
+            };
             by_name.insert((partition.topic.clone(), Uuid::default(), partition.name.partition), *slot);
             if let Some(leader) = partition.leader.filter(|leader| !leader.topic_id.is_zero()) {
                 by_name.insert((TopicName::default(), leader.topic_id, partition.name.partition), *slot);
@@ -152,7 +154,9 @@ impl Fetch {
             }
         }
         for slot in &request.slots {
-            let Some(partition) = self.partitions.get_mut(slot).filter(|partition| partition.waits_for == Some(ticket)) else { continue };
+            let Some(partition) = self.partitions.get_mut(slot).filter(|partition| partition.waits_for == Some(ticket)) else {
+                continue;
+            };
             partition.waits_for = None;
             let Start::Timestamp(timestamp) = partition.next else { continue };
             let place = partition.place;
@@ -171,7 +175,8 @@ impl Fetch {
                 }
                 Some(answer) => {
                     // The place to begin is being asked for: there is no offset yet that could be out of range.
-                    let code = if answer.error_code == ErrorCode::OFFSET_OUT_OF_RANGE { ErrorCode::NONE } else { answer.error_code };
+                    let code =
+                        if answer.error_code == ErrorCode::OFFSET_OUT_OF_RANGE { ErrorCode::NONE } else { answer.error_code };
                     self.refused(now, *slot, code, -1, None, "ListOffsets");
                 }
                 None => self.fail(now, *slot),

@@ -30,56 +30,53 @@ use super::offset_reads::{OffsetReads, ReadOutcome};
 use super::offset_writes::{Author, OffsetWrites, WriteOutcome};
 use super::{Action, Command, Event, GroupConfig, Request, Response, Ticket, Verdict, is_hopeless, verdict};
 use crate::cluster::{Backoff, BackoffConfig};
-use crate::consumer::assignor::{Assignor, MemberId, RebalanceProtocol, Subscription};
+use crate::consumer::assignor::{MemberId, RebalanceProtocol};
 use crate::protocol::messages::heartbeat::HeartbeatRequest;
-use crate::protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
-use crate::protocol::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
+use crate::protocol::messages::join_group::JoinGroupResponse;
 use crate::protocol::{ErrorCode, GroupId, Str};
 use crate::{Error, ErrorKind, Result, Topic, TopicPartition};
 
-/// What a JoinGroup may take longer than the rebalance time-out, after which the coordinator answers it.
-const JOIN_LAPSE: Duration = Duration::from_secs(5);
 /// How long a rebalance that takes nothing away waits for marks to be committed.
 const COMMIT_WAIT: Duration = Duration::from_secs(3);
 /// What the protocol calls groups of consumers.
-const PROTOCOL_TYPE: &str = "consumer";
+pub(super) const PROTOCOL_TYPE: &str = "consumer";
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Classic {
-    config: Arc<GroupConfig>,
-    cooperative: bool,
-    topics: Vec<Topic>,
+    pub(super) config: Arc<GroupConfig>,
+    pub(super) cooperative: bool,
+    pub(super) topics: Vec<Topic>,
     /// The topics that the last JoinGroup named.
-    joined_topics: Vec<Topic>,
-    member_id: MemberId,
+    pub(super) joined_topics: Vec<Topic>,
+    pub(super) member_id: MemberId,
     /// Of the last answered JoinGroup; `None`: not a member.
-    generation: Option<i32>,
-    protocol: String,
+    pub(super) generation: Option<i32>,
+    pub(super) protocol: String,
     /// What we claim; `announced` is the part that the consumer knows of.
-    owned: BTreeSet<TopicPartition>,
-    announced: BTreeSet<TopicPartition>,
+    pub(super) owned: BTreeSet<TopicPartition>,
+    pub(super) announced: BTreeSet<TopicPartition>,
     /// A sync was answered whose assignment the consumer has not been told of: it waits for the offsets.
-    unannounced: bool,
-    state: State,
-    coordinator: Coordinator,
-    heartbeat_at: Instant,
-    heartbeat: Option<(Ticket, i32)>,
-    polled_at: Instant,
+    pub(super) unannounced: bool,
+    pub(super) state: State,
+    pub(super) coordinator: Coordinator,
+    pub(super) heartbeat_at: Instant,
+    pub(super) heartbeat: Option<(Ticket, i32)>,
+    pub(super) polled_at: Instant,
     /// Why to join again, as soon as the state allows it.
-    rejoin: Option<String>,
+    pub(super) rejoin: Option<String>,
     /// As the leader: the partitions of each topic of the group that the assignment was made from.
-    watched: Option<BTreeMap<Topic, i32>>,
-    reads: OffsetReads,
-    writes: OffsetWrites,
-    backoff: Backoff,
-    retry_at: Option<Instant>,
-    actions: VecDeque<Action>,
-    tickets: Ticket,
+    pub(super) watched: Option<BTreeMap<Topic, i32>>,
+    pub(super) reads: OffsetReads,
+    pub(super) writes: OffsetWrites,
+    pub(super) backoff: Backoff,
+    pub(super) retry_at: Option<Instant>,
+    pub(super) actions: VecDeque<Action>,
+    pub(super) tickets: Ticket,
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// Not a member yet, or not any more.
     Unjoined,
     /// Thrown out because the user did not poll.
@@ -118,7 +115,7 @@ enum State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coordinator {
+pub(super) enum Coordinator {
     Unknown { stale: bool },
     Finding(Ticket),
     Known,
@@ -359,7 +356,7 @@ impl Classic {
     }
 
     /// Tells the consumer to give `given` away, as far as it knows of it; when the wait ends, and whether it was told anything.
-    fn begin_giving(&mut self, now: Instant, ticket: Ticket, given: &BTreeSet<TopicPartition>) -> (Instant, bool) {
+    pub(super) fn begin_giving(&mut self, now: Instant, ticket: Ticket, given: &BTreeSet<TopicPartition>) -> (Instant, bool) {
         self.reads.drop_partitions(given);
         let known: Vec<_> = given.iter().filter(|partition| self.announced.contains(*partition)).cloned().collect();
         let rebalance = self.config.max_poll_interval;
@@ -373,7 +370,7 @@ impl Classic {
     }
 
     /// The consumer gave away what it was asked for, or `overdue` says that it did not in time.
-    fn prepared(&mut self, overdue: Option<Error>) {
+    pub(super) fn prepared(&mut self, overdue: Option<Error>) {
         let state = std::mem::replace(&mut self.state, State::Joining { sent: None });
         let (State::Preparing { given, .. } | State::Releasing { given, .. }) = state else { return };
         let lost: Vec<_> = given.iter().filter(|partition| self.announced.remove(*partition)).cloned().collect();
@@ -381,200 +378,6 @@ impl Classic {
         if let Some(cause) = overdue.filter(|_| !lost.is_empty()) {
             self.event(Event::Lost { partitions: lost, cause });
         }
-    }
-
-    fn send_join(&mut self) {
-        let generation = self.generation;
-        let owned: Vec<_> = self.owned.iter().filter(|_| self.cooperative).cloned().collect();
-        let protocols = self.config.assignors.iter().map(|assignor| JoinGroupRequestProtocol {
-            name: text(assignor.name()),
-            metadata: leading::write_subscription(&Subscription {
-                user_data: assignor.user_data(&self.topics, &owned, generation),
-                topics: self.topics.clone(),
-                owned_partitions: owned.clone(),
-                generation,
-                rack: self.config.rack.clone(),
-                instance_id: None,
-            }),
-        });
-        let request = JoinGroupRequest {
-            protocols: protocols.collect(),
-            group_id: self.group_id(),
-            session_timeout_ms: milliseconds(self.config.session_timeout),
-            rebalance_timeout_ms: milliseconds(self.config.max_poll_interval),
-            member_id: text(&self.member_id),
-            group_instance_id: self.instance_id(),
-            protocol_type: text(PROTOCOL_TYPE),
-            reason: self.rejoin.take().map(|reason| text(&reason)),
-        };
-        self.joined_topics = self.topics.clone();
-        self.watched = None;
-        let timeout = (self.config.max_poll_interval + JOIN_LAPSE).max(self.config.request_timeout);
-        let ticket = self.send(Request::Join(request), timeout);
-        self.state = State::Joining { sent: Some(ticket) };
-    }
-
-    fn joined(&mut self, now: Instant, result: Result<Response>) {
-        let response = match result {
-            Ok(Response::Join(response)) => response,
-            Ok(_) => return,
-            Err(error) => return self.join_again(now, error),
-        };
-        let code = response.error_code;
-        match code {
-            ErrorCode::MEMBER_ID_REQUIRED => {
-                // KIP-394: the id comes first, so that a lost answer leaves no member behind that nobody speaks for.
-                if !self.member_id.is_empty() {
-                    self.pause(now);
-                }
-                self.member_id = response.member_id.as_str().to_owned();
-            }
-            ErrorCode::NONE => self.join_succeeded(now, response),
-            _ => match verdict(code) {
-                Verdict::FindCoordinator => self.coordinator_moved(now),
-                Verdict::RejoinAnew | Verdict::RejoinLost => {
-                    self.lose_membership(code, "JoinGroup");
-                    self.pause(now);
-                }
-                Verdict::Retry | Verdict::Rejoin => self.pause(now),
-                Verdict::Refused if code.is_retriable() || code == ErrorCode::UNKNOWN_SERVER_ERROR => self.pause(now),
-                _ => self.fail(self.fatal(code, "JoinGroup")),
-            },
-        }
-    }
-
-    fn join_succeeded(&mut self, now: Instant, response: JoinGroupResponse) {
-        let protocol_type = response.protocol_type.as_ref().map_or(PROTOCOL_TYPE, Str::as_str);
-        let protocol = response.protocol_name.as_ref().map_or("", Str::as_str);
-        if protocol_type != PROTOCOL_TYPE || !self.config.assignors.iter().any(|assignor| assignor.name() == protocol) {
-            let message = format!(
-                "group {:?} is of type {protocol_type:?} and uses {protocol:?}, this member is of type {PROTOCOL_TYPE:?} and offers {}",
-                self.config.group_id,
-                self.offered()
-            );
-            return self.fail(Error::from_code(ErrorCode::INCONSISTENT_GROUP_PROTOCOL, message).with_api("JoinGroup"));
-        }
-        self.backoff.reset();
-        self.retry_at = None;
-        self.protocol = protocol.to_owned();
-        self.member_id = response.member_id.as_str().to_owned();
-        self.generation = Some(response.generation_id);
-        self.heartbeat_at = now + self.config.heartbeat_interval;
-        tracing::debug!(group = %self.config.group_id, generation = response.generation_id, member = %self.member_id, "joined");
-        if response.leader == response.member_id {
-            self.state = State::Leading { asked: None, joined: response };
-        } else {
-            self.send_sync(Vec::new());
-        }
-    }
-
-    fn topics_listed(&mut self, now: Instant, result: Result<Response>) {
-        let State::Leading { joined, .. } = &self.state else { return };
-        let topics = match result {
-            Ok(Response::Topics(topics)) => topics,
-            Ok(_) => return,
-            Err(error) if is_hopeless(&error) => return self.fail(error),
-            Err(_) => return self.pause(now),
-        };
-        let members = leading::read_members(&joined.members);
-        let assignor = self.config.assignors.iter().find(|assignor| assignor.name() == self.protocol).cloned();
-        let skip = joined.skip_assignment;
-        // Topics that are not there yet count as well: the group must notice when they come.
-        let wanted = members.values().flat_map(|member| member.topics.iter().cloned()).filter(|topic| topic.invalid().is_none());
-        let watched = wanted.map(|topic| (topic.clone(), topics.get(&topic).copied().unwrap_or(0))).collect();
-        // KIP-814: a static member that came back leads, but its group goes on with the assignment that it has.
-        let assignments = match assignor.filter(|_| !skip).map(|assignor| leading::assign(&*assignor, &topics, &members)) {
-            None => Vec::new(),
-            Some(Ok(assignments)) => assignments,
-            Some(Err(error)) => return self.fail(error),
-        };
-        self.watched = Some(watched);
-        self.send_sync(assignments);
-    }
-
-    fn send_sync(&mut self, assignments: Vec<SyncGroupRequestAssignment>) {
-        let Some(generation) = self.generation else { return };
-        let request = SyncGroupRequest {
-            group_id: self.group_id(),
-            generation_id: generation,
-            member_id: text(&self.member_id),
-            group_instance_id: self.instance_id(),
-            protocol_type: Some(text(PROTOCOL_TYPE)),
-            protocol_name: Some(text(&self.protocol)),
-            assignments,
-        };
-        let sent = self.send(Request::Sync(request), self.config.request_timeout);
-        self.state = State::Syncing { sent, generation };
-    }
-
-    fn synced(&mut self, now: Instant, generation: i32, result: Result<Response>) {
-        let response = match result {
-            Ok(Response::Sync(response)) => response,
-            Ok(_) => return,
-            Err(error) => {
-                self.state = State::Joining { sent: None };
-                return self.join_again(now, error);
-            }
-        };
-        let code = response.error_code;
-        self.state = State::Joining { sent: None };
-        match verdict(code) {
-            Verdict::Fine => self.sync_succeeded(now, generation, &response),
-            Verdict::Rejoin => self.rejoin = Some("the group rebalanced again before it was complete".into()),
-            Verdict::FindCoordinator => self.coordinator_moved(now),
-            Verdict::RejoinAnew | Verdict::RejoinLost => self.lose_membership(code, "SyncGroup"),
-            Verdict::Retry => self.pause(now),
-            Verdict::Refused if code.is_retriable() || code == ErrorCode::UNKNOWN_SERVER_ERROR => self.pause(now),
-            _ => self.fail(self.fatal(code, "SyncGroup")),
-        }
-    }
-
-    fn sync_succeeded(&mut self, now: Instant, generation: i32, response: &SyncGroupResponse) {
-        if let Some(other) = response.protocol_name.as_ref().map(Str::as_str).filter(|&name| name != self.protocol) {
-            let message =
-                format!("group {:?} synced with {other:?} after it joined with {:?}", self.config.group_id, self.protocol);
-            return self.fail(Error::from_code(ErrorCode::INCONSISTENT_GROUP_PROTOCOL, message).with_api("SyncGroup"));
-        }
-        let assigned = match leading::read_assignment(&response.assignment) {
-            Ok(assigned) => assigned,
-            Err(error) => return self.fail(error),
-        };
-        if let Some(stranger) = assigned.iter().find(|partition| !self.joined_topics.contains(&partition.topic)) {
-            // The leader did not know our subscription yet, or is wrong; the next round will tell.
-            self.rejoin = Some(format!("{} was assigned to a member that does not subscribe to it", stranger.topic));
-            return self.pause(now);
-        }
-        let given: BTreeSet<_> = self.owned.difference(&assigned).cloned().collect();
-        let added: Vec<_> = assigned.difference(&self.owned).cloned().collect();
-        tracing::info!(group = %self.config.group_id, generation, owned = assigned.len(), added = added.len(), gone = given.len(), "synced");
-        self.heartbeat_at = now + self.config.heartbeat_interval;
-        self.owned.extend(added.iter().cloned());
-        self.reads.want(added);
-        self.unannounced = true;
-        self.state = State::Stable;
-        if !given.is_empty() {
-            self.rejoin = Some("partitions were given away for others to take".into());
-            let ticket = self.ticket();
-            let (until, told) = self.begin_giving(now, ticket, &given);
-            self.state = State::Releasing { ticket, until, given };
-            if !told {
-                self.prepared(None);
-            }
-        }
-    }
-
-    /// Tells the consumer of its new partitions once it is known where the group stands in them.
-    fn announce(&mut self) {
-        if !self.unannounced {
-            return;
-        }
-        // With an eager assignor, what was not told yet is given away without a word when the next rebalance begins.
-        let settled = self.cooperative || matches!(self.state, State::Stable);
-        let Some(generation) = self.generation.filter(|_| settled) else { return };
-        let Some(added) = self.reads.take_complete() else { return };
-        self.unannounced = false;
-        self.announced.extend(added.iter().map(|(partition, _)| partition.clone()));
-        self.event(Event::Assigned { generation, added });
     }
 
     fn send_heartbeat(&mut self, now: Instant) {
@@ -708,7 +511,7 @@ impl Classic {
         }
     }
 
-    fn coordinator_moved(&mut self, now: Instant) {
+    pub(super) fn coordinator_moved(&mut self, now: Instant) {
         if self.coordinator == Coordinator::Known {
             self.coordinator = Coordinator::Unknown { stale: true };
         }
@@ -716,7 +519,7 @@ impl Classic {
     }
 
     /// A join or sync got no answer.
-    fn join_again(&mut self, now: Instant, error: Error) {
+    pub(super) fn join_again(&mut self, now: Instant, error: Error) {
         if is_hopeless(&error) {
             return self.fail(error);
         }
@@ -725,7 +528,7 @@ impl Classic {
     }
 
     /// The generation ended without us (or there is no such member): what we owned may be another's by now.
-    fn lose_membership(&mut self, code: ErrorCode, api: &'static str) {
+    pub(super) fn lose_membership(&mut self, code: ErrorCode, api: &'static str) {
         let group = &self.config.group_id;
         let message = format!("this member is not in the present generation of group {group:?} any more; it joins again");
         self.lose(Error::from_code(code, message).with_api(api));
@@ -814,7 +617,7 @@ impl Classic {
         self.event(Event::Left);
     }
 
-    fn fail(&mut self, error: Error) {
+    pub(super) fn fail(&mut self, error: Error) {
         if matches!(self.state, State::Leaving { .. }) {
             return self.end();
         }
@@ -833,7 +636,7 @@ impl Classic {
         }
     }
 
-    fn fatal(&self, code: ErrorCode, api: &'static str) -> Error {
+    pub(super) fn fatal(&self, code: ErrorCode, api: &'static str) -> Error {
         let group = &self.config.group_id;
         let message = match code {
             ErrorCode::INCONSISTENT_GROUP_PROTOCOL => format!(
@@ -857,27 +660,27 @@ impl Classic {
         Error::from_code(code, message).with_api(api).with_fatal(true)
     }
 
-    fn offered(&self) -> String {
+    pub(super) fn offered(&self) -> String {
         let names: Vec<&str> = self.config.assignors.iter().map(|assignor| assignor.name()).collect();
         format!("{names:?}")
     }
 
-    fn send(&mut self, request: Request, timeout: Duration) -> Ticket {
+    pub(super) fn send(&mut self, request: Request, timeout: Duration) -> Ticket {
         let ticket = self.ticket();
         self.actions.push_back(Action::Send { ticket, request, timeout });
         ticket
     }
 
-    fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, event: Event) {
         self.actions.push_back(Action::Event(event));
     }
 
-    fn ticket(&mut self) -> Ticket {
+    pub(super) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         self.tickets
     }
 
-    fn pause(&mut self, now: Instant) {
+    pub(super) fn pause(&mut self, now: Instant) {
         self.retry_at = Some(now + self.backoff.next_pause());
     }
 
@@ -915,15 +718,15 @@ impl Classic {
         !matches!(self.state, State::Unjoined | State::Stale | State::Leaving { .. } | State::Ended)
     }
 
-    fn group_id(&self) -> GroupId {
+    pub(super) fn group_id(&self) -> GroupId {
         GroupId(text(&self.config.group_id))
     }
 
-    fn instance_id(&self) -> Option<Str> {
+    pub(super) fn instance_id(&self) -> Option<Str> {
         self.config.instance_id.as_deref().map(text)
     }
 }
 
-fn milliseconds(time: Duration) -> i32 {
+pub(super) fn milliseconds(time: Duration) -> i32 {
     i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }

@@ -1,7 +1,7 @@
 //! Membership in a consumer group of the classic protocol, without I/O: the cores that `group_driver` runs.
 //!
-//! [`classic::Classic`] decides: when to look for the coordinator, to join, to sync, to beat, to give partitions away, to leave. It
-//! contains [`offset_reads`] (where the group stands in partitions just assigned) and [`offset_writes`] (commits), because their
+//! [`classic::Classic`] decides: when to look for the coordinator, to join, to sync (`joining`), to beat, to give partitions away, to
+//! leave. It contains [`offset_reads`] (where the group stands in partitions just assigned) and [`offset_writes`] (commits), because their
 //! verdicts concern the membership and the membership decides when they may be sent. [`leading`] is what a leader does with the
 //! other members' subscriptions; [`messages`] writes requests in the shape that the broker's version wants.
 //!
@@ -9,6 +9,7 @@
 //! comes back exactly once, with a failure when its connection went.
 
 pub(crate) mod classic;
+mod joining;
 mod leading;
 pub(crate) mod messages;
 mod offset_reads;
