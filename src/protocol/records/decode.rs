@@ -142,7 +142,7 @@ impl Records {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn step(&self, cursor: &mut Cursor) -> Result<RecordRef<'_>, &'static str> {
         let raw = RawRecord::read(&self.body, &mut cursor.position)?;
         if i64::from(raw.offset_delta) < cursor.next_delta || raw.offset_delta > self.last_offset_delta {
@@ -348,7 +348,7 @@ pub(super) struct RawRecord<'a> {
 
 impl<'a> RawRecord<'a> {
     /// Reads the record at `*position` and moves behind it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(body: &'a [u8], position: &mut usize) -> Result<Self, &'static str> {
         const CUT: &str = "a field is cut short or over-long";
         let mut start = *position;
@@ -374,7 +374,7 @@ impl<'a> RawRecord<'a> {
 }
 
 /// Reads a length and as many bytes: `Some(None)` for null (a length of -1), `None` if it is cut or the length is below -1.
-#[inline]
+#[inline(always)]
 fn field<'a>(record: &'a [u8], at: &mut usize) -> Option<Option<&'a [u8]>> {
     let length = varint::read_i32(record, at)?;
     if length < 0 {

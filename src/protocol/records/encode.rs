@@ -5,8 +5,8 @@
 //!   one buffer: 61 blank bytes, then each record once, in its final place       └─ stamp again, as long as nothing was written
 //! ```
 //!
-//! Appending allocates nothing but the growth of the one buffer: a record's fixed fields are put together on the stack and written
-//! with one copy of constant size, then key, value and headers follow. The header can be filled in only at the end, since producer
+//! Appending allocates nothing but the growth of the one buffer: a record's fixed fields are put together in registers and
+//! written as whole words, of which the surplus is taken back; then key, value and headers follow. The header can be filled in only at the end, since producer
 //! id, epoch and sequence stand under the checksum and are final only when the batch is taken for sending.
 //!
 //! Timestamps are written as differences from the first record's. Should a later record be older, the differences are negative,
@@ -21,7 +21,7 @@ use crate::protocol::records::batch::{self, CONTROL, Header, MAGIC, TRANSACTIONA
 use crate::protocol::records::compression::Compression;
 use crate::protocol::records::decode::{Cursor, RawRecord};
 use crate::protocol::records::error::{AppendError, CompressError};
-use crate::protocol::records::varint::{self, Prefix, len_size, zigzag};
+use crate::protocol::records::varint::{self, Word, len_size, zigzag};
 use crate::protocol::records::{BATCH_HEADER_SIZE, LOG_OVERHEAD, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
 
 /// The iterator over no headers.
@@ -34,6 +34,8 @@ pub const NO_HEADERS: NoHeaders = std::iter::empty();
 const MAX_BATCH: usize = i32::MAX as usize;
 /// Compressed data no smaller than this, and no smaller than what it was made from, is thrown away.
 const WORTHWHILE: usize = 4096;
+/// The record's own length, and words of which only the first bytes count.
+const SLACK: usize = 32;
 /// Up to this size a batch may grow where its timestamps are written anew.
 const MAY_GROW: usize = 4096;
 
@@ -116,29 +118,35 @@ impl BatchBuilder {
         ]
         .into_iter()
         .fold(0, usize::saturating_add);
-        // One reservation for the record and the blind writes of whole words behind it.
-        let room = body.saturating_add(2 * Prefix::SIZE);
+        // One reservation for the record and for what is written of words past its end.
+        let room = body.saturating_add(SLACK);
         if self.buffer.len().saturating_add(room) > MAX_BATCH || index == i32::MAX {
             return Err(AppendError::TooLarge);
         }
         self.buffer.reserve(room);
 
-        let mut prefix = Prefix::new();
-        prefix.varint((body as u64) << 1);
-        prefix.byte(0);
-        prefix.varint(timestamp_delta);
-        prefix.varint(offset_delta);
-        prefix.varint(length(key));
-        match key {
-            None => prefix.varint(length(value)),
-            Some(key) => {
-                put(&mut self.buffer, &prefix);
-                self.buffer.extend_from_slice(key);
-                prefix = Prefix::new();
-                prefix.varint(length(value));
+        // Length (4 bytes), attributes (1), timestamp delta (3); offset delta (3), key length (4) or, for a null key, 1 and value
+        // length (4): two words for all records but the outlandish.
+        if (body as u64) << 1 < Word::LIMIT && timestamp_delta < 1 << 21 && offset_delta < 1 << 21 {
+            Word::default().varint((body as u64) << 1).byte(0).varint(timestamp_delta).put(&mut self.buffer);
+            let word = Word::default().varint(offset_delta).varint(length(key));
+            match key {
+                None => word.varint(length(value)).put(&mut self.buffer),
+                Some(key) => {
+                    word.put(&mut self.buffer);
+                    self.buffer.extend_from_slice(key);
+                    Word::default().varint(length(value)).put(&mut self.buffer);
+                }
             }
+        } else {
+            varint::put((body as u64) << 1, &mut self.buffer);
+            self.buffer.push(0);
+            varint::put(timestamp_delta, &mut self.buffer);
+            varint::put(offset_delta, &mut self.buffer);
+            varint::put(length(key), &mut self.buffer);
+            self.buffer.extend_from_slice(key.unwrap_or_default());
+            varint::put(length(value), &mut self.buffer);
         }
-        put(&mut self.buffer, &prefix);
         self.buffer.extend_from_slice(value.unwrap_or_default());
         if header_count == 0 {
             self.buffer.push(0);
@@ -283,26 +291,13 @@ fn headers_size<'h>(headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>)
     })
 }
 
-/// Appends `prefix` by a copy of constant size, then takes back what was too much. The caller reserved room.
-#[inline]
-fn put(buffer: &mut Vec<u8>, prefix: &Prefix) {
-    let len = buffer.len() + prefix.len;
-    buffer.extend_from_slice(&prefix.bytes);
-    buffer.truncate(len);
-}
-
 /// Appends count and headers.
 fn put_headers<'h>(buffer: &mut Vec<u8>, count: usize, headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>) {
-    let number = |buffer: &mut Vec<u8>, value: u64| {
-        let mut prefix = Prefix::new();
-        prefix.varint(value);
-        buffer.extend_from_slice(prefix.bytes.get(..prefix.len).unwrap_or_default());
-    };
-    number(buffer, (count as u64) << 1);
+    varint::put((count as u64) << 1, buffer);
     for (key, value) in headers {
-        number(buffer, length(Some(key)));
+        varint::put(length(Some(key)), buffer);
         buffer.extend_from_slice(key);
-        number(buffer, length(value));
+        varint::put(length(value), buffer);
         buffer.extend_from_slice(value.unwrap_or_default());
     }
 }

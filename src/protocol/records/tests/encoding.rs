@@ -246,3 +246,21 @@ fn the_size_bound_holds() {
         assert!(builder.len() - before <= bound && bound <= builder.len() - before + 20);
     }
 }
+
+#[test]
+fn fields_too_long_for_the_short_form_come_back_as_well() {
+    // More than 2^20 records, timestamps hours apart, and a record of 150 MiB: past every bound of the two words.
+    let mut builder = BatchBuilder::new(0);
+    for index in 0..(1 << 20) + 2 {
+        builder.append(index, None, None, NO_HEADERS).expect("room");
+    }
+    builder.append(1 << 40, Some(b"k"), Some(b"v"), NO_HEADERS).expect("room");
+    builder.append(0, None, Some(&vec![7; 150 << 20]), NO_HEADERS).expect("room");
+    let mut closed = builder.close(Compression::None).expect("closed");
+    let batch = Batch::new(closed.stamp(NO_PRODUCER_ID, NO_PRODUCER_EPOCH, NO_SEQUENCE, false)).expect("batch");
+    let records = batch.records(Limits::default()).expect("records");
+    let last = records.iter().map(|record| record.expect("a record")).last().expect("a record");
+    assert_eq!((last.offset, last.timestamp, last.value.map(<[u8]>::len)), ((1 << 20) + 3, 0, Some(150 << 20)));
+    let before = records.iter().map(|record| record.expect("a record")).nth((1 << 20) + 2).expect("a record");
+    assert_eq!((before.timestamp, before.key, before.value), (1 << 40, Some(b"k".as_slice()), Some(b"v".as_slice())));
+}

@@ -84,18 +84,23 @@ proptest! {
     #[test]
     fn varints_come_back_and_take_the_bytes_they_should(value in any::<i64>(), shift in 0..64_u32, tail in vec(any::<u8>(), 0..12)) {
         let value = value >> shift;
-        let mut prefix = varint::Prefix::new();
-        prefix.varint(varint::zigzag(value));
-        prop_assert_eq!(prefix.len, varint::size(varint::zigzag(value)));
-        let mut bytes = prefix.bytes[..prefix.len].to_vec();
+        let mut bytes = Vec::new();
+        varint::put(varint::zigzag(value), &mut bytes);
+        let size = bytes.len();
+        prop_assert_eq!(size, varint::size(varint::zigzag(value)));
+        if varint::zigzag(value) < varint::Word::LIMIT {
+            let mut word = Vec::new();
+            varint::Word::default().byte(9).varint(varint::zigzag(value)).put(&mut word);
+            prop_assert_eq!(&word[1..], &bytes);
+        }
         // With and without eight bytes to load.
         bytes.extend(tail);
         let mut at = 0;
         prop_assert_eq!(varint::read_i64(&bytes, &mut at), Some(value));
-        prop_assert_eq!(at, prefix.len);
+        prop_assert_eq!(at, size);
         let mut at = 0;
         prop_assert_eq!(varint::read_i32(&bytes, &mut at), i32::try_from(value).ok());
-        for cut in 0..prefix.len {
+        for cut in 0..size {
             prop_assert_eq!(varint::read_i64(&bytes[..cut], &mut 0), None);
         }
     }
