@@ -1,4 +1,7 @@
 //! Error codes of the protocol: names, and what a client may conclude from each.
+//!
+//! The table is that of Kafka 4.4.0, flags included. A code that it does not have is kept as a number and taken for final: a broker
+//! newer than this library must not be able to make it retry for ever.
 
 use crate::protocol::primitives::newtype;
 use crate::protocol::reflect::{Type, Value};
@@ -56,6 +59,8 @@ impl ErrorCode {
         if self.is_ok() { Ok(()) } else { Err(self) }
     }
 }
+
+impl std::error::Error for ErrorCode {}
 
 impl std::fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

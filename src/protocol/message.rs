@@ -1,4 +1,35 @@
-//! The `message!` macro: a Kafka message declared once. The syntax is described in ARCHITECTURE.md.
+//! The `message!` macro: a Kafka message declared once, for all its versions.
+//!
+//! ```text
+//! message! {
+//!     request KEY -> Response, versions A..=B, flexible F.., unstable N, listeners [broker, controller];
+//!
+//!     /// What it is for.
+//!     struct Name {
+//!         /// What one cannot guess.
+//!         field: Type [VERSIONS, null VERSIONS, tag NUMBER, key, name "irregular"] ignorable = DEFAULT,
+//!     }
+//!     struct Inner { … }
+//! }
+//! message! { response KEY, versions A..=B, flexible F..; struct Response { … } }
+//! message! { data, versions A..=B; struct Payload { … } }
+//! ```
+//!
+//! - The first struct is the message; the others are what it contains, in any order. `flexible` and all after it may be missing.
+//! - `VERSIONS` are Rust ranges: those that have the field, and those in which it may be null. Only the former is required. A field
+//!   that may be null is an `Option`.
+//! - `tag`: a tagged field, in all the versions it has. Tags are declared in ascending order.
+//! - `key`: the field identifies its struct among others in a list. `name`: the schema's name where it is not the field's in
+//!   CamelCase. Neither changes the bytes.
+//! - `ignorable`: may be dropped in versions without the field. Of other fields `check_version` demands that they are at their default.
+//! - `DEFAULT`: what the field is where a version has none. When it is not given: zero, false or empty, and for an `Option` *not*
+//!   `None` but `Some` of that. That is Kafka's rule, and a trap.
+//! - `unstable`: the last of the versions, not to be chosen by negotiation. `listeners`: who serves the API.
+//!
+//! What is in a field's brackets stays a list of tokens, and `spec!` answers one question about it at a time: optional parts of a
+//! pattern cannot be used inside one another's repetitions. Everything is one pass over the fields, without recursion.
+//!
+//! Encoding cannot fail once `check_version` passed. Fields are written in the order declared, which must be that of the schema.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,8 @@
 //! The types fields are made of: numbers, text, bytes, arrays, options, and newtypes for what must not be mixed up.
+//!
+//! Each implements [`Wire`] for all versions at once: lengths are compact in flexible versions and fixed before. [`Str`] is text that
+//! shares its frame's memory; the newtypes over it stand for the entity types of the schemas, so that a group's name cannot be sent
+//! as a topic's. A nullable field is an `Option`, and by Kafka's rule not null unless its declaration says so.
 
 use bytes::Bytes;
 
@@ -380,6 +384,7 @@ impl Uuid {
 
 /// As Kafka's tools write it: base64 for URLs, without padding.
 impl std::fmt::Display for Uuid {
+    #[expect(clippy::indexing_slicing, reason = "six bits are a place among 64 signs")]
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let bits = u128::from_be_bytes(self.0);

@@ -141,14 +141,14 @@ impl std::error::Error for DecodeError {}
 pub enum EncodeError {
     /// A field is set that this version does not have and that may not be dropped.
     NotInVersion {
-        /// The field; of an inner struct, the outermost field that holds it.
+        /// The field's name in Rust.
         field: &'static str,
         /// The version asked for.
         version: i16,
     },
     /// A field is null where this version has no null.
     Null {
-        /// The field; empty until known.
+        /// The field's name in Rust; empty until known.
         field: &'static str,
         /// The version asked for.
         version: i16,

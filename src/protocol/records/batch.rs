@@ -62,8 +62,8 @@ pub(super) struct Header {
 }
 
 /// The `N` bytes at `at`.
+#[expect(clippy::indexing_slicing, reason = "all calls pass constants inside the header")]
 fn at<const N: usize>(bytes: &[u8; BATCH_HEADER_SIZE], at: usize) -> [u8; N] {
-    // All calls pass constants inside the header.
     let mut out = [0; N];
     out.copy_from_slice(&bytes[at..at + N]);
     out
@@ -88,6 +88,7 @@ impl Header {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "all places are constants inside the header")]
     pub(super) fn write(&self, bytes: &mut [u8; BATCH_HEADER_SIZE]) {
         let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
         put(0, &self.base_offset.to_be_bytes());
