@@ -3,27 +3,46 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::environment::{seeds, variable};
 
 /// API key of Produce.
 const PRODUCE: i16 = 0;
 
+/// The longest that a cut waits for the answer that it withholds.
+const ANSWER: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Default)]
 struct State {
     cut_next: AtomicUsize,
     cuts: AtomicUsize,
-    stopped: AtomicBool,
-    /// Bodies of the Produce requests whose answer was withheld, header included.
-    withheld: Mutex<Vec<Bytes>>,
+    /// Cuts whose request the node had answered: it was done by then, and the client was not told.
+    done_by_then: AtomicUsize,
+    /// Produce requests that came.
+    requests: AtomicUsize,
+}
+
+/// What the two directions of one connection tell each other.
+#[derive(Debug, Default)]
+struct Link {
+    /// Correlation id of the request after which nothing goes to the client any more.
+    cut: std::sync::Mutex<Option<i32>>,
+    answered: Notify,
+}
+
+impl Link {
+    fn cut(&self) -> Option<i32> {
+        *self.cut.lock().expect("nobody panics with it")
+    }
 }
 
 /// Proxies for all nodes; dropping it ends them.
@@ -61,15 +80,19 @@ impl Proxy {
         self.state.cuts.load(Ordering::SeqCst)
     }
 
-    /// The requests (header and body, without the length in front) whose answer was withheld.
-    pub async fn withheld(&self) -> Vec<Bytes> {
-        self.state.withheld.lock().await.clone()
+    /// How many of the cut requests the node had answered when the connection was cut: their records were in the log by then.
+    pub fn done_by_then(&self) -> usize {
+        self.state.done_by_then.load(Ordering::SeqCst)
+    }
+
+    /// How many Produce requests went through.
+    pub fn requests(&self) -> usize {
+        self.state.requests.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.state.stopped.store(true, Ordering::SeqCst);
         for task in &self.tasks {
             task.abort();
         }
@@ -85,55 +108,62 @@ async fn serve(listener: TcpListener, to: String, state: Arc<State>) {
             let _ = (client.set_nodelay(true), node.set_nodelay(true));
             let (client_read, client_write) = client.into_split();
             let (node_read, node_write) = node.into_split();
-            let cut = Arc::new(AtomicBool::new(false));
-            let answers = tokio::spawn(forward_answers(node_read, client_write, cut.clone()));
-            let _ = forward_requests(client_read, node_write, &state, &cut).await;
+            let link = Arc::new(Link::default());
+            let answers = tokio::spawn(forward_answers(node_read, client_write, link.clone()));
+            let _ = forward_requests(client_read, node_write, &state, &link).await;
             answers.abort();
         });
     }
 }
 
+/// A whole frame, without its length.
+async fn read_frame(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
+    let length = from.read_u32().await?;
+    let mut frame = vec![0; length as usize];
+    from.read_exact(&mut frame).await?;
+    Ok(frame)
+}
+
+async fn write_frame(to: &mut OwnedWriteHalf, frame: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+    to.write_all(&[&length.to_be_bytes(), frame].concat()).await
+}
+
 /// Passes whole requests on; returns (and so closes both sides) after one that is to be cut.
-async fn forward_requests(
-    mut client: OwnedReadHalf,
-    mut node: OwnedWriteHalf,
-    state: &State,
-    cut: &AtomicBool,
-) -> io::Result<()> {
+async fn forward_requests(mut client: OwnedReadHalf, mut node: OwnedWriteHalf, state: &State, link: &Link) -> io::Result<()> {
     loop {
-        let length = client.read_u32().await?;
-        let mut frame = vec![0; length as usize];
-        client.read_exact(&mut frame).await?;
+        let frame = read_frame(&mut client).await?;
         let is_produce = frame.first_chunk().is_some_and(|key| i16::from_be_bytes(*key) == PRODUCE);
+        state.requests.fetch_add(usize::from(is_produce), Ordering::SeqCst);
         let take_one = |left: usize| left.checked_sub(1);
-        let cut_now = is_produce && state.cut_next.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_one).is_ok();
-        // Before the last byte goes on, so that no answer can slip through.
-        cut.fetch_or(cut_now, Ordering::SeqCst);
-        node.write_all(&length.to_be_bytes()).await?;
-        node.write_all(&frame).await?;
-        if cut_now {
-            state.withheld.lock().await.push(frame.into());
-            state.cuts.fetch_add(1, Ordering::SeqCst);
-            // The node must have read the request before its side is closed, or it may never see it.
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            return Ok(());
+        if !is_produce || state.cut_next.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_one).is_err() {
+            write_frame(&mut node, &frame).await?;
+            continue;
         }
-        if state.stopped.load(Ordering::SeqCst) {
-            return Ok(());
+        // Before its first byte goes on, so that no answer can slip through.
+        let correlation_id = frame.get(4..8).and_then(|id| id.first_chunk()).map(|id| i32::from_be_bytes(*id));
+        *link.cut.lock().expect("nobody panics with it") = correlation_id;
+        write_frame(&mut node, &frame).await?;
+        state.cuts.fetch_add(1, Ordering::SeqCst);
+        if timeout(ANSWER, link.answered.notified()).await.is_ok() {
+            state.done_by_then.fetch_add(1, Ordering::SeqCst);
         }
+        return Ok(());
     }
 }
 
-/// Passes answers on until a request was cut; then nothing more.
-async fn forward_answers(mut node: OwnedReadHalf, mut client: OwnedWriteHalf, cut: Arc<AtomicBool>) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(read @ 1..) = node.read(&mut buffer).await {
-        let Some(bytes) = buffer.get(..read) else { return };
-        if cut.load(Ordering::SeqCst) || client.write_all(bytes).await.is_err() {
-            // Keep reading, so that the node is never held up by answers nobody gets.
-            if !cut.load(Ordering::SeqCst) {
-                return;
+/// Passes answers on until a request was cut; then waits for that request's answer and keeps it.
+async fn forward_answers(mut node: OwnedReadHalf, mut client: OwnedWriteHalf, link: Arc<Link>) {
+    while let Ok(frame) = read_frame(&mut node).await {
+        let correlation_id = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
+        match link.cut() {
+            None => {
+                if write_frame(&mut client, &frame).await.is_err() {
+                    return;
+                }
             }
+            Some(cut) if correlation_id == Some(cut) => link.answered.notify_one(),
+            Some(_) => {}
         }
     }
 }
