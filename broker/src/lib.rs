@@ -1,2 +1,40 @@
-//! Not written yet.
+//! An embedded Kafka broker for tests and demos.
+//!
+//! It speaks Kafka's real protocol, over TCP to any client or in memory to klamm's, as one node or a cluster with leaders spread
+//! over it, and keeps everything in memory. It does what a client can observe: leaders and their epochs, topic ids, offsets,
+//! de-duplication of idempotent batches, fetches that wait for data, consumer groups with their timers, committed offsets, topic
+//! administration, and the error codes of all that.
+//!
+//! ```
+//! use klamm_broker::Broker;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let broker = Broker::builder().nodes(3).topic("orders", 6).start_in_memory()?;
+//! assert_eq!(broker.bootstrap(), ["node-1:9092", "node-2:9092", "node-3:9092"]);
+//! assert_eq!(broker.leader("orders", 1), Some(2));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A test scripts it through the handle: [`Broker::intercept`] decides on each request, [`Broker::requests`] tells what came,
+//! [`Broker::stop_node`] and [`Broker::move_leader`] make trouble, [`Broker::records`] shows what is in a log. Nothing in it is
+//! random, and its time is tokio's: with `tokio::time::pause` a test of minutes takes milliseconds and goes the same way every time.
+//!
+//! What it does not do: TLS, SASL, transactions by request (they can be scripted), replication (all replicas share one log),
+//! retention, quotas, the consumer group protocol of KIP-848.
 #![forbid(unsafe_code)]
+
+mod broker;
+mod builder;
+#[cfg(feature = "connector")]
+mod connector;
+mod core;
+mod driver;
+mod script;
+
+pub use broker::{Broker, InterceptId, LoggedRecord, RawClient};
+pub use builder::BrokerBuilder;
+#[cfg(feature = "connector")]
+pub use connector::MemoryConnector;
+pub use script::{ConnectionId, Edit, Intercept, PartitionError, Reachability, RequestView, SeenRequest};

@@ -1,0 +1,597 @@
+//! The handle a test holds.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use klamm::protocol::header::{decode_response, encode_request};
+use klamm::protocol::records::{Batch, BatchBuilder, BatchError, Compression, ControlMarker, Limits, NO_HEADERS};
+use klamm::protocol::{ApiKey, ApiMessage, Request, Str, TopicName, Uuid};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::builder::BrokerBuilder;
+use crate::core::{Core, invalid_name};
+use crate::driver::Shared;
+use crate::script::{ConnectionId, Intercept, Reachability, RequestView, SeenRequest};
+
+/// A running broker, or cluster of them.
+///
+/// Cloning gives another handle to the same. When the last is dropped, the broker stops: connections are closed and no more are
+/// taken. All methods that change something take effect before they return.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    /// Where each node listens; empty in memory.
+    bound: Vec<SocketAddr>,
+    interceptors: AtomicU64,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+/// Number of a closure given to [`Broker::intercept`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterceptId(u64);
+
+/// A record in a partition's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoggedRecord {
+    /// Its offset.
+    pub offset: i64,
+    /// Its time, in milliseconds since 1970.
+    pub timestamp: i64,
+    /// Its key.
+    pub key: Option<Bytes>,
+    /// Its value.
+    pub value: Option<Bytes>,
+    /// Its headers, in order.
+    pub headers: Vec<(String, Option<Bytes>)>,
+    /// The producer's id; -1 if it was neither idempotent nor transactional.
+    pub producer_id: i64,
+    /// The producer's epoch, -1 without.
+    pub producer_epoch: i16,
+}
+
+impl Broker {
+    /// Sets one up.
+    pub fn builder() -> BrokerBuilder {
+        BrokerBuilder::new()
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, bound: Vec<SocketAddr>) -> Self {
+        Self { inner: Arc::new(Inner { shared, bound, interceptors: AtomicU64::new(0) }) }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        self.inner.shared.look(look)
+    }
+
+    /// The addresses of all nodes, as a client's list of seeds.
+    pub fn bootstrap(&self) -> Vec<String> {
+        self.look(|core| core.nodes().values().map(|node| format!("{}:{}", node.host, node.port)).collect())
+    }
+
+    /// The address that a node names.
+    pub fn address(&self, node: i32) -> Option<(String, u16)> {
+        self.look(|core| core.nodes().get(&node).map(|node| (node.host.clone(), node.port)))
+    }
+
+    // ---- Requests: what came, and what is to be done with the next ones ----
+
+    /// Has `decide` look at every request from now on, and say what is to be done with it. Of several closures the latest is asked
+    /// first; those before it are asked when it lets a request pass.
+    ///
+    /// It runs on the broker's task, without any of its locks: it may call methods of the broker. It must not block.
+    ///
+    /// ```
+    /// # use klamm_broker::{Broker, Intercept};
+    /// # use klamm::protocol::{ApiKey, ErrorCode};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let broker = Broker::builder().topic("orders", 1).start_in_memory()?;
+    /// let mut left = 2;
+    /// broker.intercept(move |request| match request.api_key {
+    ///     ApiKey::PRODUCE if left > 0 => {
+    ///         left -= 1;
+    ///         Intercept::Error(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+    ///     }
+    ///     _ => Intercept::Pass,
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn intercept(&self, decide: impl FnMut(&RequestView) -> Intercept + Send + 'static) -> InterceptId {
+        let id = self.inner.interceptors.fetch_add(1, Ordering::Relaxed);
+        self.inner.shared.add_interceptor(id, Arc::new(Mutex::new(decide)));
+        InterceptId(id)
+    }
+
+    /// Does the same with the next `times` requests of one API, and then lets them pass.
+    ///
+    /// ```
+    /// # use klamm_broker::{Broker, Intercept};
+    /// # use klamm::protocol::{ApiKey, ErrorCode};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let broker = Broker::builder().topic("orders", 1).start_in_memory()?;
+    /// broker.intercept_next(ApiKey::PRODUCE, 2, |_| Intercept::Error(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn intercept_next(
+        &self,
+        api: ApiKey,
+        times: usize,
+        mut decide: impl FnMut(&RequestView) -> Intercept + Send + 'static,
+    ) -> InterceptId {
+        let mut left = times;
+        self.intercept(move |request| {
+            if request.api_key != api || left == 0 {
+                return Intercept::Pass;
+            }
+            left -= 1;
+            decide(request)
+        })
+    }
+
+    /// Does the same with every request of one API.
+    pub fn intercept_all(&self, api: ApiKey, mut decide: impl FnMut(&RequestView) -> Intercept + Send + 'static) -> InterceptId {
+        self.intercept(move |request| if request.api_key == api { decide(request) } else { Intercept::Pass })
+    }
+
+    /// No longer asks a closure.
+    pub fn remove_intercept(&self, id: InterceptId) {
+        self.inner.shared.remove_interceptors(|other| other == id.0);
+    }
+
+    /// No longer asks any closure. Requests that were held or swallowed stay so; see [`release`](Self::release).
+    pub fn clear_intercepts(&self) {
+        self.inner.shared.remove_interceptors(|_| true);
+    }
+
+    /// Handles the requests that an [`Intercept::Hold`] stopped, and what came behind them.
+    pub fn release(&self) {
+        self.inner.shared.with(Core::release);
+    }
+
+    /// Every request that arrived, in order; the oldest are forgotten beyond
+    /// [`request_log_bytes`](BrokerBuilder::request_log_bytes).
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        self.look(|core| core.requests().cloned().collect())
+    }
+
+    /// Those of one API.
+    pub fn requests_of(&self, api: ApiKey) -> Vec<SeenRequest> {
+        self.look(|core| core.requests().filter(|request| request.api_key == api).cloned().collect())
+    }
+
+    /// Those of one API, decoded; what cannot be decoded is left out.
+    pub fn decoded<R: Request>(&self) -> Vec<R> {
+        self.look(|core| core.requests().filter_map(|request| request.decode().ok()).collect())
+    }
+
+    /// Forgets the requests seen so far.
+    pub fn clear_requests(&self) {
+        self.inner.shared.with(|core, _| core.clear_requests());
+    }
+
+    /// Waits until at least `count` requests of an API have arrived, and gives them. Waits without end: put a time-out around it.
+    ///
+    /// # Cancel safety
+    /// Dropping it has no effect.
+    pub async fn wait_for(&self, api: ApiKey, count: usize) -> Vec<SeenRequest> {
+        self.wait_until(|broker| Some(broker.requests_of(api)).filter(|seen| seen.len() >= count)).await
+    }
+
+    /// Waits until `look` finds something; it is asked after every request that arrives.
+    ///
+    /// # Cancel safety
+    /// Dropping it has no effect.
+    pub async fn wait_until<T>(&self, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        let mut arrivals = self.inner.shared.arrivals();
+        loop {
+            arrivals.mark_unchanged();
+            if let Some(found) = look(self) {
+                return found;
+            }
+            // The sender lives in what `self` holds.
+            if arrivals.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    // ---- Nodes and connections ----
+
+    /// Stops a node as if its process died: its connections close, new ones are refused, and the partitions it led go to their next
+    /// replica that runs.
+    pub fn stop_node(&self, node: i32) {
+        self.inner.shared.stop_listening(node);
+        self.inner.shared.with(|core, now| core.stop_node(now, node));
+    }
+
+    /// Starts a stopped node again, at its old address. It leads what has no other leader.
+    ///
+    /// # Errors
+    /// Over TCP, when its port is taken by now.
+    pub async fn start_node(&self, node: i32) -> io::Result<()> {
+        let address = usize::try_from(node - 1).ok().and_then(|index| self.inner.bound.get(index));
+        if let Some(address) = address {
+            let listener = TcpListener::bind(address).await?;
+            self.inner.shared.listen(node, listener);
+        }
+        self.inner.shared.with(|core, now| core.start_node(now, node));
+        Ok(())
+    }
+
+    /// Sets what meets new connections to a node, which goes on running and leading. Those made before stay.
+    pub fn set_reachability(&self, node: i32, reachability: Reachability) {
+        self.inner.shared.with(|core, _| core.set_reachability(node, reachability));
+    }
+
+    /// Changes the address that a node names, and in memory the one at which it is reached.
+    pub fn set_address(&self, node: i32, host: &str, port: u16) {
+        self.inner.shared.with(|core, _| core.set_address(node, host, port));
+    }
+
+    /// How many connections a node has.
+    pub fn connections(&self, node: i32) -> usize {
+        self.look(|core| core.connections(node).len())
+    }
+
+    /// Which connections a node has, oldest first.
+    pub fn connection_ids(&self, node: i32) -> Vec<ConnectionId> {
+        self.look(|core| core.connections(node))
+    }
+
+    /// Closes all connections to a node, which goes on running.
+    pub fn close_connections(&self, node: i32) {
+        self.inner.shared.with(|core, _| core.close_connections(Some(node)));
+    }
+
+    /// Puts `throttle_time_ms` into every answer from now on, and does not handle what comes on the connection for as long (KIP-219).
+    /// Zero ends it.
+    pub fn set_throttle(&self, throttle: Duration) {
+        self.inner.shared.with(|core, _| core.set_throttle(throttle));
+    }
+
+    /// Offers an API in other versions from now on, or with `None` not at all.
+    pub fn set_versions(&self, api: ApiKey, versions: Option<std::ops::RangeInclusive<i16>>) {
+        let versions = versions.map(std::ops::RangeInclusive::into_inner);
+        self.inner.shared.with(|core, _| core.set_versions(api, versions));
+    }
+
+    /// Switches the creation of unknown topics on or off.
+    pub fn set_auto_create_topics(&self, on: bool) {
+        self.inner.shared.with(|core, _| core.set_auto_create_topics(on));
+    }
+
+    /// Changes the largest batch of topics without a limit of their own.
+    pub fn set_message_max_bytes(&self, bytes: i32) {
+        self.inner.shared.with(|core, _| core.set_message_max_bytes(bytes));
+    }
+
+    /// Makes a node the coordinator of a group or transactional id.
+    pub fn set_coordinator(&self, key: &str, node: i32) {
+        self.inner.shared.with(|core, _| core.set_coordinator(key, node));
+    }
+
+    /// The node that coordinates a group or transactional id; `None` while no node runs.
+    pub fn coordinator(&self, key: &str) -> Option<i32> {
+        self.look(|core| core.coordinator_of(key))
+    }
+
+    // ---- Topics ----
+
+    /// Adds a topic; `false` if there is one of that name, or Kafka would refuse the name.
+    pub fn create_topic(&self, name: &str, partitions: i32) -> bool {
+        let (None, Ok(name)) = (invalid_name(name), TopicName::try_from(name)) else { return false };
+        partitions > 0 && self.inner.shared.with(|core, _| core.create_default_topic(&name, partitions))
+    }
+
+    /// Removes a topic with all its records and committed offsets; `false` if there is none.
+    pub fn delete_topic(&self, name: &str) -> bool {
+        self.inner.shared.with(|core, now| core.delete_topic(now, name))
+    }
+
+    /// Raises the number of a topic's partitions to `count`; `false` if there is no such topic.
+    pub fn add_partitions(&self, topic: &str, count: i32) -> bool {
+        self.inner.shared.with(|core, _| core.add_partitions(topic, count))
+    }
+
+    /// The names of all topics, sorted.
+    pub fn topics(&self) -> Vec<String> {
+        self.look(Core::topic_names)
+    }
+
+    /// How many partitions a topic has; `None` if there is no such topic.
+    pub fn partition_count(&self, topic: &str) -> Option<usize> {
+        self.look(|core| core.topic(topic).map(|topic| topic.partitions.len()))
+    }
+
+    /// A topic's id.
+    pub fn topic_id(&self, topic: &str) -> Option<Uuid> {
+        self.look(|core| core.topic(topic).map(|topic| topic.id))
+    }
+
+    /// Gives a topic another id, as if it had been deleted and created again with the same records.
+    pub fn set_topic_id(&self, topic: &str, id: Uuid) {
+        self.inner.shared.with(|core, now| core.set_topic_id(now, topic, id));
+    }
+
+    /// Sets a topic's configuration, or with `None` its default; `false` if there is no such topic. These have an effect:
+    /// `max.message.bytes`, `message.timestamp.type`, `cleanup.policy` (compacted topics need keys).
+    pub fn set_topic_config(&self, topic: &str, key: &str, value: Option<&str>) -> bool {
+        self.inner.shared.with(|core, _| core.set_topic_config(topic, key, value))
+    }
+
+    /// The node that leads a partition.
+    pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
+        self.look(|core| core.partition(topic, partition)?.leader)
+    }
+
+    /// The partition's leader epoch, from 0; -1 if there is no such partition.
+    pub fn leader_epoch(&self, topic: &str, partition: i32) -> i32 {
+        self.look(|core| core.partition(topic, partition).map_or(-1, |partition| partition.leader_epoch))
+    }
+
+    /// Makes a node the leader of a partition, with the next epoch; `false` if there is no such partition.
+    pub fn move_leader(&self, topic: &str, partition: i32, node: i32) -> bool {
+        self.inner.shared.with(|core, now| core.move_leader(now, topic, partition, Some(node)))
+    }
+
+    /// Leaves a partition without a leader; `false` if there is no such partition.
+    pub fn remove_leader(&self, topic: &str, partition: i32) -> bool {
+        self.inner.shared.with(|core, now| core.move_leader(now, topic, partition, None))
+    }
+
+    // ---- Logs ----
+
+    /// The batches of a partition as they would be fetched, oldest first.
+    pub fn log(&self, topic: &str, partition: i32) -> Vec<Bytes> {
+        self.batches(topic, partition).iter().map(|batch| batch.bytes().clone()).collect()
+    }
+
+    /// The same, with their headers.
+    pub fn batches(&self, topic: &str, partition: i32) -> Vec<Batch> {
+        self.look(|core| core.log(topic, partition).map(|log| log.batches().cloned().collect()).unwrap_or_default())
+    }
+
+    /// The records of a partition, oldest first, without those of control batches.
+    ///
+    /// # Errors
+    /// When a batch that a test appended cannot be read.
+    pub fn records(&self, topic: &str, partition: i32) -> Result<Vec<LoggedRecord>, BatchError> {
+        let mut all = Vec::new();
+        for batch in self.batches(topic, partition).iter().filter(|batch| !batch.is_control()) {
+            let records = batch.records(Limits::default())?;
+            for record in &records {
+                let record = record?;
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let header = |header: klamm::protocol::records::HeaderRef<'_>| {
+                    (text(header.key.as_ref()), header.value.map(|value| records.share(value)))
+                };
+                all.push(LoggedRecord {
+                    offset: record.offset,
+                    timestamp: record.timestamp,
+                    key: record.key.map(|key| records.share(key)),
+                    value: record.value.map(|value| records.share(value)),
+                    headers: record.headers.filter_map(Result::ok).map(header).collect(),
+                    producer_id: batch.producer_id(),
+                    producer_epoch: batch.producer_epoch(),
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    /// The values of a partition's records as text, oldest first; an absent value is empty.
+    ///
+    /// # Errors
+    /// As [`records`](Self::records).
+    pub fn values(&self, topic: &str, partition: i32) -> Result<Vec<String>, BatchError> {
+        let text = |value: Option<Bytes>| String::from_utf8_lossy(&value.unwrap_or_default()).into_owned();
+        Ok(self.records(topic, partition)?.into_iter().map(|record| text(record.value)).collect())
+    }
+
+    /// First offset that can be read, and the one after the last; `None` if there is no such partition.
+    pub fn offsets(&self, topic: &str, partition: i32) -> Option<(i64, i64)> {
+        self.look(|core| core.log(topic, partition).map(|log| (log.start_offset(), log.high_watermark())))
+    }
+
+    /// Appends a batch as it is, but for offset and leader epoch, and gives its base offset; `None` if there is no such partition.
+    ///
+    /// # Errors
+    /// When `batch` is not exactly one well-formed batch.
+    pub fn append(&self, topic: &str, partition: i32, batch: Bytes) -> Result<Option<i64>, BatchError> {
+        let batch = Batch::new(batch)?;
+        Ok(self.inner.shared.with(|core, now| core.append(now, topic, partition, &batch)))
+    }
+
+    /// Appends records with these keys and values as one batch, with the time of now, and gives its base offset; `None` if there is
+    /// no such partition, or nothing to append.
+    pub fn append_records<'r>(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: impl IntoIterator<Item = (Option<&'r [u8]>, Option<&'r [u8]>)>,
+    ) -> Option<i64> {
+        let timestamp = self.inner.shared.with(|core, now| core.wall_millis(now));
+        let batch = batch(timestamp, records, None)?;
+        self.append(topic, partition, batch).ok().flatten()
+    }
+
+    /// Appends a batch of a transactional producer: from then on its transaction is open, and what follows is not stable.
+    pub fn append_transactional<'r>(
+        &self,
+        topic: &str,
+        partition: i32,
+        (producer_id, producer_epoch, base_sequence): (i64, i16, i32),
+        records: impl IntoIterator<Item = (Option<&'r [u8]>, Option<&'r [u8]>)>,
+    ) -> Option<i64> {
+        let timestamp = self.inner.shared.with(|core, now| core.wall_millis(now));
+        let batch = batch(timestamp, records, Some((producer_id, producer_epoch, base_sequence)))?;
+        self.append(topic, partition, batch).ok().flatten()
+    }
+
+    /// Appends the marker that ends a producer's transaction in a partition, and gives its offset.
+    pub fn end_transaction(
+        &self,
+        topic: &str,
+        partition: i32,
+        producer_id: i64,
+        producer_epoch: i16,
+        committed: bool,
+    ) -> Option<i64> {
+        let timestamp = self.inner.shared.with(|core, now| core.wall_millis(now));
+        let marker = ControlMarker::end_of_transaction(committed, 0).batch(timestamp, producer_id, producer_epoch);
+        self.append(topic, partition, marker).ok().flatten()
+    }
+
+    /// Deletes what is before an offset, as retention does: the log starts there.
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        self.inner.shared.with(|core, now| core.delete_records(now, topic, partition, before));
+    }
+
+    /// Loses the batches from an offset on, as an unclean election does: the next epoch writes those offsets anew.
+    pub fn truncate(&self, topic: &str, partition: i32, from: i64) {
+        self.inner.shared.with(|core, now| core.truncate(now, topic, partition, from));
+    }
+
+    /// Forgets what a partition knows of idempotent producers.
+    pub fn forget_producers(&self, topic: &str, partition: i32) {
+        self.inner.shared.with(|core, _| core.forget_producers(topic, partition));
+    }
+
+    // ---- Requests of the test's own ----
+
+    /// Sends one request to a node over a connection of its own, and gives the answer.
+    ///
+    /// # Errors
+    /// When the request does not fit the version, the node closes the connection, or the answer cannot be read.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection; the request may have taken effect.
+    pub async fn raw_request<R: Request>(&self, node: i32, version: i16, request: &R) -> io::Result<R::Response> {
+        let mut client = RawClient::new(self.inner.shared.pipe(node));
+        client.request(version, request).await
+    }
+
+    /// Opens a connection to a node on which requests can be sent one by one, or bytes of any kind.
+    pub fn raw_client(&self, node: i32) -> RawClient {
+        RawClient::new(self.inner.shared.pipe(node))
+    }
+}
+
+/// A batch with these keys and values, perhaps of a transaction.
+fn batch<'r>(
+    timestamp: i64,
+    records: impl IntoIterator<Item = (Option<&'r [u8]>, Option<&'r [u8]>)>,
+    transaction: Option<(i64, i16, i32)>,
+) -> Option<Bytes> {
+    let mut builder = BatchBuilder::new(256);
+    for (key, value) in records {
+        builder.append(timestamp, key, value, NO_HEADERS).ok()?;
+    }
+    if builder.is_empty() {
+        return None;
+    }
+    let mut closed = builder.close(Compression::None).ok()?;
+    let (producer_id, producer_epoch, base_sequence) = transaction.unwrap_or((-1, -1, -1));
+    Some(closed.stamp(producer_id, producer_epoch, base_sequence, transaction.is_some()))
+}
+
+/// A connection without a client behind it, for tests on the level of the protocol.
+#[derive(Debug)]
+pub struct RawClient {
+    pipe: crate::driver::Pipe,
+    correlation_id: i32,
+}
+
+impl RawClient {
+    fn new(pipe: crate::driver::Pipe) -> Self {
+        Self { pipe, correlation_id: 0 }
+    }
+
+    /// Sends a request and waits for the answer.
+    ///
+    /// # Errors
+    /// When the request does not fit the version, the node closes the connection, or the answer cannot be read.
+    pub async fn request<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
+        let sent = self.send(version, request).await?;
+        let (correlation_id, response) = self.receive::<R>(version).await?;
+        if sent == correlation_id { Ok(response) } else { Err(invalid(format!("answer {correlation_id} to request {sent}"))) }
+    }
+
+    /// Sends a request and gives its correlation id; does not wait.
+    ///
+    /// # Errors
+    /// When the request does not fit the version, or the connection is closed.
+    pub async fn send<R: Request>(&mut self, version: i16, request: &R) -> io::Result<i32> {
+        self.correlation_id += 1;
+        let client_id = Str::try_from("raw").map_err(invalid)?;
+        let frame = encode_request(self.correlation_id, Some(&client_id), version, request).map_err(invalid)?;
+        for part in frame {
+            self.pipe.write_all(&part).await?;
+        }
+        Ok(self.correlation_id)
+    }
+
+    /// Waits for the next answer, which must be one to an `R` of this version; gives its correlation id too.
+    ///
+    /// # Errors
+    /// When the node closes the connection, or the answer cannot be read.
+    pub async fn receive<R: Request>(&mut self, version: i16) -> io::Result<(i32, R::Response)> {
+        let len = usize::try_from(self.pipe.read_i32().await?).map_err(invalid)?;
+        let mut frame = Vec::new();
+        (&mut self.pipe).take(len as u64).read_to_end(&mut frame).await?;
+        if frame.len() < len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let (correlation_id, body) =
+            decode_response(&frame.into(), ApiKey(R::API_KEY), R::is_flexible(version)).map_err(invalid)?;
+        let response =
+            R::Response::decode(&body, version).map_err(|error| invalid(R::Response::explain(&body, version, error)))?;
+        Ok((correlation_id, response))
+    }
+
+    /// Sends bytes of any kind.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.pipe.write_all(bytes).await
+    }
+
+    /// Reads until the node closes the connection.
+    ///
+    /// # Errors
+    /// Never so far.
+    pub async fn read_to_end(&mut self) -> io::Result<Bytes> {
+        let mut bytes = Vec::new();
+        self.pipe.read_to_end(&mut bytes).await?;
+        Ok(bytes.into())
+    }
+}
+
+fn invalid(error: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}

@@ -1,0 +1,176 @@
+//! Setting up a broker.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use klamm::protocol::{ApiKey, TopicName};
+use tokio::net::ToSocketAddrs;
+
+use crate::Broker;
+use crate::core::Settings;
+use crate::driver::{self, Shared};
+
+/// Port that the nodes of an in-memory broker name.
+const MEMORY_PORT: u16 = 9092;
+
+/// What a [`Broker`] shall be like. Made by [`Broker::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct BrokerBuilder {
+    settings: Settings,
+    topics: Vec<(String, i32)>,
+}
+
+impl BrokerBuilder {
+    pub(crate) fn new() -> Self {
+        Self { settings: Settings::default(), topics: Vec::new() }
+    }
+
+    /// How many nodes the cluster has, numbered from 1. Default 1.
+    pub fn nodes(mut self, nodes: u16) -> Self {
+        self.settings.nodes = i32::from(nodes.max(1));
+        self
+    }
+
+    /// Adds a topic. Leaders are spread over the nodes: with three nodes, partition 0 of the first topic is led by node 1, partition
+    /// 1 by node 2.
+    pub fn topic(mut self, name: impl Into<String>, partitions: i32) -> Self {
+        self.topics.push((name.into(), partitions));
+        self
+    }
+
+    /// Replicas of topics whose creator does not say how many. Default 3, or the number of nodes if that is less. With 1, a
+    /// partition has no leader while its node is stopped.
+    pub fn replication_factor(mut self, factor: i16) -> Self {
+        self.settings.default_replication_factor = Some(factor);
+        self
+    }
+
+    /// Shall asking for a topic create it (`auto.create.topics.enable`)? Default no, unlike Kafka.
+    pub fn auto_create_topics(mut self, on: bool) -> Self {
+        self.settings.auto_create_topics = on;
+        self
+    }
+
+    /// Partitions of topics whose creator does not say how many (`num.partitions`). Default 1.
+    pub fn default_partitions(mut self, partitions: i32) -> Self {
+        self.settings.default_partitions = partitions;
+        self
+    }
+
+    /// The largest batch (`message.max.bytes`). Default 1,048,588 bytes.
+    pub fn message_max_bytes(mut self, bytes: i32) -> Self {
+        self.settings.message_max_bytes = bytes;
+        self
+    }
+
+    /// Which session time-outs members of groups may ask for (`group.min.session.timeout.ms`, `group.max.session.timeout.ms`).
+    /// Default 6 s to 30 min.
+    pub fn session_timeouts(mut self, allowed: RangeInclusive<Duration>) -> Self {
+        (self.settings.group_min_session_timeout, self.settings.group_max_session_timeout) = allowed.into_inner();
+        self
+    }
+
+    /// How long a new group waits for more members (`group.initial.rebalance.delay.ms`). Default zero, unlike Kafka's 3 s.
+    pub fn initial_rebalance_delay(mut self, delay: Duration) -> Self {
+        self.settings.group_initial_rebalance_delay = delay;
+        self
+    }
+
+    /// How many members a group may have (`group.max.size`). Default without limit.
+    pub fn group_max_size(mut self, members: usize) -> Self {
+        self.settings.group_max_size = members;
+        self
+    }
+
+    /// Offers an API only in these versions; requests in others end their connection. Default: all that the library has declared.
+    pub fn versions(mut self, api: ApiKey, versions: RangeInclusive<i16>) -> Self {
+        self.settings.versions.insert(api, Some(versions.into_inner()));
+        self
+    }
+
+    /// Does not offer an API.
+    pub fn without(mut self, api: ApiKey) -> Self {
+        self.settings.versions.insert(api, None);
+        self
+    }
+
+    /// The cluster's id. Default `klamm-broker-cluster00`.
+    pub fn cluster_id(mut self, id: impl Into<String>) -> Self {
+        self.settings.cluster_id = id.into();
+        self
+    }
+
+    /// The rack a node is in. Default none.
+    pub fn rack(mut self, node: i32, rack: impl Into<String>) -> Self {
+        self.settings.racks.insert(node, rack.into());
+        self
+    }
+
+    /// Shall each record that is produced be looked at, as Kafka does? Default yes; without, only batch headers and checksums are.
+    pub fn validate_records(mut self, on: bool) -> Self {
+        self.settings.validate_records = on;
+        self
+    }
+
+    /// How many bytes of requests [`Broker::requests`] remembers; the oldest are forgotten. Default 256 MiB.
+    pub fn request_log_bytes(mut self, bytes: usize) -> Self {
+        self.settings.request_log_bytes = bytes;
+        self
+    }
+
+    /// What ids of topics and members are made from. Two brokers of the same seed give the same ones. Default 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = seed;
+        self
+    }
+
+    /// Starts it without sockets: only clients of this process reach it, over [`Broker::connector`]. Its nodes are called
+    /// `node-1:9092` and so on.
+    ///
+    /// # Errors
+    /// Outside of a tokio runtime; with a topic name that Kafka would refuse.
+    pub fn start_in_memory(self) -> io::Result<Broker> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(io::Error::other("the embedded broker has to be started inside a tokio runtime"));
+        }
+        let addresses = (1..=self.settings.nodes).map(|node| (format!("node-{node}"), MEMORY_PORT)).collect();
+        let topics = self.checked_topics()?;
+        Ok(Broker::new(Shared::start(self.settings, addresses, &topics), Vec::new()))
+    }
+
+    /// Starts it on TCP: the first node at `address`, each other at the port after, or all at free ports where it says port 0.
+    ///
+    /// # Errors
+    /// When an address cannot be listened at; with a topic name that Kafka would refuse.
+    pub async fn start_tcp(self, address: impl ToSocketAddrs) -> io::Result<Broker> {
+        let topics = self.checked_topics()?;
+        let mut candidates = tokio::net::lookup_host(address).await?;
+        let address = candidates.next().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has no address"))?;
+        let listeners = driver::bind(address, self.settings.nodes).await?;
+        let bound = listeners.iter().map(|listener| listener.local_addr()).collect::<io::Result<Vec<SocketAddr>>>()?;
+        let addresses = bound.iter().map(|address| (address.ip().to_string(), address.port())).collect();
+        let shared = Shared::start(self.settings, addresses, &topics);
+        for (node, listener) in (1..).zip(listeners) {
+            shared.listen(node, listener);
+        }
+        Ok(Broker::new(shared, bound))
+    }
+
+    fn checked_topics(&self) -> io::Result<Vec<(TopicName, i32)>> {
+        let check = |(name, partitions): &(String, i32)| {
+            let refuse = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("topic {name:?}: {why}"));
+            if let Some(why) = crate::core::invalid_name(name) {
+                return Err(refuse(why));
+            }
+            if *partitions < 1 {
+                return Err(refuse("a topic has at least one partition"));
+            }
+            let name = TopicName::try_from(name.as_str()).map_err(|_| refuse("too long"))?;
+            Ok((name, *partitions))
+        };
+        self.topics.iter().map(check).collect()
+    }
+}

@@ -1,0 +1,224 @@
+//! The log of one partition: batches as they came, with their offsets filled in.
+//!
+//! Everything appended is replicated at once, so the high watermark is the log's end. The last stable offset stays at the first
+//! record of the oldest open transaction. Offsets only grow; the start moves up when records are deleted.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use klamm::protocol::records::{Batch, ControlType, Limits};
+
+/// The log of one partition.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    batches: Vec<Stored>,
+    start_offset: i64,
+    next_offset: i64,
+    /// Bytes ever appended.
+    appended: u64,
+    /// First offset of each leader epoch that appended something, ascending.
+    epochs: Vec<(i32, i64)>,
+    /// Open transactions: producer id to first offset.
+    open: BTreeMap<i64, i64>,
+    aborted: Vec<Aborted>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    batch: Batch,
+    /// Bytes appended before it.
+    position: u64,
+}
+
+/// A transaction that was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Aborted {
+    pub(crate) producer_id: i64,
+    pub(crate) first_offset: i64,
+    /// Offset of its marker.
+    pub(crate) last_offset: i64,
+}
+
+/// What a fetch gets of one partition.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    /// Whole batches, the last perhaps cut.
+    pub(crate) bytes: Bytes,
+    /// Aborted transactions that reach into them.
+    pub(crate) aborted: Vec<Aborted>,
+}
+
+/// What a look-up by timestamp found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) leader_epoch: i32,
+}
+
+impl Log {
+    pub(crate) fn start_offset(&self) -> i64 {
+        self.start_offset
+    }
+
+    pub(crate) fn high_watermark(&self) -> i64 {
+        self.next_offset
+    }
+
+    pub(crate) fn last_stable_offset(&self) -> i64 {
+        self.open.values().copied().min().unwrap_or(self.next_offset)
+    }
+
+    /// Up to where a reader may read.
+    pub(crate) fn readable(&self, committed_only: bool) -> i64 {
+        if committed_only { self.last_stable_offset() } else { self.high_watermark() }
+    }
+
+    /// Batches still there, oldest first.
+    pub(crate) fn batches(&self) -> impl ExactSizeIterator<Item = &Batch> {
+        self.batches.iter().map(|stored| &stored.batch)
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.appended - self.batches.first().map_or(self.appended, |stored| stored.position)
+    }
+
+    /// Appends `batch` at the end and gives its base offset.
+    pub(crate) fn append(&mut self, batch: &Batch, leader_epoch: i32, log_append_time: Option<i64>) -> i64 {
+        let base_offset = self.next_offset;
+        let batch = batch.assign(base_offset, leader_epoch, log_append_time);
+        if self.epochs.last().is_none_or(|(epoch, _)| *epoch < leader_epoch) {
+            self.epochs.push((leader_epoch, base_offset));
+        }
+        if batch.is_control() {
+            self.end_transaction(&batch);
+        } else if batch.is_transactional() {
+            self.open.entry(batch.producer_id()).or_insert(base_offset);
+        }
+        self.next_offset = batch.next_offset();
+        let position = self.appended;
+        self.appended += batch.size() as u64;
+        self.batches.push(Stored { batch, position });
+        base_offset
+    }
+
+    fn end_transaction(&mut self, marker: &Batch) {
+        let control_type = marker.control_type().ok().flatten();
+        let Some(ControlType::Abort | ControlType::Commit) = control_type else { return };
+        let first_offset = self.open.remove(&marker.producer_id());
+        if let (Some(first_offset), Some(ControlType::Abort)) = (first_offset, control_type) {
+            let aborted = Aborted { producer_id: marker.producer_id(), first_offset, last_offset: marker.base_offset() };
+            self.aborted.push(aborted);
+        }
+    }
+
+    /// Index of the batch that holds `offset`, or of the next one.
+    fn index_of(&self, offset: i64) -> usize {
+        self.batches.partition_point(|stored| stored.batch.next_offset() <= offset)
+    }
+
+    /// Bytes from `offset` up to `end`, not counting more than a reader would get.
+    pub(crate) fn available(&self, offset: i64, end: i64) -> u64 {
+        let position = |index: usize| self.batches.get(index).map_or(self.appended, |stored| stored.position);
+        position(self.index_of(end)).saturating_sub(position(self.index_of(offset)))
+    }
+
+    /// Reads from the batch that holds `offset` on, at most `max_bytes`, nothing at or after `end`. As Kafka does, the last batch is
+    /// cut at the limit; a first batch that is larger than it is left out, or given whole with `whole_first`.
+    pub(crate) fn read(&self, offset: i64, end: i64, max_bytes: usize, whole_first: bool, committed_only: bool) -> Read {
+        let from = self.index_of(offset);
+        let to = self.index_of(end).max(from);
+        let Some(batches) = self.batches.get(from..to) else { return Read::default() };
+        let Some(first) = batches.first().map(|first| first.batch.size()) else { return Read::default() };
+        let limit = match first > max_bytes {
+            true if whole_first => first,
+            true => return Read::default(),
+            false => max_bytes,
+        };
+        let mut next_offset = offset;
+        let mut bytes = BytesMut::new();
+        for Stored { batch, .. } in batches {
+            let room = limit - bytes.len();
+            if bytes.is_empty() && (batches.len() == 1 || batch.size() == limit) {
+                // The usual answer of a test, and that of a huge batch: nothing to copy.
+                let aborted = self.aborted_between(offset, batch.next_offset(), committed_only);
+                return Read { bytes: batch.bytes().clone(), aborted };
+            }
+            if bytes.is_empty() {
+                let last = self.batches.get(to).map_or(self.appended, |stored| stored.position);
+                let all = batches.first().map_or(0, |first| last - first.position);
+                bytes.reserve(limit.min(usize::try_from(all).unwrap_or(limit)));
+            }
+            let part = batch.bytes().get(..room).unwrap_or(batch.bytes());
+            bytes.extend_from_slice(part);
+            next_offset = batch.next_offset();
+            if bytes.len() == limit {
+                break;
+            }
+        }
+        Read { bytes: bytes.freeze(), aborted: self.aborted_between(offset, next_offset, committed_only) }
+    }
+
+    fn aborted_between(&self, from: i64, to: i64, committed_only: bool) -> Vec<Aborted> {
+        if !committed_only {
+            return Vec::new();
+        }
+        self.aborted.iter().filter(|aborted| aborted.last_offset >= from && aborted.first_offset < to).copied().collect()
+    }
+
+    /// The first record whose timestamp is at least `timestamp`.
+    pub(crate) fn find_timestamp(&self, timestamp: i64) -> Option<Found> {
+        let after_start = self.batches().filter(|batch| batch.next_offset() > self.start_offset && !batch.is_control());
+        for batch in after_start.filter(|batch| batch.max_timestamp() >= timestamp) {
+            // What was appended was checked, so its records can be read; if not, the batch's own values are as good as can be had.
+            let found = |offset, timestamp| Some(Found { offset, timestamp, leader_epoch: batch.partition_leader_epoch() });
+            let Ok(records) = batch.records(Limits::default()) else { return found(batch.base_offset(), batch.max_timestamp()) };
+            let mut records = records.iter().filter_map(Result::ok);
+            let hit = records.find(|record| record.timestamp >= timestamp && record.offset >= self.start_offset);
+            if let Some(record) = hit {
+                return found(record.offset, record.timestamp);
+            }
+        }
+        None
+    }
+
+    /// The record with the highest timestamp; of several the first.
+    pub(crate) fn find_max_timestamp(&self) -> Option<Found> {
+        let highest = self.batches().filter(|batch| !batch.is_control()).map(Batch::max_timestamp).max()?;
+        self.find_timestamp(highest)
+    }
+
+    /// The epoch that appended `offset`, or would append it.
+    pub(crate) fn epoch_at(&self, offset: i64) -> Option<i32> {
+        let index = self.epochs.partition_point(|(_, start)| *start <= offset);
+        self.epochs.get(index.checked_sub(1)?).map(|(epoch, _)| *epoch)
+    }
+
+    /// Where the last epoch up to `epoch` ended, with that epoch; `None` when the log knows none so old.
+    pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
+        let after = self.epochs.partition_point(|(known, _)| *known <= epoch);
+        let (known, _) = self.epochs.get(after.checked_sub(1)?)?;
+        Some((*known, self.epochs.get(after).map_or(self.next_offset, |(_, start)| *start)))
+    }
+
+    /// Drops what is before `offset`; whole batches only, but readers start at `offset`.
+    pub(crate) fn delete_before(&mut self, offset: i64) {
+        self.start_offset = offset.clamp(self.start_offset, self.next_offset);
+        let keep_from = self.index_of(self.start_offset);
+        self.batches.drain(..keep_from);
+    }
+
+    /// Cuts off what is at or after `offset`, as an unclean election does. Whole batches only.
+    pub(crate) fn truncate_from(&mut self, offset: i64) {
+        let keep = self.index_of(offset);
+        let Some(cut) = self.batches.get(keep) else { return };
+        self.next_offset = cut.batch.base_offset();
+        self.appended = cut.position;
+        self.batches.truncate(keep);
+        let end = self.next_offset;
+        self.start_offset = self.start_offset.min(end);
+        self.epochs.retain(|(_, start)| *start < end);
+        self.open.retain(|_, first| *first < end);
+        self.aborted.retain(|aborted| aborted.last_offset < end);
+    }
+}

@@ -1,0 +1,443 @@
+//! The broker without I/O: all nodes of a cluster, their shared data, and every decision.
+//!
+//! A driver tells it what happens (`handle_connected`, `handle_frame`, `handle_request`, `handle_closed`, `handle_timeout`), each
+//! with the time, and carries out the [`Action`]s it then takes from `poll`. A frame comes in two steps, so that the closures of a
+//! test run without a lock around them: `handle_frame` gives the request to look at, `handle_request` takes the verdict.
+//!
+//! Life of a request: logged, queued at its connection, taken when all before it are answered and its delay is over, decoded,
+//! handled by the file of its subject, answered at once or parked there (a fetch that waits for data, a member that waits for its
+//! group). Answers leave through [`Core::respond`] alone, where a test's wishes for them are carried out.
+//!
+//! Frames that no Kafka client would send end their connection, as in Kafka; nothing panics on them.
+
+//W mod admin;
+mod connections;
+mod fetch;
+mod groups;
+mod list_offsets;
+mod log;
+mod metadata;
+//W mod offsets;
+mod produce;
+mod producers;
+mod reply;
+mod scripting;
+mod settings;
+mod topics;
+mod versions;
+
+//W #[cfg(test)]
+//W mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use klamm::protocol::header::{RequestHeader, encode_response};
+use klamm::protocol::{ApiKey, Request};
+
+pub(crate) use crate::core::connections::Call;
+use crate::core::connections::{After, Connection, Queued, State};
+use crate::core::fetch::ParkedFetch;
+use crate::core::groups::{GroupReply, Groups};
+use crate::core::reply::{Answer, Reply};
+pub(crate) use crate::core::settings::Settings;
+pub(crate) use crate::core::topics::invalid_name;
+use crate::core::topics::{Topics, text};
+use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
+
+/// What a driver has to do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Write these bytes.
+    Send(ConnectionId, Vec<Bytes>),
+    /// Write what was to be sent before, then close.
+    Close(ConnectionId),
+}
+
+/// One node of the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) running: bool,
+    pub(crate) reachability: Reachability,
+}
+
+/// What a handler says.
+#[derive(Debug)]
+enum Outcome<T> {
+    /// The answer.
+    Reply(T),
+    /// The answer comes through [`Core::respond`] later.
+    Parked,
+    /// There is no answer.
+    Nothing,
+    /// The connection ends.
+    Close,
+}
+
+/// The cluster.
+#[derive(Debug)]
+pub(crate) struct Core {
+    settings: Settings,
+    started: Instant,
+    wall_millis: i64,
+    nodes: BTreeMap<i32, Node>,
+    topics: Topics,
+    groups: Groups,
+    next_producer_id: i64,
+    /// Producer id and epoch of each transactional id.
+    transactional_ids: BTreeMap<String, (i64, i16)>,
+    /// Coordinators that a test has chosen.
+    coordinators: BTreeMap<String, i32>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    last_connection: u64,
+    /// Connections whose next request may be due.
+    ready: VecDeque<ConnectionId>,
+    fetches: BTreeMap<ConnectionId, ParkedFetch>,
+    throttle: Duration,
+    actions: VecDeque<Action>,
+    requests: VecDeque<SeenRequest>,
+    request_bytes: usize,
+}
+
+impl Core {
+    /// `addresses` has each node's, from node 1 on; `wall_millis` is the time of day at `now`.
+    pub(crate) fn new(now: Instant, wall_millis: i64, settings: Settings, addresses: Vec<(String, u16)>) -> Self {
+        let node = |(host, port)| Node { host, port, running: true, reachability: Reachability::Open };
+        Self {
+            started: now,
+            wall_millis,
+            nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
+            topics: Topics::default(),
+            groups: Groups::new(&settings),
+            settings,
+            next_producer_id: 1000,
+            transactional_ids: BTreeMap::new(),
+            coordinators: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            last_connection: 0,
+            ready: VecDeque::new(),
+            fetches: BTreeMap::new(),
+            throttle: Duration::ZERO,
+            actions: VecDeque::new(),
+            requests: VecDeque::new(),
+            request_bytes: 0,
+        }
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When `handle_timeout` wants to be called.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let connections = self.connections.values().filter_map(Connection::next_timeout);
+        connections.chain(self.fetches.values().map(|fetch| fetch.deadline)).chain(self.groups.next_timeout()).min()
+    }
+
+    /// A connection was made to `node` from `host`.
+    pub(crate) fn handle_connected(&mut self, node: i32, host: &str) -> ConnectionId {
+        self.last_connection += 1;
+        let id = ConnectionId(self.last_connection);
+        let connection = Connection { node, host: text(host), queue: VecDeque::new(), state: State::Idle };
+        self.connections.insert(id, connection);
+        id
+    }
+
+    /// The client has closed the connection, or the driver on our behalf.
+    pub(crate) fn handle_closed(&mut self, id: ConnectionId) {
+        self.connections.remove(&id);
+        self.fetches.remove(&id);
+    }
+
+    /// A frame came. Gives the request for `handle_request`; `None` when the connection is closed for it.
+    pub(crate) fn handle_frame(&mut self, now: Instant, id: ConnectionId, frame: &Bytes) -> Option<SeenRequest> {
+        let node = self.connections.get(&id)?.node;
+        let Ok((header, body)) = RequestHeader::decode(frame) else {
+            self.close(id);
+            return None;
+        };
+        let RequestHeader { api_key, api_version: version, correlation_id, client_id } = header;
+        let request = SeenRequest { at: now, node, connection: id, api_key, version, correlation_id, client_id, body };
+        self.request_bytes += request.body.len();
+        self.requests.push_back(request.clone());
+        while self.request_bytes > self.settings.request_log_bytes {
+            let Some(oldest) = self.requests.pop_front() else { break };
+            self.request_bytes -= oldest.body.len();
+        }
+        Some(request)
+    }
+
+    /// Does what the test wants with a request that `handle_frame` gave.
+    pub(crate) fn handle_request(&mut self, now: Instant, request: SeenRequest, verdict: Intercept) {
+        let SeenRequest { at, node, connection: id, api_key, version, correlation_id, client_id, body } = request;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let host = connection.host.clone();
+        let call = Call { connection: id, node, api_key, version, correlation_id, client_id, host, refused: Vec::new() };
+        let (mut verdict, mut delay) = (verdict, None);
+        loop {
+            let (longer, then) = match verdict {
+                Intercept::Delay(longer) => (longer, Intercept::Pass),
+                Intercept::After(longer, then) => (longer, *then),
+                other => {
+                    verdict = other;
+                    break;
+                }
+            };
+            delay = Some(delay.unwrap_or_default() + longer);
+            verdict = then;
+        }
+        let not_before = delay.map(|delay| at + delay);
+        connection.queue.push_back(Queued { call, body, verdict, not_before });
+        self.ready.push_back(id);
+        self.pump(now);
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let due = |connection: &Connection| connection.next_timeout().is_some_and(|at| at <= now);
+        let due: Vec<_> = self.connections.iter().filter(|(_, connection)| due(connection)).map(|(id, _)| *id).collect();
+        for id in due {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            if let State::Sending(_, frame) = std::mem::take(&mut connection.state) {
+                self.send(now, id, frame);
+            }
+            self.ready.push_back(id);
+        }
+        let due: Vec<_> = self.fetches.iter().filter(|(_, fetch)| fetch.deadline <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            self.finish_fetch(now, id);
+        }
+        self.groups.handle_timeout(now);
+        self.pump(now);
+    }
+
+    /// Goes on until nothing can be done without new input.
+    fn pump(&mut self, now: Instant) {
+        loop {
+            if let Some(id) = self.ready.pop_front() {
+                self.advance(now, id);
+            } else if let Some((call, reply)) = self.groups.next_reply() {
+                match reply {
+                    GroupReply::Join(response) => self.respond(now, call, response),
+                    GroupReply::Sync(response) => self.respond(now, call, response),
+                }
+            } else if self.topics.take_changed() {
+                self.retry_fetches(now);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Takes up the connection's next request, if it may.
+    fn advance(&mut self, now: Instant, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match connection.state {
+            State::Idle => {}
+            State::Waiting(at) if at <= now => {}
+            _ => return,
+        }
+        connection.state = State::Idle;
+        let Some(head) = connection.queue.front() else { return };
+        if let Some(at) = head.not_before.filter(|at| *at > now) {
+            connection.state = State::Waiting(at);
+            return;
+        }
+        if matches!(head.verdict, Intercept::Hold) {
+            connection.state = State::Held;
+            return;
+        }
+        let Some(Queued { mut call, body, verdict, .. }) = connection.queue.pop_front() else { return };
+        let after = match verdict {
+            // Delays are resolved on arrival, and a request that was held has been let go.
+            Intercept::Pass | Intercept::Delay(_) | Intercept::After(..) | Intercept::Hold => After::Send,
+            Intercept::Respond(body) => {
+                let frame = reply::frame(&call, &body);
+                self.send(now, id, frame);
+                self.ready.push_back(id);
+                return;
+            }
+            Intercept::Raw(bytes) => {
+                self.send(now, id, vec![bytes]);
+                self.ready.push_back(id);
+                return;
+            }
+            Intercept::Error(code) => {
+                connection.state = State::Processing(After::Send);
+                let to = To { core: self, now, call: call.clone() };
+                if reply::refuse(&call, &body, code, to).is_err() {
+                    self.close(id);
+                }
+                return;
+            }
+            Intercept::PartitionErrors(refused) => {
+                call.refused = refused;
+                After::Send
+            }
+            Intercept::CloseBefore => {
+                self.close(id);
+                return;
+            }
+            Intercept::Swallow => {
+                connection.state = State::Silent;
+                return;
+            }
+            Intercept::DelayResponse(delay) => After::Later(delay),
+            Intercept::ProcessThenClose => After::Close,
+            Intercept::ProcessThenSwallow => After::Silence,
+            Intercept::Edit(edit) => After::Edit(edit),
+            Intercept::CutResponse(bytes) => After::Cut(bytes),
+        };
+        connection.state = State::Processing(after);
+        self.process(now, call, &body);
+    }
+
+    /// Hands a request to its subject.
+    fn process(&mut self, now: Instant, call: Call, body: &Bytes) {
+        let served = self.settings.versions(call.api_key).is_some_and(|(first, last)| (first..=last).contains(&call.version));
+        if !served {
+            // A client learns from the answer to ApiVersions what there is (KIP-511); anything else it has to know by then.
+            match call.api_key {
+                ApiKey::API_VERSIONS => self.unsupported_api_versions(now, call),
+                _ => self.close(call.connection),
+            }
+            return;
+        }
+        match call.api_key {
+            ApiKey::PRODUCE => self.handle(now, call, body, Self::produce),
+            ApiKey::FETCH => self.handle(now, call, body, Self::fetch),
+            ApiKey::LIST_OFFSETS => self.handle(now, call, body, Self::list_offsets),
+            ApiKey::METADATA => self.handle(now, call, body, Self::metadata),
+            //W ApiKey::OFFSET_COMMIT => self.handle(now, call, body, Self::offset_commit),
+            //W ApiKey::OFFSET_FETCH => self.handle(now, call, body, Self::offset_fetch),
+            ApiKey::FIND_COORDINATOR => self.handle(now, call, body, Self::find_coordinator),
+            //W ApiKey::JOIN_GROUP => self.handle(now, call, body, Self::join_group),
+            //W ApiKey::HEARTBEAT => self.handle(now, call, body, Self::heartbeat),
+            //W ApiKey::LEAVE_GROUP => self.handle(now, call, body, Self::leave_group),
+            //W ApiKey::SYNC_GROUP => self.handle(now, call, body, Self::sync_group),
+            //W ApiKey::DESCRIBE_GROUPS => self.handle(now, call, body, Self::describe_groups),
+            //W ApiKey::LIST_GROUPS => self.handle(now, call, body, Self::list_groups),
+            ApiKey::API_VERSIONS => self.handle(now, call, body, Self::api_versions),
+            //W ApiKey::CREATE_TOPICS => self.handle(now, call, body, Self::create_topics),
+            //W ApiKey::DELETE_TOPICS => self.handle(now, call, body, Self::delete_topics),
+            //W ApiKey::INIT_PRODUCER_ID => self.handle(now, call, body, Self::init_producer_id),
+            //W ApiKey::DESCRIBE_CONFIGS => self.handle(now, call, body, Self::describe_configs),
+            //W ApiKey::CREATE_PARTITIONS => self.handle(now, call, body, Self::create_partitions),
+            ApiKey::DESCRIBE_CLUSTER => self.handle(now, call, body, Self::describe_cluster),
+            _ => self.close(call.connection),
+        }
+    }
+
+    fn handle<R: Request<Response: Reply>>(
+        &mut self,
+        now: Instant,
+        call: Call,
+        body: &Bytes,
+        handler: fn(&mut Self, Instant, &Call, R) -> Outcome<R::Response>,
+    ) {
+        let Ok(request) = R::decode(body, call.version) else { return self.close(call.connection) };
+        match handler(self, now, &call, request) {
+            Outcome::Reply(response) => self.respond(now, call, response),
+            Outcome::Parked => {}
+            Outcome::Nothing => self.respond_nothing(&call),
+            Outcome::Close => self.close(call.connection),
+        }
+    }
+
+    /// Answers a request; a connection that is gone by now does not mind.
+    fn respond<M: Reply>(&mut self, now: Instant, call: Call, mut response: M) {
+        let id = call.connection;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let State::Processing(after) = std::mem::take(&mut connection.state) else {
+            debug_assert!(false, "an answer to nothing on {id}");
+            return;
+        };
+        if !self.throttle.is_zero() {
+            response.set_throttle(i32::try_from(self.throttle.as_millis()).unwrap_or(i32::MAX));
+        }
+        let (mut cut, mut later) = (None, None);
+        match after {
+            After::Send => {}
+            After::Edit(edit) => (edit.0)(&mut response),
+            After::Cut(bytes) => cut = Some(bytes),
+            After::Later(delay) => later = Some(now + delay),
+            After::Close => return self.close(id),
+            After::Silence => {
+                connection.state = State::Silent;
+                return;
+            }
+        }
+        let frame = match encode_response(call.correlation_id, call.version, &response) {
+            Ok(frame) => frame,
+            Err(error) => {
+                debug_assert!(false, "{} version {}: {error}", M::NAME, call.version);
+                return self.close(id);
+            }
+        };
+        if let Some(bytes) = cut {
+            let whole: Bytes = frame.concat().into();
+            self.send(now, id, vec![whole.slice(..bytes.min(whole.len()))]);
+            return self.close(id);
+        }
+        if let Some(at) = later {
+            connection.state = State::Sending(at, frame);
+            return;
+        }
+        self.send(now, id, frame);
+        self.ready.push_back(id);
+    }
+
+    /// Goes on after a request that has no answer.
+    fn respond_nothing(&mut self, call: &Call) {
+        let Some(connection) = self.connections.get_mut(&call.connection) else { return };
+        match std::mem::take(&mut connection.state) {
+            State::Processing(After::Close | After::Cut(_)) => return self.close(call.connection),
+            State::Processing(After::Silence) => connection.state = State::Silent,
+            _ => {}
+        }
+        self.ready.push_back(call.connection);
+    }
+
+    /// Sends `frame`; the client is then not heard for as long as it was told to be quiet (KIP-219).
+    fn send(&mut self, now: Instant, id: ConnectionId, frame: Vec<Bytes>) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.state = if self.throttle.is_zero() { State::Idle } else { State::Throttled(now + self.throttle) };
+            self.actions.push_back(Action::Send(id, frame));
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        if self.connections.contains_key(&id) {
+            self.handle_closed(id);
+            self.actions.push_back(Action::Close(id));
+        }
+    }
+
+    /// Nodes that run.
+    fn running(&self) -> BTreeSet<i32> {
+        self.nodes.iter().filter(|(_, node)| node.running).map(|(id, _)| *id).collect()
+    }
+
+    /// The time of day, in milliseconds since 1970.
+    pub(crate) fn wall_millis(&self, now: Instant) -> i64 {
+        let elapsed = now.saturating_duration_since(self.started).as_millis();
+        self.wall_millis.saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX))
+    }
+}
+
+/// Sends an answer that `reply::refuse` made.
+struct To<'a> {
+    core: &'a mut Core,
+    now: Instant,
+    call: Call,
+}
+
+impl Answer for To<'_> {
+    fn answer<M: Reply>(self, response: M) {
+        self.core.respond(self.now, self.call, response);
+    }
+}

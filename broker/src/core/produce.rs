@@ -1,0 +1,275 @@
+//! Produce: checks a batch as Kafka does, appends it once, and says where.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use bytes::Bytes;
+use klamm::protocol::messages::produce::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    TopicProduceResponse,
+};
+use klamm::protocol::records::{Batch, BatchErrorKind, Compression, Limits, RecordBatches};
+use klamm::protocol::{BrokerId, ErrorCode, TopicName, Uuid};
+
+use crate::core::producers::Verdict;
+use crate::core::topics::{Partition, Topic, text};
+use crate::core::{Call, Core, Outcome, Settings};
+
+/// How far in the future a record's time may be: `message.timestamp.after.max.ms`.
+const TIMESTAMP_AFTER_MAX_MILLIS: i64 = 3_600_000;
+
+/// First version with topic ids in place of names.
+const TOPIC_IDS: i16 = 13;
+
+/// First version that tells who the leader is (KIP-951).
+const LEADER_HINTS: i16 = 10;
+
+/// Why a batch was not appended.
+struct Refusal {
+    code: ErrorCode,
+    message: &'static str,
+    /// Which records are to blame, by their place in the batch, and why.
+    records: Vec<(i32, &'static str)>,
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, message: &'static str) -> Self {
+        Self { code, message, records: Vec::new() }
+    }
+}
+
+/// Where a batch stands.
+struct Appended {
+    base_offset: i64,
+    log_append_time: i64,
+    log_start_offset: i64,
+}
+
+impl Core {
+    pub(super) fn produce(&mut self, now: Instant, call: &Call, request: ProduceRequest) -> Outcome<ProduceResponse> {
+        let acks = request.acks;
+        let mut leaders = BTreeSet::new();
+        let mut failed = false;
+        let mut responses = Vec::with_capacity(request.topic_data.len());
+        for topic in request.topic_data {
+            let name = self.topic_name(&topic.name, topic.topic_id, call.version >= TOPIC_IDS);
+            let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
+            for data in topic.partition_data {
+                let records = data.records.map(|records| records.0).unwrap_or_default();
+                let appended = match &name {
+                    _ if !(-1..=1).contains(&acks) => {
+                        Err(Refusal::new(ErrorCode::INVALID_REQUIRED_ACKS, "acks must be -1, 0 or 1"))
+                    }
+                    Ok(name) => self.produce_to(now, call, name, data.index, records),
+                    Err(code) => Err(Refusal::new(*code, "no such topic")),
+                };
+                failed |= appended.is_err();
+                let mut response = PartitionProduceResponse { index: data.index, base_offset: -1, ..Default::default() };
+                match appended {
+                    Ok(Appended { base_offset, log_append_time, log_start_offset }) => {
+                        (response.base_offset, response.log_append_time_ms) = (base_offset, log_append_time);
+                        response.log_start_offset = log_start_offset;
+                    }
+                    Err(refusal) => {
+                        let hint = matches!(refusal.code, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH);
+                        let partition = name.as_ref().ok().and_then(|name| self.topics.partition(name.as_str(), data.index));
+                        if let Some((leader, partition)) = partition.and_then(|partition| Some((partition.leader?, partition)))
+                            && hint
+                            && call.version >= LEADER_HINTS
+                        {
+                            let leader_id = BrokerId(leader);
+                            response.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch: partition.leader_epoch };
+                            leaders.insert(leader);
+                        }
+                        let blame = |(batch_index, message)| BatchIndexAndErrorMessage {
+                            batch_index,
+                            batch_index_error_message: Some(text(message)),
+                        };
+                        response.error_code = refusal.code;
+                        response.error_message = Some(text(refusal.message));
+                        response.record_errors = refusal.records.into_iter().map(blame).collect();
+                    }
+                }
+                partition_responses.push(response);
+            }
+            responses.push(TopicProduceResponse { name: topic.name, topic_id: topic.topic_id, partition_responses });
+        }
+        match acks {
+            // Nobody waits for an answer; a client learns only so that something is wrong.
+            0 if failed => Outcome::Close,
+            0 => Outcome::Nothing,
+            _ => Outcome::Reply(ProduceResponse { responses, node_endpoints: self.endpoints(leaders), ..Default::default() }),
+        }
+    }
+
+    fn endpoints(&self, leaders: BTreeSet<i32>) -> Vec<NodeEndpoint> {
+        let nodes = leaders.into_iter().filter_map(|id| Some((id, self.nodes.get(&id)?)));
+        let endpoint = |(id, node): (i32, &crate::core::Node)| NodeEndpoint {
+            node_id: BrokerId(id),
+            host: text(&node.host),
+            port: i32::from(node.port),
+            rack: self.settings.racks.get(&id).map(|rack| text(rack)),
+        };
+        nodes.map(endpoint).collect()
+    }
+
+    /// The topic that a request means, by name or by id.
+    pub(super) fn topic_name(&self, name: &TopicName, id: Uuid, by_id: bool) -> Result<TopicName, ErrorCode> {
+        if by_id {
+            let known = self.topics.name_of(id).and_then(|name| self.topics.get(name));
+            return known.map(|topic| topic.name.clone()).ok_or(ErrorCode::UNKNOWN_TOPIC_ID);
+        }
+        self.topics.get(name.as_str()).map(|topic| topic.name.clone()).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    }
+
+    fn produce_to(
+        &mut self,
+        now: Instant,
+        call: &Call,
+        topic: &TopicName,
+        partition: i32,
+        records: Bytes,
+    ) -> Result<Appended, Refusal> {
+        if let Some(code) = call.refusal(topic.as_str(), partition) {
+            return Err(Refusal::new(code, "refused by the test"));
+        }
+        let wall_millis = self.wall_millis(now);
+        let no_such = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no such topic or partition");
+        let topic = self.topics.get_mut(topic.as_str()).ok_or_else(no_such)?;
+        let rules = Rules::of(topic, &self.settings, wall_millis);
+        let partition = usize::try_from(partition).ok().and_then(|partition| topic.partitions.get_mut(partition));
+        let partition = partition.ok_or_else(no_such)?;
+        partition.check_leader(call.node, -1).map_err(|code| Refusal::new(code, "this node does not lead the partition"))?;
+        let batch = rules.check(records, call.version)?;
+        let appended = append(partition, &batch, rules.log_append_time)?;
+        self.topics.touch();
+        Ok(appended)
+    }
+
+    /// Appends a batch that a test made, without asking whether a producer could have.
+    pub(crate) fn append(&mut self, now: Instant, topic: &str, partition: i32, batch: &Batch) -> Option<i64> {
+        let partition = self.topics.partition_mut(topic, partition)?;
+        let base_offset = partition.log.append(batch, partition.leader_epoch, None);
+        partition.producers.appended(batch, base_offset, -1);
+        self.topics.touch();
+        self.pump(now);
+        Some(base_offset)
+    }
+}
+
+/// Appends `batch` unless it is there already.
+fn append(partition: &mut Partition, batch: &Batch, log_append_time: Option<i64>) -> Result<Appended, Refusal> {
+    let log_start_offset = partition.log.start_offset();
+    match partition.producers.check(batch) {
+        Verdict::Append => {
+            let base_offset = partition.log.append(batch, partition.leader_epoch, log_append_time);
+            let log_append_time = log_append_time.unwrap_or(-1);
+            partition.producers.appended(batch, base_offset, log_append_time);
+            Ok(Appended { base_offset, log_append_time, log_start_offset })
+        }
+        Verdict::Duplicate { base_offset, log_append_time } => Ok(Appended { base_offset, log_append_time, log_start_offset }),
+        Verdict::Refuse(code) => Err(Refusal::new(code, "the batch does not follow what its producer wrote before")),
+    }
+}
+
+/// What a topic's batches are held to.
+struct Rules {
+    max_bytes: usize,
+    needs_key: bool,
+    log_append_time: Option<i64>,
+    latest_timestamp: i64,
+    look_at_records: bool,
+}
+
+impl Rules {
+    fn of(topic: &Topic, settings: &Settings, wall_millis: i64) -> Self {
+        let config = |key: &str| topic.configs.get(key).map(String::as_str);
+        let max_bytes = config("max.message.bytes").and_then(|value| value.parse().ok()).unwrap_or(settings.message_max_bytes);
+        Self {
+            max_bytes: usize::try_from(max_bytes).unwrap_or(0),
+            needs_key: config("cleanup.policy").is_some_and(|policy| policy.split(',').any(|policy| policy.trim() == "compact")),
+            log_append_time: (config("message.timestamp.type") == Some("LogAppendTime")).then_some(wall_millis),
+            latest_timestamp: wall_millis.saturating_add(TIMESTAMP_AFTER_MAX_MILLIS),
+            look_at_records: settings.validate_records,
+        }
+    }
+
+    fn check(&self, records: Bytes, version: i16) -> Result<Batch, Refusal> {
+        let mut batches = RecordBatches::new(records);
+        let batch = match batches.next() {
+            Some(Ok(batch)) => batch,
+            Some(Err(error)) => {
+                let code = match error.kind {
+                    BatchErrorKind::BadChecksum { .. } => ErrorCode::CORRUPT_MESSAGE,
+                    _ => ErrorCode::INVALID_RECORD,
+                };
+                return Err(Refusal::new(code, "the batch is not well formed"));
+            }
+            None => return Err(Refusal::new(ErrorCode::INVALID_RECORD, "there must be exactly one whole batch for a partition")),
+        };
+        if batches.next().is_some() || batches.is_truncated() {
+            return Err(Refusal::new(ErrorCode::INVALID_RECORD, "there must be exactly one whole batch for a partition"));
+        }
+        if batch.size() > self.max_bytes {
+            return Err(Refusal::new(ErrorCode::MESSAGE_TOO_LARGE, "the batch is larger than max.message.bytes"));
+        }
+        let invalid = |message| Err(Refusal::new(ErrorCode::INVALID_RECORD, message));
+        if batch.is_control() {
+            return invalid("clients may not write control batches");
+        }
+        if batch.record_count() <= 0 || i64::from(batch.record_count()) != i64::from(batch.last_offset_delta()) + 1 {
+            return invalid("the number of records does not agree with the last offset");
+        }
+        if batch.producer_id() >= 0 && (batch.base_sequence() < 0 || batch.producer_epoch() < 0) {
+            return invalid("an idempotent batch needs an epoch and a sequence");
+        }
+        if batch.is_transactional() && batch.producer_id() < 0 {
+            return invalid("a transactional batch needs a producer id");
+        }
+        match batch.compression() {
+            Err(_) => return invalid("unknown compression"),
+            // Clients older than KIP-110 could not read it.
+            Ok(Compression::Zstd) if version < 7 => {
+                return Err(Refusal::new(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, "zstd needs version 7 of Produce"));
+            }
+            Ok(_) => {}
+        }
+        if self.log_append_time.is_none() && batch.max_timestamp() > self.latest_timestamp {
+            return Err(Refusal::new(ErrorCode::INVALID_TIMESTAMP, "a record's time is more than an hour in the future"));
+        }
+        if self.look_at_records || self.needs_key {
+            self.check_records(&batch)?;
+        }
+        Ok(batch)
+    }
+
+    fn check_records(&self, batch: &Batch) -> Result<(), Refusal> {
+        let malformed = || Refusal::new(ErrorCode::INVALID_RECORD, "the records cannot be read");
+        let records = batch.records(Limits::default()).map_err(|_| malformed())?;
+        let mut without_key = Vec::new();
+        let mut latest = i64::MIN;
+        let mut count = 0;
+        for (index, record) in (0..).zip(&records) {
+            let record = record.map_err(|_| malformed())?;
+            if record.offset != batch.base_offset() + i64::from(index) {
+                return Err(Refusal::new(ErrorCode::INVALID_RECORD, "the records' offsets are not consecutive"));
+            }
+            if self.needs_key && record.key.is_none() {
+                without_key.push((index, "a record of a compacted topic needs a key"));
+            }
+            latest = latest.max(record.timestamp);
+            count = index + 1;
+        }
+        if count != batch.record_count() {
+            return Err(malformed());
+        }
+        if latest != batch.max_timestamp() {
+            return Err(Refusal::new(ErrorCode::INVALID_RECORD, "the batch's highest timestamp is not that of its records"));
+        }
+        if without_key.is_empty() {
+            return Ok(());
+        }
+        let message = "one or more records have been rejected";
+        Err(Refusal { code: ErrorCode::INVALID_RECORD, message, records: without_key })
+    }
+}

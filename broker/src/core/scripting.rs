@@ -1,0 +1,197 @@
+//! What a test does to the cluster beside sending requests.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use klamm::protocol::{ApiKey, TopicName, Uuid};
+
+use crate::core::connections::State;
+use crate::core::log::Log;
+use crate::core::topics::{Partition, Topic, spread};
+use crate::core::{Core, Node};
+use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
+
+impl Core {
+    pub(crate) fn nodes(&self) -> &BTreeMap<i32, Node> {
+        &self.nodes
+    }
+
+    pub(crate) fn requests(&self) -> impl ExactSizeIterator<Item = &SeenRequest> {
+        self.requests.iter()
+    }
+
+    pub(crate) fn clear_requests(&mut self) {
+        self.requests.clear();
+        self.request_bytes = 0;
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(name)
+    }
+
+    pub(crate) fn topic_names(&self) -> Vec<String> {
+        self.topics.iter().map(|topic| topic.name.as_str().to_owned()).collect()
+    }
+
+    pub(crate) fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
+        self.topics.partition(topic, partition)
+    }
+
+    pub(crate) fn log(&self, topic: &str, partition: i32) -> Option<&Log> {
+        Some(&self.partition(topic, partition)?.log)
+    }
+
+    /// Adds a topic as its first producer would; `false` if there is one of that name.
+    pub(crate) fn create_default_topic(&mut self, name: &TopicName, partitions: i32) -> bool {
+        if self.topics.get(name.as_str()).is_some() {
+            return false;
+        }
+        let nodes: Vec<_> = self.nodes.keys().copied().collect();
+        let assignment = spread(self.topics.iter().count(), partitions, self.settings.replication_factor(), &nodes);
+        let running = self.running();
+        self.topics.create(name, assignment, BTreeMap::new(), &running, self.settings.seed);
+        true
+    }
+
+    pub(crate) fn delete_topic(&mut self, now: Instant, name: &str) -> bool {
+        let deleted = self.topics.delete(name).is_some();
+        self.groups.forget_topic(name);
+        self.pump(now);
+        deleted
+    }
+
+    pub(crate) fn add_partitions(&mut self, name: &str, count: i32) -> bool {
+        let Some(topic) = self.topics.get(name) else { return false };
+        let nodes: Vec<_> = self.nodes.keys().copied().collect();
+        let first = topic.partitions.len();
+        let more = count - i32::try_from(first).unwrap_or(i32::MAX);
+        let factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
+        let assignment = spread(first, more, i16::try_from(factor).unwrap_or(i16::MAX), &nodes);
+        let running = self.running();
+        self.topics.add_partitions(name, assignment, &running);
+        true
+    }
+
+    pub(crate) fn set_topic_config(&mut self, name: &str, key: &str, value: Option<&str>) -> bool {
+        let Some(topic) = self.topics.get_mut(name) else { return false };
+        match value {
+            Some(value) => drop(topic.configs.insert(key.to_owned(), value.to_owned())),
+            None => drop(topic.configs.remove(key)),
+        }
+        true
+    }
+
+    pub(crate) fn set_topic_id(&mut self, now: Instant, name: &str, id: Uuid) {
+        self.topics.set_id(name, id);
+        self.pump(now);
+    }
+
+    pub(crate) fn move_leader(&mut self, now: Instant, topic: &str, partition: i32, leader: Option<i32>) -> bool {
+        let moved = self.topics.move_leader(topic, partition, leader);
+        self.pump(now);
+        moved
+    }
+
+    pub(crate) fn delete_records(&mut self, now: Instant, topic: &str, partition: i32, before: i64) {
+        if let Some(partition) = self.topics.partition_mut(topic, partition) {
+            partition.log.delete_before(before);
+        }
+        self.topics.touch();
+        self.pump(now);
+    }
+
+    /// Loses the end of a log, as an unclean election does: what was there may be written anew under the next epoch.
+    pub(crate) fn truncate(&mut self, now: Instant, topic: &str, partition: i32, from: i64) {
+        if let Some(partition) = self.topics.partition_mut(topic, partition) {
+            partition.log.truncate_from(from);
+            partition.producers.forget();
+            partition.leader_epoch += 1;
+        }
+        self.topics.touch();
+        self.pump(now);
+    }
+
+    pub(crate) fn forget_producers(&mut self, topic: &str, partition: i32) {
+        if let Some(partition) = self.topics.partition_mut(topic, partition) {
+            partition.producers.forget();
+        }
+    }
+
+    /// Stops a node: its connections close, its partitions go to the next replica.
+    pub(crate) fn stop_node(&mut self, now: Instant, id: i32) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        node.running = false;
+        self.close_connections(Some(id));
+        let running = self.running();
+        self.topics.elect(&running);
+        self.pump(now);
+    }
+
+    pub(crate) fn start_node(&mut self, now: Instant, id: i32) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        node.running = true;
+        let running = self.running();
+        self.topics.elect(&running);
+        self.pump(now);
+    }
+
+    /// Closes the connections to a node, or all.
+    pub(crate) fn close_connections(&mut self, node: Option<i32>) {
+        let hit = |connection: &i32| node.is_none_or(|node| node == *connection);
+        let ids = self.connections.iter().filter(|(_, connection)| hit(&connection.node)).map(|(id, _)| *id);
+        for id in ids.collect::<Vec<_>>() {
+            self.close(id);
+        }
+    }
+
+    pub(crate) fn connections(&self, node: i32) -> Vec<ConnectionId> {
+        self.connections.iter().filter(|(_, connection)| connection.node == node).map(|(id, _)| *id).collect()
+    }
+
+    pub(crate) fn set_reachability(&mut self, id: i32, reachability: Reachability) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.reachability = reachability;
+        }
+    }
+
+    pub(crate) fn set_address(&mut self, id: i32, host: &str, port: u16) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            host.clone_into(&mut node.host);
+            node.port = port;
+        }
+    }
+
+    pub(crate) fn set_throttle(&mut self, throttle: Duration) {
+        self.throttle = throttle;
+    }
+
+    pub(crate) fn set_versions(&mut self, api: ApiKey, versions: Option<(i16, i16)>) {
+        self.settings.versions.insert(api, versions);
+    }
+
+    pub(crate) fn set_auto_create_topics(&mut self, on: bool) {
+        self.settings.auto_create_topics = on;
+    }
+
+    pub(crate) fn set_message_max_bytes(&mut self, bytes: i32) {
+        self.settings.message_max_bytes = bytes;
+    }
+
+    pub(crate) fn set_coordinator(&mut self, key: &str, node: i32) {
+        self.coordinators.insert(key.to_owned(), node);
+    }
+
+    /// Lets requests go that an [`Intercept::Hold`] stopped.
+    pub(crate) fn release(&mut self, now: Instant) {
+        for (id, connection) in &mut self.connections {
+            if let State::Held = connection.state {
+                connection.state = State::Idle;
+                if let Some(head) = connection.queue.front_mut() {
+                    head.verdict = Intercept::Pass;
+                }
+                self.ready.push_back(*id);
+            }
+        }
+        self.pump(now);
+    }
+}

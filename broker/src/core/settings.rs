@@ -1,0 +1,75 @@
+//! How the broker is set up: what a real one has in `server.properties`, as far as it matters here.
+//!
+//! Defaults are Kafka's, but for what would make tests slow (`group.initial.rebalance.delay.ms` is 0) or surprising
+//! (`auto.create.topics.enable` is off).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use klamm::protocol::ApiKey;
+
+/// The settings of the whole cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) nodes: i32,
+    pub(crate) cluster_id: String,
+    pub(crate) racks: BTreeMap<i32, String>,
+    pub(crate) auto_create_topics: bool,
+    pub(crate) default_partitions: i32,
+    /// `None`: three, or as many as there are nodes.
+    pub(crate) default_replication_factor: Option<i16>,
+    pub(crate) message_max_bytes: i32,
+    pub(crate) group_min_session_timeout: Duration,
+    pub(crate) group_max_session_timeout: Duration,
+    pub(crate) group_initial_rebalance_delay: Duration,
+    pub(crate) group_max_size: usize,
+    pub(crate) offset_metadata_max_bytes: usize,
+    pub(crate) transaction_max_timeout: Duration,
+    /// Decompress what is produced and look at each record, as Kafka does.
+    pub(crate) validate_records: bool,
+    /// Versions that differ from those that the library has declared; `None` where the API is not offered.
+    pub(crate) versions: BTreeMap<ApiKey, Option<(i16, i16)>>,
+    /// Bytes of request bodies that the log of requests keeps.
+    pub(crate) request_log_bytes: usize,
+    pub(crate) seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            nodes: 1,
+            cluster_id: "klamm-broker-cluster00".to_owned(),
+            racks: BTreeMap::new(),
+            auto_create_topics: false,
+            default_partitions: 1,
+            default_replication_factor: None,
+            message_max_bytes: 1_048_588,
+            group_min_session_timeout: Duration::from_secs(6),
+            group_max_session_timeout: Duration::from_secs(1800),
+            group_initial_rebalance_delay: Duration::ZERO,
+            group_max_size: usize::MAX,
+            offset_metadata_max_bytes: 4096,
+            transaction_max_timeout: Duration::from_secs(900),
+            validate_records: true,
+            versions: BTreeMap::new(),
+            request_log_bytes: 256 << 20,
+            seed: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// First and last version of an API that is served.
+    pub(crate) fn versions(&self, api: ApiKey) -> Option<(i16, i16)> {
+        match self.versions.get(&api) {
+            Some(set) => *set,
+            None => api.api().map(|api| api.versions),
+        }
+    }
+
+    /// What topics get without a word about it.
+    pub(crate) fn replication_factor(&self) -> i16 {
+        // At least one node, at most three replicas.
+        self.default_replication_factor.unwrap_or(self.nodes.clamp(1, 3) as i16)
+    }
+}
