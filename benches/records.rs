@@ -16,12 +16,13 @@ const ROUNDS: usize = 2_000;
 fn main() {
     // `cargo test --benches` passes `--test`: one round shows that it works.
     let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { ROUNDS };
-    for (value, count) in [(100, 1_000), (1_024, 500), (10, 4_000)] {
+    for (value, count) in [(100, 1_000), (1_024, 500), (10, 4_000), (100, 1)] {
         run(rounds, value, count);
     }
 }
 
 fn run(rounds: usize, size: usize, count: usize) {
+    println!("batches of {count}:");
     let value: Vec<u8> = (0..size).map(|index| b"abcdefghijklmnopqrstuvwxyz"[index % 26]).collect();
     let bytes = batch(None, &value, count, Compression::None);
     let expected = count * size;
