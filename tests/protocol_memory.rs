@@ -5,6 +5,7 @@ mod declarations;
 use allocation_counter::measure;
 use bytes::Bytes;
 use declarations::{Random, cases, put_uvarint};
+use klamm::protocol::frame::{FrameError, Frames};
 use klamm::protocol::messages::describe_configs::DescribeConfigsRequest;
 use klamm::protocol::messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
 use klamm::protocol::messages::find_coordinator::FindCoordinatorRequest;
@@ -68,6 +69,26 @@ fn no_damaged_frame_allocates_beyond_the_budget() {
             }
         }
     }
+}
+
+#[test]
+fn rk_184_a_length_prefix_of_two_gigabytes_is_an_error_and_no_allocation() {
+    let mut result = None;
+    let used = measure(|| {
+        let mut frames = Frames::new(100_000_000);
+        frames.read_buffer().extend_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1]);
+        result = Some(frames.next_frame());
+    });
+    assert_eq!(result, Some(Err(FrameError::TooLong { len: i32::MAX as usize, limit: 100_000_000 })));
+    assert!(used.bytes_max < 100_000, "{}", used.bytes_max);
+    // Below the limit the length is believed, but not before the bytes are there.
+    let used = measure(|| {
+        let mut frames = Frames::new(100_000_000);
+        frames.read_buffer().extend_from_slice(&90_000_000u32.to_be_bytes());
+        assert_eq!(frames.next_frame(), Ok(None));
+        frames.read_buffer();
+    });
+    assert!(used.bytes_max < 3_000_000, "{}", used.bytes_max);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Every declaration equals the official schema of the same name, in everything a schema says; and every API of Kafka that a client
-//! may call is declared, or listed here with the reason why not.
+//! may call is declared, or listed here with the reason why not. The table of error codes is compared with Kafka's own, too.
 
 mod declarations;
 mod schemas;
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use declarations::{Case, cases};
 use klamm::protocol::api::{APIS, ApiKey};
-use klamm::protocol::{Field, Type, Value, Versions};
+use klamm::protocol::{ErrorCode, Field, Type, Value, Versions};
 use serde_json::Value as Json;
 
 /// APIs of the broker that are not declared, and why.
@@ -139,6 +139,31 @@ fn the_tests_know_every_declared_api() {
             );
         }
     }
+}
+
+/// Prints each error code: number, name, retriable?, says that metadata is out of date?
+const PRINT_ERRORS: &str = "
+    import org.apache.kafka.common.errors.*;
+    import org.apache.kafka.common.protocol.Errors;
+
+    public class PrintErrors {
+        public static void main(String[] arguments) {
+            for (Errors error : Errors.values()) {
+                ApiException exception = error.exception();
+                System.out.println(error.code() + \" \" + error.name() + \" \" + (exception instanceof RetriableException)
+                    + \" \" + (exception instanceof InvalidMetadataException));
+            }
+        }
+    }";
+
+#[test]
+fn error_codes_are_those_of_kafka() {
+    let printed = schemas::run_java("PrintErrors", PRINT_ERRORS);
+    let known = (i16::MIN..=i16::MAX).map(ErrorCode);
+    let ours = known.filter_map(|code| {
+        code.name().map(|name| format!("{} {name} {} {}", code.0, code.is_retriable(), code.is_stale_metadata()))
+    });
+    assert_eq!(ours.collect::<Vec<_>>(), printed.lines().collect::<Vec<_>>());
 }
 
 #[test]

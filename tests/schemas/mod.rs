@@ -1,5 +1,6 @@
-//! The official message schemas, out of Kafka's client jar: fetched by Maven once, unpacked by the JDK's `jar`, kept under the target
-//! directory. Several test runs may want them at once; a file lock lets one of them fetch.
+//! What Kafka itself says of its protocol, out of its client jar: the message schemas and the table of error codes. The jar is fetched
+//! by Maven once, unpacked by the JDK's `jar`, and kept under the target directory. Several tests may want it at once; a file lock
+//! lets one of them fetch.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,13 +13,15 @@ use serde_json::Value as Json;
 pub(crate) const RELEASE: &str = "4.4.0";
 /// Where they stand in the jar.
 const FOLDER: &str = "common/message";
+/// The logging interface that classes of the jar do not load without.
+const SLF4J: &str = "1.7.36";
 /// What to do when they cannot be had.
 const ADVICE: &str = "the official schemas come from Kafka's client jar: install a JDK (17 or newer, with the `jar` tool) and Maven, \
     see that both are on the PATH and that Maven can reach its repository, then run the test again";
 
 /// All schemas by name.
 pub(crate) fn load() -> BTreeMap<String, Json> {
-    let folder = fetch().unwrap_or_else(|error| panic!("{error}\n{ADVICE}"));
+    let folder = fetch().unwrap_or_else(|error| panic!("{error}\n{ADVICE}")).join(FOLDER);
     let mut schemas = BTreeMap::new();
     for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("an entry of a folder that was just unpacked").path();
@@ -37,14 +40,27 @@ pub(crate) fn load() -> BTreeMap<String, Json> {
     schemas
 }
 
-/// The folder of the unpacked schemas, fetched if it is not there.
+/// What the Java program `source`, one public class `name`, prints with Kafka's client on its class path.
+pub(crate) fn run_java(name: &str, source: &str) -> String {
+    let run_it = || {
+        let home = fetch()?;
+        let file = home.join(format!("{name}.java"));
+        fs::write(&file, source).map_err(|error| format!("{}: {error}", file.display()))?;
+        let jars = [format!("kafka-clients-{RELEASE}.jar"), format!("slf4j-api-{SLF4J}.jar")];
+        let class_path = std::env::join_paths(jars.iter().map(|jar| home.join(jar))).map_err(|error| error.to_string())?;
+        run(Command::new(jdk_tool("java")).arg("-cp").arg(class_path).arg(&file))
+    };
+    run_it().unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
+}
+
+/// The folder with the jars and the unpacked schemas, fetched if it is not there.
 fn fetch() -> Result<PathBuf, String> {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-clients-{RELEASE}"));
     let fail = |what: &str, path: &Path, error: std::io::Error| format!("cannot {what} {}: {error}", path.display());
     fs::create_dir_all(&home).map_err(|error| fail("create", &home, error))?;
     let lock = fs::File::create(home.join("lock")).map_err(|error| fail("create the lock in", &home, error))?;
     lock.lock().map_err(|error| fail("lock", &home, error))?;
-    let done = home.join("unpacked");
+    let done = home.join("fetched");
     if !done.exists() {
         // Whatever an interrupted run left is made anew; only the rename at the end makes it count.
         let partial = home.join("partial");
@@ -52,27 +68,34 @@ fn fetch() -> Result<PathBuf, String> {
             .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
             .map_err(|error| fail("remove", &partial, error))?;
         fs::create_dir_all(&partial).map_err(|error| fail("create", &partial, error))?;
-        run(Command::new("mvn")
-            .args(["-q", "-B", "dependency:copy", "-Dmdep.useBaseVersion=true"])
-            .arg(format!("-Dartifact=org.apache.kafka:kafka-clients:{RELEASE}"))
-            .arg(format!("-DoutputDirectory={}", partial.display()))
+        for artifact in [format!("org.apache.kafka:kafka-clients:{RELEASE}"), format!("org.slf4j:slf4j-api:{SLF4J}")] {
+            run(Command::new("mvn")
+                .args(["-q", "-B", "dependency:copy", "-Dmdep.useBaseVersion=true"])
+                .arg(format!("-Dartifact={artifact}"))
+                .arg(format!("-DoutputDirectory={}", partial.display()))
+                .current_dir(&partial))?;
+        }
+        run(Command::new(jdk_tool("jar"))
+            .arg("xf")
+            .arg(format!("kafka-clients-{RELEASE}.jar"))
+            .arg(FOLDER)
             .current_dir(&partial))?;
-        run(Command::new(jar_tool()).arg("xf").arg(format!("kafka-clients-{RELEASE}.jar")).arg(FOLDER).current_dir(&partial))?;
         fs::rename(&partial, &done).map_err(|error| fail("rename", &partial, error))?;
     }
-    Ok(done.join(FOLDER))
+    Ok(done)
 }
 
-/// The JDK's tool: that of `JAVA_HOME` if it is there, else the one on the path.
-fn jar_tool() -> PathBuf {
-    let tool = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin").join("jar")).filter(|tool| tool.exists());
-    tool.unwrap_or_else(|| "jar".into())
+/// A tool of the JDK: that of `JAVA_HOME` if it is there, else the one on the path.
+fn jdk_tool(name: &str) -> PathBuf {
+    let tool = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin").join(name)).filter(|tool| tool.exists());
+    tool.unwrap_or_else(|| name.into())
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+/// What `command` prints.
+fn run(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("cannot run {}: {error}", command.get_program().display()))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let text = [output.stdout, output.stderr].concat();
     Err(format!("{command:?} failed ({}):\n{}", output.status, String::from_utf8_lossy(&text).trim_end()))
