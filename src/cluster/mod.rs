@@ -10,18 +10,25 @@
 
 pub(crate) mod backoff;
 mod coordinators;
+mod driver;
 mod refresh;
+mod request;
 mod routing;
 mod snapshot;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::cluster::coordinators::Key;
+use crate::cluster::driver::Shared;
 use crate::config::Seed;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::network::clock::Clock;
+use crate::network::{Connection, ConnectionConfig, Connector, RequestSource, SourceHandle, Target, spawn_source};
 use crate::protocol::{BrokerId, Request};
 use crate::record::{Topic, TopicPartition};
 
@@ -61,8 +68,6 @@ pub(crate) enum CoordinatorType {
 pub(crate) struct ClusterConfig {
     /// Where to start; not empty.
     pub seeds: Vec<Seed>,
-    /// `client.id`.
-    pub client_id: String,
     /// `request.timeout.ms`.
     pub request_timeout: Duration,
     /// `default.api.timeout.ms`.
@@ -75,26 +80,50 @@ pub(crate) struct ClusterConfig {
     pub backoff: BackoffConfig,
     /// `allow.auto.create.topics`.
     pub allow_auto_create_topics: bool,
+    /// How each connection behaves: client id, set-up, reconnecting. Its seed is not used, each connection gets one of its own.
+    pub connection: ConnectionConfig,
     /// What jitter and the order of brokers come from.
     pub seed: u64,
+}
+
+impl ClusterConfig {
+    /// The defaults, starting at `seeds`.
+    pub(crate) fn new(seeds: Vec<Seed>) -> Self {
+        Self {
+            seeds,
+            request_timeout: Duration::from_secs(30),
+            default_api_timeout: Duration::from_secs(60),
+            metadata_max_age: Duration::from_secs(300),
+            rebootstrap_trigger: Duration::from_secs(300),
+            backoff: BackoffConfig::default(),
+            allow_auto_create_topics: false,
+            connection: ConnectionConfig::default(),
+            seed: 0,
+        }
+    }
 }
 
 /// The shared handle; the metadata task lives while any clone lives.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
-    shared: Arc<Shared>,
+    alive: Arc<Alive>,
 }
 
+/// Ends the metadata task when the last handle goes.
 #[derive(Debug)]
-struct Shared {
-    config: ClusterConfig,
-    snapshot: watch::Sender<Arc<Snapshot>>,
+struct Alive(Arc<Shared>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// Keeps a topic in metadata refreshes while it lives.
 #[derive(Debug)]
 pub(crate) struct TopicInterest {
     topic: Topic,
+    shared: Arc<Shared>,
 }
 
 impl TopicInterest {
@@ -104,70 +133,129 @@ impl TopicInterest {
     }
 }
 
+impl Drop for TopicInterest {
+    fn drop(&mut self) {
+        self.shared.command(refresh::Command::Unuse(self.topic.clone()));
+    }
+}
+
 impl Cluster {
+    /// Starts the metadata task. Nothing is sent before somebody needs something.
+    ///
+    /// # Errors
+    /// When not called inside a tokio runtime.
+    pub(crate) fn new(config: ClusterConfig, connector: Arc<dyn Connector>) -> Result<Self> {
+        let shared = driver::start(config, connector)?;
+        Ok(Self { alive: Arc::new(Alive(shared)) })
+    }
+
+    /// Learns of the cluster: each bootstrap server is tried once. Does nothing if the cluster is known already.
+    ///
+    /// # Errors
+    /// When none gives an answer: one error that lists each with its own reason.
+    pub(crate) async fn connect(&self) -> Result<()> {
+        self.shared().connect().await
+    }
+
     /// The newest state.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.shared.snapshot.borrow().clone()
+        self.shared().snapshot()
     }
 
     /// Sees every new state.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.shared.snapshot.subscribe()
+        self.shared().subscribe()
     }
 
-    /// Keeps `topic` in refreshes until the answer is dropped.
+    /// Keeps `topic` in refreshes until the answer is dropped; asks for it at once if it was not asked for yet.
     pub(crate) fn interest(&self, topic: &Topic) -> TopicInterest {
-        TopicInterest { topic: topic.clone() }
+        let shared = self.shared().clone();
+        shared.command(refresh::Command::Use(topic.clone()));
+        TopicInterest { topic: topic.clone(), shared }
     }
 
-    /// The topic once it is known: waits while the cluster does not know it.
+    /// The topic once it is known: waits while the cluster does not know it. To keep it fresh afterwards, hold an
+    /// [`interest`](Self::interest).
     ///
     /// # Errors
-    /// An invalid name or missing authorization at once; unknown topic, or a time-out with each broker's last reason, at the deadline.
+    /// An invalid name or missing authorization as soon as a broker says so; unknown topic, or a time-out with each broker's last
+    /// reason, at the deadline.
     pub(crate) async fn topic(&self, topic: &Topic, deadline: Instant) -> Result<Arc<TopicMetadata>> {
-        let _interest = self.interest(topic);
-        let mut snapshots = self.subscribe();
-        let known = snapshots.wait_for(|snapshot| snapshot.topic_error(topic).is_none());
-        let error = || self.snapshot().topic_error(topic).unwrap_or_else(|| Error::new(ErrorKind::Timeout, "no metadata"));
-        match tokio::time::timeout_at(deadline, known).await {
-            Ok(Ok(snapshot)) => snapshot.topic(topic).cloned().ok_or_else(error),
-            _ => Err(error()),
+        if let Some(known) = self.shared().known_topic(topic) {
+            return Ok(known);
         }
+        let _interest = self.interest(topic);
+        self.shared().topic(topic, deadline).await
+    }
+
+    /// The state once it is known at all.
+    ///
+    /// # Errors
+    /// A time-out with each bootstrap server's last reason, at the deadline.
+    pub(crate) async fn learned(&self, deadline: Instant) -> Result<Arc<Snapshot>> {
+        self.shared().learned(deadline).await
     }
 
     /// Asks for a refresh soon, without waiting; many calls become one, repeated ones are spread out by the backoff.
-    pub(crate) fn request_refresh(&self) {}
+    pub(crate) fn request_refresh(&self) {
+        self.shared().command(refresh::Command::Refresh);
+    }
 
-    /// A broker named a partition's new leader (KIP-951): used if the epoch is newer, and a refresh follows.
+    /// A broker named a partition's new leader (KIP-951): used at once if the epoch is newer, and a refresh follows.
     pub(crate) fn leader_hint(&self, topic: &Topic, partition: i32, leader: BrokerId, leader_epoch: i32, endpoint: Option<Node>) {
-        self.shared.snapshot.send_if_modified(|snapshot| {
-            match snapshot.with_leader(topic, partition, leader, leader_epoch, endpoint) {
-                Some(next) => {
-                    *snapshot = Arc::new(next);
-                    true
-                }
-                None => false,
-            }
-        });
+        let topic = topic.clone();
+        self.shared().command(refresh::Command::LeaderHint { topic, partition, leader, leader_epoch, endpoint });
     }
 
     /// The coordinator of a group or transactional id, looked up if it is not known. Lookups are shared: dropping this future does
     /// not end the lookup for others.
-    pub(crate) async fn coordinator(&self, _kind: CoordinatorType, _key: &str, _deadline: Instant) -> Result<Node> {
-        Err(Error::new(ErrorKind::Bug, "coordinator lookup is not wired yet"))
+    ///
+    /// # Errors
+    /// Missing authorization and the like as soon as a broker says so; a time-out with the last reason at the deadline.
+    pub(crate) async fn coordinator(&self, kind: CoordinatorType, key: &str, deadline: Instant) -> Result<Node> {
+        self.shared().coordinator(Key { kind, key: key.to_owned() }, deadline).await
     }
 
     /// The coordinator moved or cannot be reached: the next [`coordinator`](Self::coordinator) looks it up again.
-    pub(crate) fn forget_coordinator(&self, _kind: CoordinatorType, _key: &str) {}
+    pub(crate) fn forget_coordinator(&self, kind: CoordinatorType, key: &str) {
+        self.shared().forget(Key { kind, key: key.to_owned() });
+    }
+
+    /// A new connection to `node` for the caller alone.
+    ///
+    /// # Errors
+    /// When not called inside a tokio runtime.
+    pub(crate) fn connection(&self, node: &Node) -> Result<Connection> {
+        let shared = self.shared();
+        Connection::spawn(shared.connector(), target(node), shared.connection_config())
+    }
+
+    /// A new connection to `node` whose requests come from `source`.
+    ///
+    /// # Errors
+    /// When not called inside a tokio runtime.
+    pub(crate) fn source<S: RequestSource>(&self, node: &Node, source: S) -> Result<SourceHandle> {
+        let shared = self.shared();
+        spawn_source(shared.connector(), target(node), shared.connection_config(), source)
+    }
 
     /// Sends `request` where `route` says, again after failures that may pass, until `default.api.timeout.ms`.
-    pub(crate) async fn request<R: Request>(&self, request: R, route: Route) -> Result<R::Response> {
-        self.request_until(request, route, Instant::now() + self.shared.config.default_api_timeout).await
+    ///
+    /// # Errors
+    /// A time-out with each broker's last reason; at once what no other attempt can change. Codes in an answer are the caller's, save
+    /// those that say that the request was sent to the wrong broker or too early.
+    pub(crate) async fn request<R: Request + Clone>(&self, request: R, route: Route) -> Result<R::Response> {
+        self.request_until(request, route, Instant::now() + self.config().default_api_timeout).await
     }
 
     /// As [`request`](Self::request), until `deadline`.
-    pub(crate) async fn request_until<R: Request>(&self, _request: R, _route: Route, _deadline: Instant) -> Result<R::Response> {
-        Err(Error::new(ErrorKind::Bug, "requests are not wired yet"))
+    pub(crate) async fn request_until<R: Request + Clone>(
+        &self,
+        request: R,
+        route: Route,
+        deadline: Instant,
+    ) -> Result<R::Response> {
+        self.request_built(|_| request.clone(), route, deadline).await
     }
 
     /// As [`request_until`](Self::request_until) for a request whose fields depend on the version: `build` gets the version chosen,
@@ -184,27 +272,45 @@ impl Cluster {
     /// As [`request_built`](Self::request_built), in one of `versions` only.
     pub(crate) async fn request_built_within<R: Request>(
         &self,
-        _versions: std::ops::RangeInclusive<i16>,
+        versions: RangeInclusive<i16>,
         build: impl Fn(i16) -> R + Send + Sync,
-        _route: Route,
-        _deadline: Instant,
+        route: Route,
+        deadline: Instant,
     ) -> Result<R::Response> {
-        drop(build);
-        Err(Error::new(ErrorKind::Bug, "requests are not wired yet"))
+        self.shared().request(versions, build, route, deadline).await
+    }
+
+    /// Closes the connections for metadata, lookups and admin calls. They are opened again when one is needed.
+    pub(crate) fn close_control_connections(&self) {
+        self.shared().close_control_connections();
     }
 
     /// Pauses between the attempts of one operation.
     pub(crate) fn new_backoff(&self) -> Backoff {
-        Backoff::new(self.shared.config.backoff, self.shared.config.seed)
+        Backoff::new(self.config().backoff, self.shared().next_seed())
     }
 
     /// How retries are paced.
     pub(crate) fn backoff(&self) -> BackoffConfig {
-        self.shared.config.backoff
+        self.config().backoff
     }
 
     /// The settings.
     pub(crate) fn config(&self) -> &ClusterConfig {
-        &self.shared.config
+        self.shared().config()
     }
+
+    /// The wall clock for records' timestamps.
+    pub(crate) fn clock(&self) -> &Clock {
+        self.shared().clock()
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.alive.0
+    }
+}
+
+/// Where a broker listens.
+fn target(node: &Node) -> Target {
+    Target::new(&*node.host, node.port)
 }

@@ -131,6 +131,7 @@ pub(crate) struct Refresh {
     /// Why each peer failed since the last answer.
     failures: BTreeMap<Peer, Error>,
     failed_rounds: u64,
+    answered_rounds: u64,
     next_ticket: Ticket,
     actions: VecDeque<Action>,
 }
@@ -155,6 +156,7 @@ impl Refresh {
             favorite: None,
             failures: BTreeMap::new(),
             failed_rounds: 0,
+            answered_rounds: 0,
             next_ticket: 0,
             actions: VecDeque::new(),
         }
@@ -173,6 +175,11 @@ impl Refresh {
     /// How many rounds ended without an answer.
     pub(crate) fn failed_rounds(&self) -> u64 {
         self.failed_rounds
+    }
+
+    /// How many answers were taken.
+    pub(crate) fn answered_rounds(&self) -> u64 {
+        self.answered_rounds
     }
 
     /// The broker that answered last: it is there, and a connection to it is likely open.
@@ -364,6 +371,7 @@ impl Refresh {
         self.round = None;
         self.failing_since = None;
         self.learned = Some(now);
+        self.answered_rounds += 1;
         self.failures.clear();
         let still_used: BTreeSet<_> = asked.iter().filter(|topic| self.topics.contains_key(*topic)).cloned().collect();
         let mut next = self.snapshot.merged(answer, &still_used);

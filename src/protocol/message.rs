@@ -39,7 +39,7 @@ use crate::protocol::reflect::{self, Field};
 use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, EncodeError, Reader, Wire, Writer};
 
 /// A whole request or response body.
-pub trait ApiMessage: Wire + Default {
+pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     /// Its name in the official schemas.
     const NAME: &'static str;
     /// Number of the API; -1 for data that is not a request or response of its own.

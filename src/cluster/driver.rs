@@ -1,0 +1,552 @@
+//! The metadata task, and what it shares with the handles: cores under a lock, control connections, the newest state.
+//!
+//! A handle tells a core something under the lock and wakes the task; the task asks the cores what to do, does it, and hands the
+//! answers back. So a core has one owner at a time and no channel can fill up. Whoever waits for a state watches `events`, which is
+//! touched whenever a core says that something is final.
+//!
+//! The task ends when the last handle is gone; its connections close with it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::cluster::coordinators::{self, Coordinators, Key, State};
+use crate::cluster::refresh::{self, Peer, Refresh, RefreshConfig, SLOW_PEER, Ticket};
+use crate::cluster::{ClusterConfig, Node, Snapshot, TopicMetadata, target};
+use crate::error::{Error, ErrorKind, Result};
+use crate::network::clock::Clock;
+use crate::network::{CauseKind, Connection, ConnectionConfig, Connector, Failure, Target};
+use crate::protocol::BrokerId;
+use crate::protocol::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
+use crate::protocol::messages::metadata::MetadataResponse;
+use crate::record::Topic;
+
+/// What the task and the handles share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    config: ClusterConfig,
+    connector: Arc<dyn Connector>,
+    clock: Clock,
+    inner: Mutex<Inner>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    /// Touched when a round ended or a lookup settled.
+    events: watch::Sender<()>,
+    /// The task has something to look at.
+    wake: Notify,
+    ended: AtomicBool,
+    seeds_given: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    refresh: Refresh,
+    coordinators: Coordinators,
+    /// Control connections, each with the address it goes to.
+    control: BTreeMap<BrokerId, (Target, Connection)>,
+    /// Connections to bootstrap servers, while a round needs them.
+    seeds: BTreeMap<usize, (Target, Connection)>,
+}
+
+/// What a task of the driver brings back.
+enum Outcome {
+    Metadata(Ticket, Result<MetadataResponse>),
+    Coordinator(Ticket, Result<FindCoordinatorResponse>),
+}
+
+/// What the driver does next, taken from the cores under the lock.
+enum Step {
+    Metadata(refresh::Action),
+    Coordinator(coordinators::Action),
+}
+
+/// Makes the shared state and starts the task.
+pub(super) fn start(config: ClusterConfig, connector: Arc<dyn Connector>) -> Result<Arc<Shared>> {
+    let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
+        let message = "a client needs a tokio runtime around it: build it in an async function, or inside Runtime::enter";
+        Error::new(ErrorKind::InvalidRequest, message).with_source(error)
+    })?;
+    let refresh = Refresh::new(RefreshConfig {
+        seeds: config.seeds.clone(),
+        max_age: config.metadata_max_age,
+        rebootstrap_trigger: config.rebootstrap_trigger,
+        backoff: config.backoff,
+        allow_auto_create_topics: config.allow_auto_create_topics,
+        seed: config.seed,
+    });
+    let coordinators = Coordinators::new(config.backoff, config.seed);
+    let inner = Inner { refresh, coordinators, control: BTreeMap::new(), seeds: BTreeMap::new() };
+    let shared = Arc::new(Shared {
+        config,
+        connector,
+        clock: Clock::new(),
+        inner: Mutex::new(inner),
+        snapshot: watch::Sender::default(),
+        events: watch::Sender::default(),
+        wake: Notify::new(),
+        ended: AtomicBool::new(false),
+        seeds_given: AtomicU64::new(0),
+    });
+    runtime.spawn(run(shared.clone()));
+    Ok(shared)
+}
+
+/// The metadata task.
+async fn run(shared: Arc<Shared>) {
+    let mut tasks = JoinSet::new();
+    while !shared.ended.load(Ordering::Acquire) {
+        while let Some(step) = shared.next_step() {
+            shared.perform(step, &mut tasks);
+        }
+        let timeout = shared.next_timeout();
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            Some(outcome) = tasks.join_next(), if !tasks.is_empty() => {
+                // A task that panicked or was aborted has no outcome; its request counts as slow, and others are asked.
+                if let Ok(outcome) = outcome {
+                    shared.take(outcome);
+                }
+            }
+            () = tokio::time::sleep_until(timeout.unwrap_or_else(Instant::now)), if timeout.is_some() => {}
+        }
+    }
+    shared.close_control_connections();
+}
+
+impl Shared {
+    /// Ends the task.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn config(&self) -> &ClusterConfig {
+        &self.config
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn connector(&self) -> Arc<dyn Connector> {
+        self.connector.clone()
+    }
+
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.borrow().clone()
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
+    }
+
+    /// A seed that no one else got.
+    pub(super) fn next_seed(&self) -> u64 {
+        let count = self.seeds_given.fetch_add(1, Ordering::Relaxed);
+        self.config.seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// The configuration of one more connection.
+    pub(super) fn connection_config(&self) -> ConnectionConfig {
+        ConnectionConfig { seed: self.next_seed(), ..self.config.connection.clone() }
+    }
+
+    /// Tells the refresh something.
+    pub(super) fn command(&self, command: refresh::Command) {
+        let mut inner = self.lock();
+        inner.refresh.handle_command(now(), command);
+        self.publish(inner.refresh.snapshot().clone());
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    /// Tells the lookups something.
+    fn lookup(&self, command: coordinators::Command) {
+        self.lock().coordinators.handle_command(now(), command);
+        self.wake.notify_one();
+    }
+
+    /// Drops what is known of a coordinator.
+    pub(super) fn forget(&self, key: Key) {
+        self.lookup(coordinators::Command::Forget(key));
+    }
+
+    /// How many answers there were so far, and a broker that is likely connected.
+    pub(super) fn progress(&self) -> (u64, Option<BrokerId>) {
+        let inner = self.lock();
+        (inner.refresh.answered_rounds(), inner.refresh.favorite())
+    }
+
+    /// The topic, if it can be used as it is known.
+    pub(super) fn known_topic(&self, topic: &Topic) -> Option<Arc<TopicMetadata>> {
+        self.snapshot.borrow().topic(topic).filter(|known| known.error.is_none()).cloned()
+    }
+
+    /// See `Cluster::topic`.
+    pub(super) async fn topic(self: &Arc<Self>, topic: &Topic, deadline: Instant) -> Result<Arc<TopicMetadata>> {
+        let (answers_before, _) = self.progress();
+        let _waiting = Waiting::new(self);
+        if self.snapshot().topic(topic).is_some() {
+            // What is known is an error, perhaps an old one.
+            self.command(refresh::Command::Refresh);
+        }
+        let usable = || {
+            if let Some(known) = self.known_topic(topic) {
+                return Some(Ok(known));
+            }
+            let fresh = self.progress().0 > answers_before;
+            let final_error = |error: &Error| fresh && !error.is_retriable();
+            self.snapshot().topic_error(topic).filter(final_error).map(Err)
+        };
+        match self.wait_for(usable, deadline).await {
+            Some(result) => result,
+            None if self.snapshot().version == 0 => Err(self.unreachable(ErrorKind::Timeout).with_topic(topic)),
+            None => Err(self.snapshot().topic_error(topic).unwrap_or_else(|| self.unreachable(ErrorKind::Timeout))),
+        }
+    }
+
+    /// See `Cluster::learned`.
+    pub(super) async fn learned(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Snapshot>> {
+        let known = || Some(self.snapshot()).filter(|snapshot| snapshot.version > 0);
+        if let Some(snapshot) = known() {
+            return Ok(snapshot);
+        }
+        let _waiting = Waiting::new(self);
+        self.wait_for(known, deadline).await.ok_or_else(|| self.unreachable(ErrorKind::Timeout))
+    }
+
+    /// See `Cluster::connect`.
+    pub(super) async fn connect(self: &Arc<Self>) -> Result<()> {
+        let failed_before = self.lock().refresh.failed_rounds();
+        let _waiting = Waiting::new(self);
+        let settled = || {
+            if self.snapshot().version > 0 {
+                return Some(Ok(()));
+            }
+            let failed = self.lock().refresh.failed_rounds() > failed_before;
+            failed.then(|| Err(self.unreachable(ErrorKind::Disconnected)))
+        };
+        let mut events = self.events.subscribe();
+        loop {
+            if let Some(result) = settled() {
+                return result;
+            }
+            if events.changed().await.is_err() {
+                return Err(self.unreachable(ErrorKind::Disconnected));
+            }
+        }
+    }
+
+    /// See `Cluster::coordinator`.
+    pub(super) async fn coordinator(self: &Arc<Self>, key: Key, deadline: Instant) -> Result<Node> {
+        let started = Instant::now();
+        let wish = Wish::new(self, key);
+        let settled = || match self.lock().coordinators.state(&wish.key) {
+            Some(State::Found(node)) => Some(Ok(node.clone())),
+            Some(State::Refused(error)) => Some(Err(error.clone())),
+            _ => None,
+        };
+        if let Some(result) = self.wait_for(settled, deadline).await {
+            return result;
+        }
+        let last = self.lock().coordinators.reason(&wish.key).cloned();
+        let last = last.unwrap_or_else(|| self.unreachable(ErrorKind::Disconnected));
+        let message = format!("no coordinator was found for \"{}\" in time; last: {last}", wish.key.key);
+        let mut error = Error::new(ErrorKind::Timeout, message).with_api("FindCoordinator").with_source(last.clone());
+        if let Some(code) = last.code() {
+            error = error.with_code(code);
+        }
+        Err(error.with_attempts(0, started.elapsed()))
+    }
+
+    /// Looks each time something happened until there is something to see or the deadline has come.
+    async fn wait_for<T>(&self, mut look: impl FnMut() -> Option<T>, deadline: Instant) -> Option<T> {
+        let mut events = self.events.subscribe();
+        loop {
+            if let Some(seen) = look() {
+                return Some(seen);
+            }
+            match tokio::time::timeout_at(deadline, events.changed()).await {
+                Ok(Ok(())) => {}
+                _ => return look(),
+            }
+        }
+    }
+
+    /// An error that lists why each peer could not be used.
+    pub(super) fn unreachable(&self, kind: ErrorKind) -> Error {
+        let inner = self.lock();
+        let snapshot = inner.refresh.snapshot();
+        let reason = |(peer, error): (&Peer, &Error)| {
+            let name = match peer {
+                Peer::Seed(index) => self.config.seeds.get(*index).map(ToString::to_string).unwrap_or_default(),
+                Peer::Broker(id) => snapshot.node(*id).map_or_else(|| format!("broker {}", id.0), ToString::to_string),
+            };
+            format!("{name}: {error}")
+        };
+        let failures = inner.refresh.failures();
+        let reasons: Vec<_> = failures.iter().map(reason).collect();
+        let servers: Vec<_> = self.config.seeds.iter().map(ToString::to_string).collect();
+        let message = if reasons.is_empty() {
+            format!("no broker has answered yet (bootstrap servers: {})", servers.join(", "))
+        } else {
+            format!("no broker could be reached: {}; check bootstrap.servers and that brokers listen there", reasons.join("; "))
+        };
+        let error = Error::new(kind, message).with_api("Metadata").with_retriable(true);
+        match failures.values().next() {
+            Some(first) => error.with_source(first.clone()),
+            None => error,
+        }
+    }
+
+    /// The control connection to `node`, a new one if the broker listens elsewhere now.
+    pub(super) fn control(&self, node: &Node) -> Result<Connection> {
+        let target = target(node);
+        let mut inner = self.lock();
+        if let Some((known, connection)) = inner.control.get(&node.id) {
+            if *known == target {
+                return Ok(connection.clone());
+            }
+            connection.close();
+        }
+        let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config())?;
+        inner.control.insert(node.id, (target, connection.clone()));
+        Ok(connection)
+    }
+
+    /// Closes all control connections.
+    pub(super) fn close_control_connections(&self) {
+        let mut inner = self.lock();
+        let control = std::mem::take(&mut inner.control).into_values();
+        let seeds = std::mem::take(&mut inner.seeds).into_values();
+        drop(inner);
+        control.chain(seeds).for_each(|(_, connection)| connection.close());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing under the lock can panic half-way; if it did, old state is better than none.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes `newest` visible, unless it is.
+    fn publish(&self, newest: Arc<Snapshot>) {
+        self.snapshot.send_if_modified(|published| {
+            let news = newest.version > published.version;
+            if news {
+                *published = newest;
+            }
+            news
+        });
+    }
+
+    fn next_step(&self) -> Option<Step> {
+        let mut inner = self.lock();
+        let action = inner.refresh.poll(now()).map(Step::Metadata);
+        action.or_else(|| inner.coordinators.poll(now()).map(Step::Coordinator))
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let inner = self.lock();
+        [inner.refresh.next_timeout(), inner.coordinators.next_timeout()].into_iter().flatten().min().map(Instant::from_std)
+    }
+
+    fn perform(self: &Arc<Self>, step: Step, tasks: &mut JoinSet<Outcome>) {
+        match step {
+            Step::Metadata(refresh::Action::Send { ticket, peer, request }) => {
+                tracing::debug!(?peer, topics = request.topics.as_ref().map(Vec::len), "asking for metadata");
+                let connection = self.peer_connection(peer);
+                let timeout = self.config.request_timeout;
+                tasks.spawn(async move {
+                    let answer = match connection {
+                        Ok(connection) => {
+                            connection.request(request, timeout).await.map_err(|failure| failed(failure, "Metadata"))
+                        }
+                        Err(error) => Err(error),
+                    };
+                    Outcome::Metadata(ticket, answer)
+                });
+            }
+            Step::Metadata(refresh::Action::Publish(snapshot)) => {
+                tracing::debug!(version = snapshot.version, brokers = snapshot.brokers.len(), "metadata changed");
+                self.close_moved(&snapshot);
+                self.publish(snapshot);
+                self.events.send_replace(());
+            }
+            Step::Metadata(refresh::Action::RoundEnded) => {
+                self.settle_seeds();
+                self.events.send_replace(());
+            }
+            Step::Metadata(refresh::Action::Rebootstrap) => {
+                tracing::info!("no known broker can be used; going back to the bootstrap servers");
+                let control = std::mem::take(&mut self.lock().control);
+                control.into_values().for_each(|(_, connection)| connection.close());
+                self.lookup(coordinators::Command::ForgetAll);
+            }
+            Step::Coordinator(coordinators::Action::Send { ticket, key }) => {
+                let shared = self.clone();
+                tasks.spawn(async move { Outcome::Coordinator(ticket, shared.find_coordinator(&key).await) });
+            }
+            Step::Coordinator(coordinators::Action::Settled(key)) => {
+                let mut inner = self.lock();
+                // The lookup's answer has the address, so the node can be used at once; its other properties come by the refresh.
+                if let Some(State::Found(node)) = inner.coordinators.state(&key)
+                    && inner.refresh.snapshot().node(node.id).is_none()
+                {
+                    inner.refresh.handle_command(now(), refresh::Command::Refresh);
+                }
+                drop(inner);
+                self.events.send_replace(());
+            }
+        }
+    }
+
+    fn take(&self, outcome: Outcome) {
+        let mut inner = self.lock();
+        match outcome {
+            Outcome::Metadata(ticket, answer) => {
+                if let Err(error) = &answer {
+                    tracing::debug!(%error, "no metadata");
+                }
+                inner.refresh.handle_response(now(), ticket, answer);
+            }
+            Outcome::Coordinator(ticket, answer) => {
+                if answer.is_err() {
+                    inner.refresh.handle_command(now(), refresh::Command::Refresh);
+                }
+                inner.coordinators.handle_response(now(), ticket, answer);
+            }
+        }
+    }
+
+    /// The connection to whom the refresh wants to ask.
+    fn peer_connection(&self, peer: Peer) -> Result<Connection> {
+        match peer {
+            Peer::Broker(id) => {
+                let node = self.lock().refresh.snapshot().node(id).cloned();
+                self.control(&node.ok_or_else(|| Error::new(ErrorKind::Disconnected, "the broker left the cluster"))?)
+            }
+            Peer::Seed(index) => {
+                let seed = self.config.seeds.get(index).ok_or_else(|| Error::new(ErrorKind::Bug, "no such bootstrap server"))?;
+                let target = Target::new(seed.host.clone(), seed.port);
+                let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config())?;
+                self.lock().seeds.insert(index, (target, connection.clone()));
+                Ok(connection)
+            }
+        }
+    }
+
+    /// Closes control connections to brokers that left or listen elsewhere now.
+    fn close_moved(&self, snapshot: &Snapshot) {
+        self.lock().control.retain(|id, (known, connection)| {
+            let stays = snapshot.node(*id).is_some_and(|node| target(node) == *known);
+            if !stays {
+                connection.close();
+            }
+            stays
+        });
+    }
+
+    /// After a round: a bootstrap server's connection becomes that of the broker which has its address, or is closed.
+    fn settle_seeds(&self) {
+        let mut inner = self.lock();
+        let snapshot = inner.refresh.snapshot().clone();
+        for (known, connection) in std::mem::take(&mut inner.seeds).into_values() {
+            let node = snapshot.brokers.values().find(|node| target(node) == known);
+            match node {
+                Some(node) if !inner.control.contains_key(&node.id) => {
+                    inner.control.insert(node.id, (known, connection));
+                }
+                _ => connection.close(),
+            }
+        }
+    }
+
+    /// One attempt to find a coordinator. A broker that is slow gets company.
+    async fn find_coordinator(self: &Arc<Self>, key: &Key) -> Result<FindCoordinatorResponse> {
+        let timeout = self.config.request_timeout;
+        let snapshot = self.learned(Instant::now() + timeout).await?;
+        let (_, favorite) = self.progress();
+        let mut nodes: Vec<_> = snapshot.brokers.values().cloned().collect();
+        crate::cluster::Spread::new(self.next_seed()).shuffle(&mut nodes);
+        nodes.sort_by_key(|node| favorite != Some(node.id));
+        let mut nodes = nodes.into_iter();
+        let first = nodes.next().ok_or_else(|| self.unreachable(ErrorKind::Disconnected))?;
+        let ask = async |node: Node| {
+            let connection = self.control(&node)?;
+            let named = |failure| failed(failure, "FindCoordinator").with_broker(node.to_string());
+            let version = select::<FindCoordinatorRequest>(&connection, timeout).await.map_err(named)?;
+            let request = coordinators::request(key, version)?;
+            connection.request_with(version..=version, request, timeout).await.map_err(named)
+        };
+        let Some(second) = nodes.next() else { return ask(first).await };
+        let company = async {
+            tokio::time::sleep(SLOW_PEER).await;
+            ask(second.clone()).await
+        };
+        tokio::select! {
+            // A failure of the first is not waited over: the lookup comes again, by then with other brokers.
+            answer = ask(first) => answer,
+            Ok(answer) = company => Ok(answer),
+        }
+    }
+}
+
+/// The version that `connection` will use for a request.
+pub(super) async fn select<R: crate::protocol::Request>(connection: &Connection, timeout: Duration) -> Result<i16, Failure> {
+    let versions = connection.versions(timeout).await?;
+    versions.select_for::<R>(R::VERSIONS).map_err(Failure::unwritten)
+}
+
+/// A failure of a control connection as an error. Only this library closes one, and then another can be opened.
+pub(super) fn failed(failure: Failure, api: &'static str) -> Error {
+    let closed = failure.cause.kind() == CauseKind::Closed;
+    let error = failure.into_error(api).with_possibly_written(false);
+    if closed {
+        return Error::new(ErrorKind::Disconnected, "the connection was closed").with_api(api).with_source(error);
+    }
+    error
+}
+
+/// Somebody waits for metadata.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.command(refresh::Command::Wait);
+        Self(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.command(refresh::Command::Unwait);
+    }
+}
+
+/// Somebody waits for a coordinator.
+struct Wish<'a> {
+    shared: &'a Shared,
+    key: Key,
+}
+
+impl<'a> Wish<'a> {
+    fn new(shared: &'a Shared, key: Key) -> Self {
+        shared.lookup(coordinators::Command::Want(key.clone()));
+        Self { shared, key }
+    }
+}
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        self.shared.lookup(coordinators::Command::Unwant(self.key.clone()));
+    }
+}
+
+/// Now, as the cores are told it: tokio's clock, which tests can pause.
+pub(super) fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
