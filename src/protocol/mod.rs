@@ -9,6 +9,39 @@
 //! Input is trusted in nothing. Each length is compared with the bytes that are left, and what is allocated with a budget that
 //! follows from the frame's size; an error is a small value that says what and where, never a panic. Text and bytes that were read
 //! share the frame's memory: whoever keeps them longer than the response copies them (`detached`).
+//!
+//! # Example
+//!
+//! A request on its way to the broker, and its answer on the way back:
+//!
+//! ```
+//! use klamm::protocol::frame::Frames;
+//! use klamm::protocol::header::{RequestHeader, decode_response, encode_request, encode_response};
+//! use klamm::protocol::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+//! use klamm::protocol::{ApiKey, ApiMessage, BrokerId, Str};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let request = FindCoordinatorRequest { coordinator_keys: vec![Str::try_from("billing")?], ..Default::default() };
+//! let sent = encode_request(7, None, 4, &request)?.concat();
+//!
+//! // The broker's side.
+//! let mut frames = Frames::new(100_000_000);
+//! frames.read_buffer().extend_from_slice(&sent);
+//! let frame = frames.next_frame()?.expect("a whole frame was sent");
+//! let (header, body) = RequestHeader::decode(&frame)?;
+//! let asked = FindCoordinatorRequest::decode(&body, header.api_version)?;
+//! let found = Coordinator { key: asked.coordinator_keys[0].clone(), node_id: BrokerId(1), port: 9092, ..Default::default() };
+//! let response = FindCoordinatorResponse { coordinators: vec![found], ..Default::default() };
+//! let answered = encode_response(header.correlation_id, header.api_version, &response)?.concat();
+//!
+//! // The client's side again.
+//! frames.read_buffer().extend_from_slice(&answered);
+//! let frame = frames.next_frame()?.expect("a whole frame was sent");
+//! let (correlation_id, body) = decode_response(&frame, ApiKey::FIND_COORDINATOR, FindCoordinatorResponse::is_flexible(4))?;
+//! assert_eq!((correlation_id, FindCoordinatorResponse::decode(&body, 4)?), (7, response));
+//! # Ok(())
+//! # }
+//! ```
 
 // What comes from the network must not be able to stop the program.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]

@@ -2,6 +2,9 @@
 //!
 //! Structs and fields have the names of Kafka's schemas, fields in snake case. `tests/protocol_schema.rs` compares each declaration
 //! with the official schema; what is said in words is ours. A field goes without when its name says it all.
+//!
+//! Build a message with `..Default::default()`: the next Kafka release adds fields. Remember that a nullable field is `Some` of
+//! something empty by default unless its declaration says `None`.
 #![allow(missing_docs, reason = "most fields are named after what they are")]
 
 pub mod api_versions;
