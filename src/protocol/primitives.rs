@@ -396,3 +396,36 @@ impl std::fmt::Display for Uuid {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_at_most_as_long_as_kafka_can_say() {
+        let longest = "a".repeat(32_767);
+        assert_eq!(Str::try_from(longest.as_str()).unwrap(), longest.as_str());
+        let longer = longest + "a";
+        assert_eq!(Str::try_from(longer.as_str()), Err(TextTooLong { len: 32_768 }));
+        assert_eq!(TopicName::try_from(longer.clone()), Err(TextTooLong { len: 32_768 }));
+        assert_eq!(Str::new(longer), None);
+        assert_eq!(Str::new(vec![0xc3, 0x28]), None, "not UTF-8");
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        let text = format!("{}é", "a".repeat(32_766));
+        assert_eq!(Str::truncated(&text), text.get(..32_766).unwrap());
+        assert_eq!(Str::truncated("é"), "é");
+    }
+
+    #[test]
+    fn ids_read_as_in_kafkas_own_tools() {
+        let mut id = Uuid::ZERO;
+        assert_eq!(id.to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
+        id.0[15] = 1;
+        assert_eq!(id.to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
+        assert_eq!(Uuid([0xff; 16]).to_string(), "_____________________w");
+        assert_eq!(Uuid(*b"0123456789abcdef").to_string(), "MDEyMzQ1Njc4OWFiY2RlZg");
+    }
+}

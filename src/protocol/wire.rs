@@ -415,3 +415,59 @@ pub(crate) fn len_size(len: usize, null: Null, cx: Cx) -> usize {
 pub(crate) fn tag_size(tag: u32, size: usize) -> usize {
     uvarint_size(tag) + uvarint_size(size as u32) + size
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_come_back_and_have_the_size_foretold() {
+        for value in [0, 1, 127, 128, 300, 16_383, 16_384, 2_097_151, 2_097_152, 268_435_455, 268_435_456, u32::MAX] {
+            let mut w = Writer::default();
+            w.uvarint(value);
+            let bytes = Bytes::from(w.finish().concat());
+            assert_eq!(bytes.len(), uvarint_size(value), "{value}");
+            assert_eq!(Reader::new(&bytes).uvarint(), Ok(value));
+        }
+    }
+
+    #[test]
+    fn varints_that_do_not_fit_32_bits_are_refused() {
+        for (bytes, result) in [
+            (&[0xff, 0xff, 0xff, 0xff, 0x0f][..], Ok(u32::MAX)),
+            (&[0xff, 0xff, 0xff, 0xff, 0x1f], Err(DecodeErrorKind::BadLength)),
+            (&[0x80, 0x80, 0x80, 0x80, 0x80, 0x00], Err(DecodeErrorKind::BadLength)),
+            (&[0x80, 0x80], Err(DecodeErrorKind::Truncated)),
+            // Longer than needed, and taken all the same, as Kafka does.
+            (&[0x85, 0x80, 0x00], Ok(5)),
+        ] {
+            assert_eq!(Reader::new(&Bytes::from_static(bytes)).uvarint().map_err(|error| error.kind), result, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn large_buffers_are_shared_in_their_place() {
+        let large = Bytes::from(vec![7; Writer::SHARE]);
+        let mut w = Writer::default();
+        w.share(&large);
+        w.copy(&[1, 2]);
+        w.share(&Bytes::from_static(&[3]));
+        w.share(&large);
+        w.share(&large);
+        let buffers = w.finish();
+        assert_eq!(buffers, [large.clone(), Bytes::from_static(&[1, 2, 3]), large.clone(), large.clone()]);
+        assert!([0, 2, 3].iter().all(|at| buffers[*at].as_ptr() == large.as_ptr()), "not copied");
+        assert_eq!(Writer::default().finish(), [Bytes::new(); 0]);
+    }
+
+    #[test]
+    fn the_budget_is_spent_once() {
+        let frame = Bytes::from(vec![0; 100]);
+        let mut r = Reader::new(&frame);
+        let budget = Reader::BUDGET_BASE + 800;
+        assert_eq!(r.charge(budget / 16, 16), Ok(()));
+        assert_eq!(r.charge(budget / 16, 16).unwrap_err().kind, DecodeErrorKind::OverBudget);
+        assert_eq!(r.charge(Reader::MAX_ELEMENTS + 1, 0).unwrap_err().kind, DecodeErrorKind::TooMany);
+        assert_eq!(r.charge(usize::MAX, usize::MAX).unwrap_err().kind, DecodeErrorKind::TooMany);
+    }
+}
