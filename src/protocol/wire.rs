@@ -457,7 +457,7 @@ mod tests {
         let buffers = w.finish();
         assert_eq!(buffers, [large.clone(), Bytes::from_static(&[1, 2, 3]), large.clone(), large.clone()]);
         assert!([0, 2, 3].iter().all(|at| buffers[*at].as_ptr() == large.as_ptr()), "not copied");
-        assert_eq!(Writer::default().finish(), [Bytes::new(); 0]);
+        assert!(Writer::default().finish().is_empty());
     }
 
     #[test]
