@@ -1,1 +1,240 @@
-//! The handle a user holds: gives out producers, consumers, the admin.
+//! The handle a user holds: it gives out producers, consumers and the admin, and answers questions about the cluster.
+//!
+//! A [`Client`] is cheap to clone; all clones are the same client. Building one checks its settings and sends nothing. Whatever is
+//! made from it shares its view of the cluster, but has connections of its own, so a client that is closed does not disturb the
+//! producers and consumers made before.
+
+mod builder;
+mod settings;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::admin::{Admin, ClusterDescription, OffsetSpec, TopicDescription};
+use crate::cluster::{Cluster, Gate, Node, Route};
+use crate::config::{IntoSeeds, Properties};
+use crate::error::{Error, ErrorKind, Result};
+use crate::producer::ProducerBuilder;
+use crate::protocol::{ApiKey, BrokerId, Request};
+use crate::record::{Topic, TopicPartition};
+
+pub use builder::ClientBuilder;
+
+/// A client of one cluster.
+///
+/// ```no_run
+/// # async fn example() -> klamm::Result<()> {
+/// let client = klamm::Client::builder(["localhost:9092"]).client_id("orders").connect().await?;
+/// println!("{} partitions", client.partition_count("orders").await?);
+/// client.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Refuses work once the client is closed.
+    cluster: Cluster,
+    gate: Gate,
+    /// Producers and consumers as the client's properties want them.
+    prototypes: settings::Prototypes,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = self.inner.cluster.config();
+        f.debug_struct("Client")
+            .field("seeds", &config.seeds)
+            .field("client_id", &config.connection.client_id)
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Sets up a client that starts at these bootstrap servers: one text, `"a:9092,b:9092"`, or a list. Without a port it is 9092;
+    /// `kafka://` and `plaintext://` may stand in front.
+    #[doc(alias = "seed_brokers")]
+    #[doc(alias = "bootstrap.servers")]
+    pub fn builder(seeds: impl IntoSeeds) -> ClientBuilder {
+        ClientBuilder::new(seeds.into_seeds())
+    }
+
+    /// Sets up a client from settings by their Java names; `bootstrap.servers` must be among them. Settings of producers and
+    /// consumers are kept for those made from the client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] naming the setting that is wrong, and when there are no bootstrap servers.
+    pub fn from_properties(properties: Properties) -> Result<ClientBuilder> {
+        settings::from_properties(properties)
+    }
+
+    /// Sets up a producer that sends in the background.
+    pub fn producer(&self) -> ProducerBuilder {
+        let seed = fastrand::u64(..);
+        match self.component_cluster() {
+            Ok(_) => self.inner.prototypes.producer.clone().seed(seed),
+            // What is built on the client's own handle is refused as the client is.
+            Err(_) => ProducerBuilder::new(self.inner.cluster.clone()).seed(seed),
+        }
+    }
+
+    /// Administers the cluster.
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.inner.cluster.clone())
+    }
+
+    /// Sends any request of the protocol where `route` says, in the highest version that client and broker have in common, and again
+    /// after failures that may pass, for `default.api.timeout.ms` at most.
+    ///
+    /// # Errors
+    /// A time-out with each broker's last reason; at once what no other attempt can change. Error codes in the answer are the
+    /// caller's to read, save those that say that the request came to the wrong broker or too early: then it is sent again.
+    ///
+    /// # Cancel safety
+    /// A request that was sent is not taken back; its answer is read and discarded.
+    pub async fn request<R: Request + Clone>(&self, request: R, route: Route) -> Result<R::Response> {
+        self.inner.cluster.request(request, route).await
+    }
+
+    /// The brokers of the cluster now, by number.
+    ///
+    /// # Errors
+    /// If no broker answered in time.
+    pub async fn brokers(&self) -> Result<Vec<Node>> {
+        Ok(self.describe().await?.brokers)
+    }
+
+    /// The broker that requests for the controller go to.
+    ///
+    /// # Errors
+    /// If no broker answered in time, or none is named.
+    #[doc(alias = "controller_broker")]
+    pub async fn controller(&self) -> Result<Node> {
+        let described = self.describe().await?;
+        let found = described.brokers.into_iter().find(|node| Some(node.id) == described.controller_id);
+        found.ok_or_else(|| Error::new(ErrorKind::Broker, "the brokers name no controller now").with_retriable(true))
+    }
+
+    /// The names of all topics that may be seen.
+    ///
+    /// # Errors
+    /// If no broker answered in time.
+    pub async fn topics(&self) -> Result<Vec<Topic>> {
+        Ok(self.admin().list_topics().await?.into_iter().map(|topic| topic.name).collect())
+    }
+
+    /// Does the topic exist? Asking does not create it.
+    ///
+    /// # Errors
+    /// If no broker answered in time, or the topic may not be seen.
+    pub async fn has_topic(&self, topic: impl Into<Topic>) -> Result<bool> {
+        self.admin().has_topic(topic).await
+    }
+
+    /// How many partitions the topic has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownTopic`] if there is no such topic; if no broker answered in time.
+    #[doc(alias = "partitions_for")]
+    pub async fn partition_count(&self, topic: impl Into<Topic>) -> Result<usize> {
+        Ok(self.describe_topic(topic.into()).await?.partitions.len())
+    }
+
+    /// How many replicas the topic's first partition has.
+    ///
+    /// # Errors
+    /// As [`partition_count`](Self::partition_count).
+    #[doc(alias = "replica_count_for")]
+    pub async fn replica_count(&self, topic: impl Into<Topic>) -> Result<usize> {
+        let described = self.describe_topic(topic.into()).await?;
+        Ok(described.partitions.first().map_or(0, |partition| partition.replicas.len()))
+    }
+
+    /// The offset of the last record of a partition; -1 if none was ever written.
+    ///
+    /// # Errors
+    /// Unknown topic or partition; if the leader did not answer in time.
+    #[doc(alias = "last_offset_for")]
+    pub async fn last_offset(&self, topic: impl Into<Topic>, partition: i32) -> Result<i64> {
+        let ends = self.ends(vec![TopicPartition::new(topic, partition)]).await?;
+        ends.into_iter()
+            .next()
+            .map(|(_, offset)| offset)
+            .ok_or_else(|| Error::new(ErrorKind::Bug, "an answer without partitions"))
+    }
+
+    /// The offset of the last record of every partition of these topics; -1 where none was ever written.
+    ///
+    /// # Errors
+    /// As [`last_offset`](Self::last_offset), for any of them.
+    #[doc(alias = "last_offsets_for")]
+    pub async fn last_offsets(&self, topics: impl IntoIterator<Item = impl Into<Topic>>) -> Result<Vec<(TopicPartition, i64)>> {
+        let mut partitions = Vec::new();
+        for (topic, described) in self.admin().describe_topics(topics).await? {
+            let described = described?;
+            partitions.extend(described.partitions.iter().map(|found| TopicPartition::new(&topic, found.partition)));
+        }
+        self.ends(partitions).await
+    }
+
+    /// Do the brokers serve this API, in this version if one is given?
+    ///
+    /// # Errors
+    /// If no broker answered in time.
+    #[doc(alias = "supports_api?")]
+    pub async fn supports_api(&self, api: ApiKey, version: Option<i16>) -> Result<bool> {
+        let apis = self.admin().api_versions(None).await?;
+        let found = apis.iter().find(|served| served.api_key == api.0);
+        let serves = |version: i16| found.is_some_and(|served| (served.min_version..=served.max_version).contains(&version));
+        Ok(version.map_or(found.is_some(), serves))
+    }
+
+    /// Was the client closed?
+    pub fn is_closed(&self) -> bool {
+        self.inner.gate.is_closed()
+    }
+
+    /// Refuses new work through every clone of this client, and closes its connections. Producers and consumers made from it before
+    /// go on until they are closed themselves.
+    ///
+    /// # Cancel safety
+    /// Refusing begins with the first poll and is not taken back.
+    pub async fn close(&self) {
+        self.inner.gate.close();
+        self.inner.cluster.close_control_connections();
+    }
+
+    async fn describe(&self) -> Result<ClusterDescription> {
+        self.admin().describe_cluster().await
+    }
+
+    async fn describe_topic(&self, topic: Topic) -> Result<TopicDescription> {
+        let described = self.admin().describe_topics([topic]).await?.into_iter().next();
+        described.map_or_else(|| Err(Error::new(ErrorKind::Bug, "an answer without topics")), |(_, described)| described)
+    }
+
+    async fn ends(&self, partitions: Vec<TopicPartition>) -> Result<Vec<(TopicPartition, i64)>> {
+        let listed = self.admin().list_offsets(partitions, OffsetSpec::End).await?;
+        let last = |(partition, listed): (TopicPartition, Result<crate::admin::ListedOffset>)| {
+            Ok((partition, listed?.offset.unwrap_or(0) - 1))
+        };
+        listed.into_iter().map(last).collect()
+    }
+
+    /// The cluster for a component that outlives the client's being open.
+    fn component_cluster(&self) -> Result<Cluster> {
+        self.inner.cluster.check()?;
+        Ok(self.inner.cluster.ungated())
+    }
+}
+
+/// The number of a broker, for [`Route::Broker`].
+impl From<BrokerId> for Route {
+    fn from(id: BrokerId) -> Self {
+        Self::Broker(id)
+    }
+}

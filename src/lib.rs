@@ -22,6 +22,8 @@ pub mod protocol;
 mod record;
 
 #[cfg(feature = "client")]
+pub use client::{Client, ClientBuilder};
+#[cfg(feature = "client")]
 pub use cluster::{Node, Route};
 #[cfg(feature = "client")]
 pub use error::{Error, ErrorKind, Result};

@@ -18,6 +18,7 @@ mod snapshot;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 use crate::cluster::coordinators::Key;
 use crate::cluster::driver::Shared;
 use crate::config::Seed;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::network::clock::Clock;
 use crate::network::{Connection, ConnectionConfig, Connector, RequestSource, SourceHandle, Target, spawn_source};
 use crate::protocol::{BrokerId, Request};
@@ -107,6 +108,24 @@ impl ClusterConfig {
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
     alive: Arc<Alive>,
+    /// Refuses work when closed; components that outlive the client have none.
+    gate: Option<Gate>,
+}
+
+/// Open until it is closed for good. A client's own handle refuses work by it while components made before go on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    /// From now on everything is refused.
+    pub(crate) fn close(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Is everything refused?
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// Ends the metadata task when the last handle goes.
@@ -146,7 +165,28 @@ impl Cluster {
     /// When not called inside a tokio runtime.
     pub(crate) fn new(config: ClusterConfig, connector: Arc<dyn Connector>) -> Result<Self> {
         let shared = driver::start(config, connector)?;
-        Ok(Self { alive: Arc::new(Alive(shared)) })
+        Ok(Self { alive: Arc::new(Alive(shared)), gate: None })
+    }
+
+    /// A handle that refuses work once `gate` is closed.
+    pub(crate) fn gated(&self, gate: &Gate) -> Self {
+        Self { alive: self.alive.clone(), gate: Some(gate.clone()) }
+    }
+
+    /// A handle that goes on working, whatever becomes of the client.
+    pub(crate) fn ungated(&self) -> Self {
+        Self { alive: self.alive.clone(), gate: None }
+    }
+
+    /// May work begin?
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] if the client was closed.
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.gate {
+            Some(gate) if gate.is_closed() => Err(Error::new(ErrorKind::Closed, "the client was closed; build another")),
+            _ => Ok(()),
+        }
     }
 
     /// Learns of the cluster: each bootstrap server is tried once. Does nothing if the cluster is known already.
@@ -154,6 +194,7 @@ impl Cluster {
     /// # Errors
     /// When none gives an answer: one error that lists each with its own reason.
     pub(crate) async fn connect(&self) -> Result<()> {
+        self.check()?;
         self.shared().connect().await
     }
 
@@ -181,6 +222,7 @@ impl Cluster {
     /// An invalid name or missing authorization as soon as a broker says so; unknown topic, or a time-out with each broker's last
     /// reason, at the deadline.
     pub(crate) async fn topic(&self, topic: &Topic, deadline: Instant) -> Result<Arc<TopicMetadata>> {
+        self.check()?;
         if let Some(known) = self.shared().known_topic(topic) {
             return Ok(known);
         }
@@ -193,6 +235,7 @@ impl Cluster {
     /// # Errors
     /// A time-out with each bootstrap server's last reason, at the deadline.
     pub(crate) async fn learned(&self, deadline: Instant) -> Result<Arc<Snapshot>> {
+        self.check()?;
         self.shared().learned(deadline).await
     }
 
@@ -213,6 +256,7 @@ impl Cluster {
     /// # Errors
     /// Missing authorization and the like as soon as a broker says so; a time-out with the last reason at the deadline.
     pub(crate) async fn coordinator(&self, kind: CoordinatorType, key: &str, deadline: Instant) -> Result<Node> {
+        self.check()?;
         self.shared().coordinator(Key { kind, key: key.to_owned() }, deadline).await
     }
 
@@ -226,6 +270,7 @@ impl Cluster {
     /// # Errors
     /// When not called inside a tokio runtime.
     pub(crate) fn connection(&self, node: &Node) -> Result<Connection> {
+        self.check()?;
         let shared = self.shared();
         Connection::spawn(shared.connector(), target(node), shared.connection_config())
     }
@@ -235,6 +280,7 @@ impl Cluster {
     /// # Errors
     /// When not called inside a tokio runtime.
     pub(crate) fn source<S: RequestSource>(&self, node: &Node, source: S) -> Result<SourceHandle> {
+        self.check()?;
         let shared = self.shared();
         spawn_source(shared.connector(), target(node), shared.connection_config(), source)
     }
@@ -277,6 +323,7 @@ impl Cluster {
         route: Route,
         deadline: Instant,
     ) -> Result<R::Response> {
+        self.check()?;
         self.shared().request(versions, build, route, deadline).await
     }
 

@@ -1,0 +1,141 @@
+//! Properties by their Java names, given to the builders that know what they mean.
+
+use std::time::Duration;
+
+use super::ClientBuilder;
+use crate::cluster::Cluster;
+use crate::config::{Component, Properties};
+use crate::error::{Error, ErrorKind, Result};
+use crate::producer::ProducerBuilder;
+
+/// Builders as the client's properties want them.
+#[derive(Clone, Debug)]
+pub(super) struct Prototypes {
+    pub producer: ProducerBuilder,
+}
+
+impl Prototypes {
+    /// Takes what belongs to producers and consumers out of `properties`.
+    pub(super) fn new(cluster: &Cluster, mut properties: Properties) -> Result<Self> {
+        let producer = producer(ProducerBuilder::new(cluster.clone()), &mut properties)?;
+        properties.finish(Component::Producer)?;
+        Ok(Self { producer })
+    }
+}
+
+/// See `Client::from_properties`.
+pub(super) fn from_properties(mut properties: Properties) -> Result<ClientBuilder> {
+    let seeds = properties.take_list("bootstrap.servers").unwrap_or_default();
+    let mut builder = ClientBuilder::new(seeds);
+    if let Some(protocol) = properties.take("security.protocol")
+        && !protocol.eq_ignore_ascii_case("PLAINTEXT")
+    {
+        let known = ["SSL", "SASL_PLAINTEXT", "SASL_SSL"].iter().any(|known| protocol.eq_ignore_ascii_case(known));
+        let why = if known {
+            "TLS and SASL are not built yet; only PLAINTEXT is"
+        } else {
+            "it must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+        };
+        return Err(Error::new(ErrorKind::InvalidConfig, format!("setting \"security.protocol\" is \"{protocol}\": {why}")));
+    }
+    for (name, only) in [("client.dns.lookup", "use_all_dns_ips"), ("metadata.recovery.strategy", "rebootstrap")] {
+        if let Some(value) = properties.take(name)
+            && !value.eq_ignore_ascii_case(only)
+        {
+            let why = format!("setting \"{name}\" is \"{value}\": only {only} is built");
+            return Err(Error::new(ErrorKind::InvalidConfig, why));
+        }
+    }
+    if let Some(id) = properties.take("client.id") {
+        builder = builder.client_id(id);
+    }
+    if let Some(allow) = properties.take_bool("allow.auto.create.topics")? {
+        builder = builder.allow_auto_create_topics(allow);
+    }
+    type Setter = fn(ClientBuilder, Duration) -> ClientBuilder;
+    let setters: [(&str, Setter); 5] = [
+        ("request.timeout.ms", ClientBuilder::request_timeout),
+        ("default.api.timeout.ms", ClientBuilder::default_api_timeout),
+        ("connections.max.idle.ms", ClientBuilder::connections_max_idle),
+        ("metadata.max.age.ms", ClientBuilder::metadata_max_age),
+        ("metadata.recovery.rebootstrap.trigger.ms", ClientBuilder::rebootstrap_trigger),
+    ];
+    for (name, set) in setters {
+        if let Some(time) = properties.take_millis(name)? {
+            builder = set(builder, time);
+        }
+    }
+    type PairSetter = fn(ClientBuilder, Duration, Duration) -> ClientBuilder;
+    let pairs: [(&str, &str, u64, u64, PairSetter); 3] = [
+        ("retry.backoff.ms", "retry.backoff.max.ms", 100, 1000, ClientBuilder::retry_backoff),
+        ("reconnect.backoff.ms", "reconnect.backoff.max.ms", 50, 1000, ClientBuilder::reconnect_backoff),
+        (
+            "socket.connection.setup.timeout.ms",
+            "socket.connection.setup.timeout.max.ms",
+            10_000,
+            30_000,
+            ClientBuilder::connection_setup_timeout,
+        ),
+    ];
+    for (first, max, first_default, max_default, set) in pairs {
+        let (first, max) = (properties.take_millis(first)?, properties.take_millis(max)?);
+        // One of the two alone moves the other's default along, as in Java.
+        let first_value = first.unwrap_or(Duration::from_millis(first_default));
+        let first_value = if first.is_none() { first_value.min(max.unwrap_or(first_value)) } else { first_value };
+        let max_value = max.unwrap_or(Duration::from_millis(max_default).max(first_value));
+        builder = set(builder, first_value, max_value);
+    }
+    properties.finish(Component::Client)?;
+    builder.components = properties;
+    Ok(builder)
+}
+
+/// A producer's settings.
+fn producer(mut builder: ProducerBuilder, properties: &mut Properties) -> Result<ProducerBuilder> {
+    if let Some(acks) = properties.take_parsed("acks")? {
+        builder = builder.acks(acks);
+    }
+    if let Some(idempotent) = properties.take_bool("enable.idempotence")? {
+        builder = builder.idempotent(idempotent);
+    }
+    let compression = properties.take_parsed("compression.type")?;
+    if let Some(compression) = compression {
+        builder = builder.compression(compression);
+    }
+    for (codec, name) in
+        [("gzip", "compression.gzip.level"), ("lz4", "compression.lz4.level"), ("zstd", "compression.zstd.level")]
+    {
+        // The level of a codec that is not used says nothing; gzip's -1 is its own default.
+        let level = properties.take_parsed::<i32>(name)?.filter(|level| codec != "gzip" || *level != -1);
+        if let Some(level) = level.filter(|_| compression.is_some_and(|used| used.to_string() == codec)) {
+            builder = builder.compression_level(level);
+        }
+    }
+    type SizeSetter = fn(ProducerBuilder, usize) -> ProducerBuilder;
+    let sizes: [(&str, SizeSetter); 4] = [
+        ("batch.size", ProducerBuilder::batch_size),
+        ("buffer.memory", ProducerBuilder::buffer_memory),
+        ("max.in.flight.requests.per.connection", ProducerBuilder::max_in_flight),
+        ("max.request.size", ProducerBuilder::max_request_size),
+    ];
+    for (name, set) in sizes {
+        if let Some(size) = properties.take_size(name)? {
+            builder = set(builder, size);
+        }
+    }
+    type TimeSetter = fn(ProducerBuilder, Duration) -> ProducerBuilder;
+    let times: [(&str, TimeSetter); 3] = [
+        ("delivery.timeout.ms", ProducerBuilder::delivery_timeout),
+        ("linger.ms", ProducerBuilder::linger),
+        ("max.block.ms", ProducerBuilder::max_block),
+    ];
+    for (name, set) in times {
+        if let Some(time) = properties.take_millis(name)? {
+            builder = set(builder, time);
+        }
+    }
+    if let Some(retries) = properties.take_parsed("retries")? {
+        builder = builder.retries(retries);
+    }
+    Ok(builder)
+}
