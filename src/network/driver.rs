@@ -1,21 +1,73 @@
-//! One task per connection.
+//! The task of a connection: moves bytes between the core, a transport and a source of requests.
+//!
+//! It decides nothing. One turn reads, hands answers over, takes new requests, writes; turns repeat while something moved, up to a
+//! limit, so that one busy connection does not keep a worker to itself. It then sleeps until bytes come, the source wakes it, or the
+//! earliest deadline: one timer for all, set anew only when it would fire too late. The future can be dropped between any two polls:
+//! all that is half done is in the core's buffers.
 
-use std::sync::Arc;
+use std::fmt;
+use std::future::Future;
+use std::io::IoSlice;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
-use crate::error::Error;
-use crate::network::{ConnectionConfig, Connector, RequestSource, Target};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::time::{Instant as TokioInstant, Sleep};
+
+use crate::error::{Error, ErrorKind};
+use crate::network::connection::{Core, Event};
+use crate::network::{BoxFuture, Cause, CauseKind, ConnectionConfig, Connector, RequestSource, Target, Transport};
+
+/// Turns in one poll.
+const MAX_TURNS: usize = 32;
+/// Slices in one vectored write.
+const MAX_SLICES: usize = 128;
 
 /// Controls a connection whose requests come from a source. Dropping it closes the connection.
-#[derive(Debug)]
-pub(crate) struct SourceHandle {}
+pub(crate) struct SourceHandle {
+    shared: Arc<Shared>,
+}
 
 impl SourceHandle {
-    /// There is work: the source will be asked.
-    pub(crate) fn wake(&self) {}
+    /// There is work: the source will be asked. Cheap when it has been said already.
+    pub(crate) fn wake(&self) {
+        self.shared.wake();
+    }
+
     /// Closes the connection and drops the source; what is in flight is answered with a failure first.
-    pub(crate) fn close(&self) {}
+    pub(crate) fn close(&self) {
+        self.shared.command(|commands| commands.close = true);
+    }
+
     /// The broker's address is another now: the connection is closed, the next goes there.
-    pub(crate) fn retarget(&self, _target: Target) {}
+    pub(crate) fn retarget(&self, target: Target) {
+        self.shared.command(|commands| commands.target = Some(target));
+    }
+
+    /// An answer that came on `connection` could not be decoded: if that is the present one, it is closed.
+    pub(in crate::network) fn condemn(&self, connection: u64, cause: Cause) {
+        self.shared.command(|commands| commands.condemned = Some((connection, cause)));
+    }
+
+    /// Has the task ended?
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.ended.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for SourceHandle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for SourceHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceHandle").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
 }
 
 /// Starts a task that connects when `source` wants it, and sends what `source` gives.
@@ -23,10 +75,313 @@ impl SourceHandle {
 /// # Errors
 /// When not called inside a tokio runtime.
 pub(crate) fn spawn_source<S: RequestSource>(
-    _connector: Arc<dyn Connector>,
-    _target: Target,
-    _config: ConnectionConfig,
-    _source: S,
+    connector: Arc<dyn Connector>,
+    target: Target,
+    config: ConnectionConfig,
+    source: S,
 ) -> Result<SourceHandle, Error> {
-    Ok(SourceHandle {})
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        let text = "no tokio runtime here: build and use the client inside one, for example in #[tokio::main]";
+        return Err(Error::new(ErrorKind::InvalidRequest, text));
+    };
+    let shared = Arc::new(Shared::default());
+    let driver = Driver {
+        core: Core::new(config, &target),
+        source,
+        connector,
+        target,
+        connecting: None,
+        transport: None,
+        needs_flush: false,
+        is_drained: false,
+        sleep: None,
+        shared: Arc::clone(&shared),
+    };
+    drop(runtime.spawn(driver));
+    Ok(SourceHandle { shared })
+}
+
+/// Between a driver and its handle.
+#[derive(Default)]
+struct Shared {
+    /// Was a wake asked for since the driver last looked? Many wakes become one.
+    woken: AtomicBool,
+    ended: AtomicBool,
+    mailbox: Mutex<Mailbox>,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    waker: Option<Waker>,
+    commands: Commands,
+}
+
+#[derive(Default)]
+struct Commands {
+    close: bool,
+    target: Option<Target>,
+    condemned: Option<(u64, Cause)>,
+}
+
+impl Shared {
+    fn command(&self, change: impl FnOnce(&mut Commands)) {
+        change(&mut self.mailbox.lock().unwrap_or_else(PoisonError::into_inner).commands);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // The driver stores its waker, clears the flag, then looks for work. So a flag found set means that it has yet to look.
+        if !self.woken.swap(true, Ordering::SeqCst) {
+            let waker = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner).waker.clone();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// The driver's side: leaves the waker, takes the commands.
+    fn check(&self, cx: &Context<'_>) -> Commands {
+        let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if !mailbox.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            mailbox.waker = Some(cx.waker().clone());
+        }
+        self.woken.store(false, Ordering::SeqCst);
+        std::mem::take(&mut mailbox.commands)
+    }
+}
+
+type Connecting = BoxFuture<'static, std::io::Result<Box<dyn Transport>>>;
+
+/// The task.
+struct Driver<S> {
+    core: Core,
+    source: S,
+    connector: Arc<dyn Connector>,
+    target: Target,
+    connecting: Option<Connecting>,
+    transport: Option<Box<dyn Transport>>,
+    /// Were bytes written since the last flush?
+    needs_flush: bool,
+    /// Has the source said that there will be no more requests?
+    is_drained: bool,
+    /// The timer; gone once it fired.
+    sleep: Option<Pin<Box<Sleep>>>,
+    shared: Arc<Shared>,
+}
+
+/// Nothing in it is pinned in place: transport and futures are boxed.
+impl<S> Unpin for Driver<S> {}
+
+impl<S> Drop for Driver<S> {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Release);
+    }
+}
+
+impl<S: RequestSource> Future for Driver<S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let commands = this.shared.check(cx);
+        if this.obey(commands) {
+            return Poll::Ready(());
+        }
+        for _ in 0..MAX_TURNS {
+            let now = TokioInstant::now().into_std();
+            this.timeouts(now);
+            let mut moved = this.connect(cx, now);
+            moved |= this.read(cx, now);
+            this.tell_source(now);
+            moved |= this.pull(cx, now);
+            moved |= this.write(cx, now);
+            this.tell_source(now);
+            if this.is_drained && !this.core.has_in_flight() {
+                this.core.close(&Cause::new(CauseKind::Closed, "all requests are answered"));
+                return Poll::Ready(());
+            }
+            if !moved && !this.timer(cx, now) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: RequestSource> Driver<S> {
+    /// Does what the handle asked for; true if that is the end.
+    fn obey(&mut self, commands: Commands) -> bool {
+        let now = TokioInstant::now().into_std();
+        if let Some((connection, cause)) = commands.condemned
+            && connection == self.core.connection()
+        {
+            self.core.handle_broken(now, &cause);
+        }
+        if let Some(target) = commands.target
+            && target != self.target
+        {
+            let text = format!("{} moved to {target}: the connection was closed", self.target);
+            self.core.close(&Cause::new(CauseKind::Disconnected, text));
+            self.core.set_target(&target);
+            self.target = target;
+        }
+        if commands.close {
+            let text = format!("the connection to {} was closed by this client", self.target);
+            self.core.close(&Cause::new(CauseKind::Closed, text));
+        }
+        self.tell_source(now);
+        commands.close
+    }
+
+    /// Fires what is due.
+    fn timeouts(&mut self, now: Instant) {
+        self.core.handle_timeout(now);
+        if self.source.next_timeout().is_some_and(|at| at <= now) {
+            self.source.handle_timeout(now);
+            // Who waited for the connection has given up: no reason to hold on to a peer that lets the set-up hang.
+            if self.core.is_setting_up() && !self.source.wants_connection() {
+                self.core.abandon(now);
+            }
+        }
+        self.tell_source(now);
+    }
+
+    /// Connects if the source wants it and the core's pause is over.
+    fn connect(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if !self.core.has_transport() && !self.is_drained && self.core.retry_at(now).is_none() && self.source.wants_connection() {
+            self.core.handle_connecting(now);
+            tracing::debug!(target = %self.target, "connecting");
+            self.connecting = Some(self.connector.connect(self.target.clone()));
+        }
+        let Some(connecting) = &mut self.connecting else { return false };
+        match connecting.as_mut().poll(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(transport)) => {
+                self.transport = Some(transport);
+                self.needs_flush = false;
+                self.core.handle_connected(now);
+            }
+            Poll::Ready(Err(error)) => self.core.handle_connect_failed(now, &error.to_string()),
+        }
+        self.connecting = None;
+        true
+    }
+
+    /// Reads once.
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(transport) = &mut self.transport else { return false };
+        match pin!(transport.read_buf(self.core.read_buffer())).poll(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(0)) => self.core.handle_closed(now, None),
+            Poll::Ready(Ok(_)) => self.core.handle_read(now),
+            Poll::Ready(Err(error)) => self.core.handle_closed(now, Some(&error.to_string())),
+        }
+        true
+    }
+
+    /// Takes requests while there is room.
+    fn pull(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut moved = false;
+        while !self.is_drained && self.core.has_room(now) {
+            let Some(versions) = self.core.versions() else { break };
+            match self.source.poll_request(cx, now, versions) {
+                Poll::Pending => break,
+                Poll::Ready(None) => self.is_drained = true,
+                Poll::Ready(Some(request)) => self.core.send(now, request),
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    /// Writes until all is written or the transport takes no more.
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut moved = false;
+        while let Some(transport) = &mut self.transport
+            && self.core.has_output()
+        {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let count = self.core.slices(&mut slices);
+            match Pin::new(transport).poll_write_vectored(cx, &slices[..count]) {
+                Poll::Pending => return moved,
+                Poll::Ready(Ok(0)) => self.core.handle_closed(now, Some("it takes no more bytes")),
+                Poll::Ready(Ok(count)) => self.core.handle_written(now, count),
+                Poll::Ready(Err(error)) => self.core.handle_closed(now, Some(&error.to_string())),
+            }
+            self.needs_flush = true;
+            moved = true;
+            // Before anything else happens: what was written may be frozen by this.
+            self.tell_source(now);
+        }
+        if self.needs_flush
+            && let Some(transport) = &mut self.transport
+        {
+            match Pin::new(transport).poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.needs_flush = false,
+                Poll::Ready(Err(error)) => {
+                    self.core.handle_closed(now, Some(&error.to_string()));
+                    moved = true;
+                }
+            }
+        }
+        moved
+    }
+
+    /// Hands over what the core has to say, and drops a transport it no longer wants.
+    fn tell_source(&mut self, now: Instant) {
+        while let Some(event) = self.core.poll() {
+            match event {
+                Event::Written(ticket) => self.source.handle_written(now, ticket),
+                Event::Answered(ticket, result) => {
+                    self.source.handle_response(now, ticket, result);
+                    let feedback = self.source.feedback();
+                    if let Some(pause) = feedback.throttle {
+                        self.core.handle_throttle(now, pause);
+                    }
+                    if let Some(cause) = feedback.broken {
+                        self.core.handle_broken(now, &cause);
+                    }
+                }
+                Event::Ready => tracing::debug!(target = %self.target, "connected"),
+                Event::Unconnected(cause) => {
+                    tracing::debug!(target = %self.target, %cause, "not connected");
+                    self.source.handle_unconnected(now, &cause);
+                }
+                Event::Throttled(pause) => {
+                    tracing::debug!(target = %self.target, ?pause, "throttled");
+                    self.source.handle_throttled(now, pause);
+                }
+            }
+        }
+        if !self.core.has_transport() && (self.transport.is_some() || self.connecting.is_some()) {
+            tracing::debug!(target = %self.target, cause = ?self.core.last_cause(), "disconnected");
+            (self.transport, self.connecting) = (None, None);
+        }
+    }
+
+    /// Sets the timer; true if something is due already.
+    fn timer(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        // A deadline of the source that is over has had its turn: it waits for something else.
+        let source = self.source.next_timeout().filter(|at| *at > now);
+        let retry = self.core.retry_at(now).filter(|_| !self.core.has_transport() && self.source.wants_connection());
+        let Some(deadline) = [self.core.next_timeout(), source, retry].into_iter().flatten().min() else { return false };
+        let deadline = TokioInstant::from_std(deadline);
+        let sleep = match &mut self.sleep {
+            // One that fires too early costs a wake now and then; setting it anew for each request would cost more.
+            Some(sleep) => {
+                if sleep.deadline() > deadline {
+                    sleep.as_mut().reset(deadline);
+                }
+                sleep
+            }
+            None => self.sleep.insert(Box::pin(tokio::time::sleep_until(deadline))),
+        };
+        let due = sleep.as_mut().poll(cx).is_ready();
+        if due {
+            self.sleep = None;
+        }
+        due
+    }
 }

@@ -12,11 +12,14 @@
 //! [`ConnectionConfig::setup`] adds (SASL). TLS is a connector around a connector.
 
 pub(crate) mod clock;
+mod connection;
 mod driver;
 mod failure;
 mod handle;
+mod handshake;
 pub(crate) mod setup;
 mod source;
+pub(crate) mod throttle;
 mod transport;
 mod versions;
 

@@ -1,0 +1,160 @@
+//! The set-up of one connection: ApiVersions, then the steps that were asked for; a core.
+//!
+//! ApiVersions goes first on every connection, in our highest version, for the broker may be another than last time (KIP-35). A
+//! broker that does not know the version says so in the body of version 0, where it lists what it does know of ApiVersions: that is
+//! tried once, on the same connection (KIP-511). `connection` knows what to do with brokers that close instead.
+
+use std::time::{Duration, Instant};
+use std::vec;
+
+use bytes::Bytes;
+
+use crate::network::setup::{SetupAction, SetupStep};
+use crate::network::throttle::duration;
+use crate::network::{ApiVersions, Cause, CauseKind, ConnectionConfig};
+use crate::protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::protocol::{ApiKey, ApiMessage, ErrorCode, Str, Writer};
+
+/// What the set-up wants next.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Send this and hand over the answer.
+    Send {
+        /// Which API.
+        api: ApiKey,
+        /// In which version.
+        version: i16,
+        /// The body.
+        body: Vec<Bytes>,
+    },
+    /// Ready.
+    Done {
+        /// What the broker serves.
+        versions: ApiVersions,
+        /// What the broker said about waiting.
+        throttle: Option<Duration>,
+    },
+    /// Give the connection up.
+    Fail(Cause),
+}
+
+/// Where the set-up is.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    request: ApiVersionsRequest,
+    /// The version ApiVersions was last sent in.
+    version: i16,
+    /// Did the broker not know the version before?
+    is_second: bool,
+    /// Known once ApiVersions is through.
+    versions: Option<ApiVersions>,
+    throttle: Option<Duration>,
+    /// The steps left, and the one at work.
+    steps: vec::IntoIter<Box<dyn SetupStep>>,
+    step: Option<Box<dyn SetupStep>>,
+}
+
+impl Handshake {
+    /// Begins; `oldest` for brokers that closed the connection at newer versions of ApiVersions.
+    pub(crate) fn start(config: &ConnectionConfig, oldest: bool) -> (Self, Progress) {
+        let text = |text: &str| Str::new(text.to_owned()).unwrap_or_default();
+        let request = ApiVersionsRequest {
+            client_software_name: text(&config.software_name),
+            client_software_version: text(&config.software_version),
+            ..Default::default()
+        };
+        let steps = config.setup.as_ref().map(|steps| steps()).unwrap_or_default().into_iter();
+        let version = if oldest { 0 } else { newest() };
+        let mut this = Self { request, version, is_second: false, versions: None, throttle: None, steps, step: None };
+        let first = this.ask(version);
+        (this, first)
+    }
+
+    /// What is waited for, for texts.
+    pub(crate) fn what(&self) -> String {
+        match &self.step {
+            None => "ApiVersions".to_owned(),
+            Some(step) => format!("{step:?}"),
+        }
+    }
+
+    /// If the broker closes now, may the version of ApiVersions be why?
+    pub(crate) fn may_be_version(&self) -> bool {
+        self.versions.is_none() && self.version > 0
+    }
+
+    /// The answer to what was last sent: what follows the header.
+    pub(crate) fn handle_response(&mut self, now: Instant, body: Bytes) -> Progress {
+        match (&mut self.step, &self.versions) {
+            (Some(step), Some(_)) => {
+                let action = step.handle_response(now, body);
+                self.act(now, action)
+            }
+            _ => self.handle_versions(now, &body),
+        }
+    }
+
+    fn handle_versions(&mut self, now: Instant, body: &Bytes) -> Progress {
+        // The code comes first in every version, so that this can be read without knowing the version.
+        let code = body.first_chunk().map(|code| ErrorCode(i16::from_be_bytes(*code)));
+        if code == Some(ErrorCode::UNSUPPORTED_VERSION) && !self.is_second && self.version > 0 {
+            self.is_second = true;
+            // Some brokers leave the list empty, some list ApiVersions alone, some all they know.
+            let listed = ApiVersionsResponse::decode(body, 0).map(|response| response.api_keys).unwrap_or_default();
+            let listed = listed.iter().find(|api| api.api_key == ApiKey::API_VERSIONS.0).map_or(0, |api| api.max_version);
+            return self.ask(listed.clamp(0, self.version - 1));
+        }
+        let response = match ApiVersionsResponse::decode(body, self.version) {
+            Ok(response) => response,
+            // A refusal may come in another version's body; what it refuses with is known all the same.
+            Err(_) if code.is_some_and(|code| code != ErrorCode::NONE) => {
+                ApiVersionsResponse { error_code: code.unwrap_or_default(), ..Default::default() }
+            }
+            Err(error) => {
+                let text = ApiVersionsResponse::explain(body, self.version, error);
+                return Progress::Fail(Cause::new(CauseKind::Protocol, format!("cannot read what the broker serves: {text}")));
+            }
+        };
+        if response.error_code != ErrorCode::NONE {
+            let text = format!("the broker refused to say what it serves: {}", response.error_code);
+            return Progress::Fail(Cause::new(CauseKind::Setup, text));
+        }
+        self.versions = Some(ApiVersions::new(&response));
+        self.throttle = duration(response.throttle_time_ms);
+        self.next(now)
+    }
+
+    /// Sends ApiVersions.
+    fn ask(&mut self, version: i16) -> Progress {
+        self.version = version;
+        let mut writer = Writer::with_capacity(self.request.encoded_len(version));
+        self.request.encode(version, &mut writer);
+        Progress::Send { api: ApiKey::API_VERSIONS, version, body: writer.finish() }
+    }
+
+    /// Begins the next step.
+    fn next(&mut self, now: Instant) -> Progress {
+        self.step = self.steps.next();
+        match (&mut self.step, &self.versions) {
+            (Some(step), Some(versions)) => {
+                let action = step.start(now, versions);
+                self.act(now, action)
+            }
+            _ => Progress::Done { versions: self.versions.clone().unwrap_or_default(), throttle: self.throttle },
+        }
+    }
+
+    fn act(&mut self, now: Instant, action: SetupAction) -> Progress {
+        match action {
+            SetupAction::Send { api, version, body } => Progress::Send { api, version, body },
+            SetupAction::Done => self.next(now),
+            SetupAction::Fail(cause) => Progress::Fail(cause),
+        }
+    }
+}
+
+/// Our highest stable version of ApiVersions.
+fn newest() -> i16 {
+    let newest = *ApiVersionsRequest::VERSIONS.end();
+    if ApiVersionsRequest::UNSTABLE.is_some() { newest - 1 } else { newest }
+}
