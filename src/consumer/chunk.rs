@@ -32,6 +32,8 @@ pub(crate) struct Chunk {
     high_watermark: i64,
     size: usize,
     open: Option<Opened>,
+    /// Opened before their turn.
+    ahead: VecDeque<Opened>,
 }
 
 /// A batch whose records can be read, and how far they were.
@@ -102,7 +104,7 @@ pub(crate) fn parse(place: Place, from: i64, data: Bytes, aborted: Option<Vec<Ab
         }
     }
     let cut = batches.is_truncated().then(|| batches.truncated_size());
-    let chunk = (next.offset > from).then_some(Chunk { place, from, batches: kept, next, high_watermark, size, open: None });
+    let chunk = (next.offset > from).then_some(Chunk { place, from, batches: kept, next, high_watermark, size, open: None, ahead: VecDeque::new() });
     Parsed { chunk, next, fault, cut }
 }
 
@@ -158,8 +160,13 @@ impl Chunk {
 
     /// The next offset to read in it.
     pub(crate) fn position(&self) -> i64 {
-        let ahead = || self.batches.front().map_or(self.next.offset, |batch| batch.base_offset().max(self.from));
-        self.open.as_ref().filter(|open| open.left > 0).map_or_else(ahead, |open| open.at)
+        let unopened = || self.batches.front().map_or(self.next.offset, |batch| batch.base_offset().max(self.from));
+        self.open.iter().chain(&self.ahead).find(|open| open.left > 0).map_or_else(unopened, |open| open.at)
+    }
+
+    /// Is nothing left behind the batch that was opened last?
+    fn is_last(&self) -> bool {
+        self.batches.is_empty() && self.ahead.is_empty()
     }
 
     /// End of the partition's log when it was fetched.
@@ -175,6 +182,10 @@ impl Chunk {
         loop {
             if self.open.as_ref().is_some_and(|open| open.left > 0) {
                 return Ok(true);
+            }
+            if let Some(open) = self.ahead.pop_front() {
+                self.open = Some(open);
+                continue;
             }
             let Some(batch) = self.batches.front() else { return Ok(false) };
             let mut open = Opened::new(batch, limits).map_err(|error| (batch.base_offset().max(self.from), error))?;
@@ -192,7 +203,7 @@ impl Chunk {
     /// The record is broken; the offset at which reading must go on.
     #[inline]
     pub(crate) fn read(&mut self, partition: &TopicPartition) -> Option<Result<(Message, Checkpoint), (i64, BatchError)>> {
-        let last_batch = self.batches.is_empty();
+        let last_batch = self.is_last();
         let open = self.open.as_mut().filter(|open| open.left > 0)?;
         let message = match open.message(partition) {
             Ok(message) => message,
@@ -223,10 +234,17 @@ impl Chunk {
             }
             let Some(open) = self.open.take() else { break };
             bytes += open.records.size();
-            next = if self.batches.is_empty() { self.next } else { open.next };
+            next = if self.is_last() { self.next } else { open.next };
             taken.push(open);
         }
         Ok((!taken.is_empty()).then_some((taken, next)))
+    }
+
+    /// Puts back what `take` took: it could not be handed out.
+    pub(crate) fn untake(&mut self, parts: Vec<Opened>) {
+        for part in self.open.take().into_iter().chain(parts.into_iter().rev()) {
+            self.ahead.push_front(part);
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 //! Requests are sessionless (KIP-227's epoch -1).
 
 mod answers;
+
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,8 @@ use crate::protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic}
 use crate::protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use crate::protocol::{BrokerId, TopicName, Uuid};
 use crate::{Error, TopicPartition};
+
+pub(crate) use answers::unreadable;
 
 /// ListOffsets' word for the end of the log.
 pub(crate) const LATEST: i64 = -1;
@@ -308,6 +311,12 @@ impl Fetch {
         Some(item)
     }
 
+    /// Is this partition paused, or about to be given away?
+    #[inline]
+    pub(crate) fn is_withheld(&self, slot: usize) -> bool {
+        self.partitions.get(&slot).is_none_or(|partition| partition.paused || partition.held)
+    }
+
     /// Is something ready for the user?
     pub(crate) fn has_ready(&self) -> bool {
         let ready =
@@ -355,7 +364,7 @@ impl Fetch {
     }
 
     /// One more failure of a partition: not before a pause.
-    fn fail(&mut self, now: Instant, slot: usize) {
+    pub(crate) fn fail(&mut self, now: Instant, slot: usize) {
         if let Some(partition) = self.partitions.get_mut(&slot) {
             partition.failures = partition.failures.saturating_add(1);
             let pause = self.spread.apply(self.settings.backoff.pause(partition.failures));

@@ -213,14 +213,6 @@ impl Positions {
         Marked::Advanced
     }
 
-    /// Marks by name, for what carries no place.
-    pub(crate) fn mark_by_name(&mut self, partition: &TopicPartition, offset: i64, leader_epoch: Option<i32>) -> Marked {
-        match self.place(partition) {
-            Some(place) => self.mark(place, offset, leader_epoch),
-            None => Marked::Ignored,
-        }
-    }
-
     /// Next offset to hand out.
     pub(crate) fn consumed(&self, partition: &TopicPartition) -> Option<i64> {
         self.get(self.place(partition)?)?.consumed.map(|consumed| consumed.offset)
@@ -259,6 +251,12 @@ mod tests {
 
     fn at(offset: i64) -> Checkpoint {
         Checkpoint { offset, leader_epoch: None }
+    }
+
+    impl Positions {
+        fn mark_by_name(&mut self, partition: &TopicPartition, offset: i64, leader_epoch: Option<i32>) -> Marked {
+            self.place(partition).map_or(Marked::Ignored, |place| self.mark(place, offset, leader_epoch))
+        }
     }
 
     /// One partition that begins at `start`.

@@ -1,0 +1,371 @@
+//! The fetch task of a consumer or reader: it owns the connections for fetching, sends what the core decides, and hears the group.
+//!
+//! It runs while the user works and never runs the user's code: what must happen on the user's side it puts into the shared state
+//! (`state.rs`). It also sends the timed commits, so that they do not depend on the user coming back. It ends when the consumer is
+//! closed or dropped. There are at most two requests per broker and one commit under way, all polled here; no task is spawned.
+
+use std::collections::BTreeMap;
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::cluster::{Cluster, Node, Route, Snapshot, TopicInterest};
+use crate::consumer::fetch::{Action, Command, EARLIEST, Leader, Start, Ticket};
+use crate::consumer::group_driver::{GroupEvent, GroupHandle};
+use crate::consumer::offsets::OffsetAndMetadata;
+use crate::consumer::state::{Notice, Shared, State, now};
+use crate::network::Connection;
+use crate::protocol::BrokerId;
+use crate::protocol::messages::fetch::{FetchRequest, FetchResponse};
+use crate::protocol::messages::list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
+use crate::{Error, Result, Topic, TopicPartition};
+
+/// The last version of Fetch that names topics; later ones know only ids.
+const LAST_FETCH_BY_NAME: i16 = 12;
+
+/// Where the partitions come from.
+#[derive(Debug)]
+pub(crate) enum Assignment {
+    /// From a group.
+    Group { handle: GroupHandle, events: mpsc::Receiver<GroupEvent>, topics: Vec<Topic> },
+    /// All of a topic; those that are added later are read from their beginning.
+    Topic { topic: Topic, start: Start },
+    /// One.
+    Partition { partition: TopicPartition, start: Start },
+}
+
+/// Starts the task.
+///
+/// # Errors
+/// When not called inside a tokio runtime.
+pub(crate) fn spawn(cluster: Cluster, shared: Arc<Shared>, max_wait: Duration, assignment: Assignment) -> Result<()> {
+    let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
+        Error::new(crate::ErrorKind::InvalidRequest, "a consumer reads inside a tokio runtime, and there is none here").with_source(error)
+    })?;
+    let driver = Driver {
+        timeout: max_wait.saturating_add(cluster.config().request_timeout),
+        snapshots: cluster.subscribe(),
+        cluster,
+        shared,
+        connections: BTreeMap::new(),
+        interests: BTreeMap::new(),
+        work: Work::default(),
+        committing: false,
+    };
+    runtime.spawn(driver.run(assignment));
+    Ok(())
+}
+
+struct Driver {
+    cluster: Cluster,
+    shared: Arc<Shared>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    connections: BTreeMap<BrokerId, (Node, Connection)>,
+    interests: BTreeMap<Topic, TopicInterest>,
+    work: Work,
+    committing: bool,
+    /// Of a Fetch: what the broker may wait, and what the answer may take.
+    timeout: Duration,
+}
+
+/// Something that was under way and is over.
+enum Done {
+    Fetched { ticket: Ticket, response: Option<FetchResponse> },
+    Listed { ticket: Ticket, response: Option<ListOffsetsResponse> },
+    Committed { offsets: Vec<(TopicPartition, OffsetAndMetadata)>, result: Result<()>, timed: bool, then: Option<oneshot::Sender<()>> },
+    Looked(Result<()>),
+}
+
+/// Futures that run side by side inside the task.
+#[derive(Default)]
+struct Work(Vec<Pin<Box<dyn Future<Output = Done> + Send>>>);
+
+impl Work {
+    fn push(&mut self, future: impl Future<Output = Done> + Send + 'static) {
+        self.0.push(Box::pin(future));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
+        for index in 0..self.0.len() {
+            if let Some(future) = self.0.get_mut(index)
+                && let Poll::Ready(done) = future.as_mut().poll(cx)
+            {
+                drop(self.0.swap_remove(index));
+                return Poll::Ready(done);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Driver {
+    async fn run(mut self, assignment: Assignment) {
+        let (mut events, group, mut discover) = match assignment {
+            Assignment::Group { handle, events, topics } => {
+                self.look_for(topics);
+                (Some(events), Some(handle), None)
+            }
+            Assignment::Topic { topic, start } => {
+                self.look_for(vec![topic.clone()]);
+                (None, None, Some(Discovery { topic, start, known: 0 }))
+            }
+            Assignment::Partition { partition, start } => {
+                self.look_for(vec![partition.topic.clone()]);
+                self.shared.lock().assign_at(now(), partition, start);
+                (None, None, None)
+            }
+        };
+        if let Some(discovery) = &mut discover {
+            discovery.look(&self.shared, &self.cluster.snapshot());
+        }
+        self.follow_leaders();
+        loop {
+            let timeout = match self.act(group.as_ref()) {
+                Some(timeout) => timeout,
+                None => return,
+            };
+            tokio::select! {
+                biased;
+                event = receive(&mut events) => match event {
+                    Some(event) => self.group_event(event, group.as_ref()),
+                    None => events = None,
+                },
+                done = poll_fn(|cx| self.work.poll(cx)) => self.finish(done),
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    if let Some(discovery) = &mut discover {
+                        discovery.look(&self.shared, &self.snapshots.borrow_and_update().clone());
+                    }
+                    self.follow_leaders();
+                }
+                () = self.shared.wake.notified() => {}
+                () = until(timeout) => {}
+            }
+        }
+    }
+
+    /// Does what is to be done now, and tells until when nothing is; `None` ends the task.
+    fn act(&mut self, group: Option<&GroupHandle>) -> Option<Option<Instant>> {
+        let now = now();
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        if state.closed {
+            return None;
+        }
+        state.expire_pauses(now);
+        if let Some(group) = group.filter(|_| !self.committing && state.offsets.is_due(now)) {
+            self.commit(&mut state, group, now, true, None);
+        }
+        while let Some(action) = state.fetch.poll(now) {
+            match action {
+                Action::Fetch { ticket, broker, by_id, request } => self.fetch(ticket, broker, by_id, request),
+                Action::ListOffsets { ticket, broker, request } => self.list_offsets(ticket, broker, request),
+                Action::Refresh => self.cluster.request_refresh(),
+                Action::LeaderHint { partition, leader, epoch, endpoint } => {
+                    self.cluster.leader_hint(&partition.topic, partition.partition, leader, epoch, endpoint);
+                }
+                Action::Begin { place, offset, leader_epoch } => state.positions.begin(place, offset, leader_epoch),
+            }
+        }
+        let commit = state.offsets.next_timeout().filter(|_| group.is_some() && !self.committing);
+        Some([state.fetch.next_timeout(), state.pauses.next_timeout(), commit].into_iter().flatten().min())
+    }
+
+    fn fetch(&mut self, ticket: Ticket, broker: BrokerId, by_id: bool, request: FetchRequest) {
+        let connection = self.connection(broker);
+        let timeout = self.timeout;
+        let versions = if by_id { 0..=i16::MAX } else { 0..=LAST_FETCH_BY_NAME };
+        self.work.push(async move {
+            let result = match connection {
+                Ok(connection) => connection.request_with(versions, request, timeout).await.map_err(|failure| failure.into_error("Fetch")),
+                Err(error) => Err(error),
+            };
+            Done::Fetched { ticket, response: answer(result, broker) }
+        });
+    }
+
+    fn list_offsets(&mut self, ticket: Ticket, broker: BrokerId, request: ListOffsetsRequest) {
+        let cluster = self.cluster.clone();
+        self.work.push(async move {
+            let deadline = tokio::time::Instant::now() + cluster.config().request_timeout;
+            let result = cluster.request_until(request, Route::Broker(broker), deadline).await;
+            Done::Listed { ticket, response: answer(result, broker) }
+        });
+    }
+
+    /// This consumer's own connection to a broker, whose long polls would hold up everything else.
+    fn connection(&mut self, broker: BrokerId) -> Result<Connection> {
+        let snapshot = self.cluster.snapshot();
+        let Some(node) = snapshot.node(broker) else {
+            return Err(Error::new(crate::ErrorKind::Disconnected, "the broker is not in the cluster's metadata"));
+        };
+        if let Some((known, connection)) = self.connections.get(&broker)
+            && !node.moved_from(known)
+        {
+            return Ok(connection.clone());
+        }
+        let connection = self.cluster.connection(node)?;
+        self.connections.insert(broker, (node.clone(), connection.clone()));
+        Ok(connection)
+    }
+
+    fn finish(&mut self, done: Done) {
+        let now = now();
+        let mut state = self.shared.lock();
+        match done {
+            Done::Fetched { ticket, response } => {
+                state.fetch.handle_fetched(now, ticket, response);
+                if state.fetch.has_ready() {
+                    state.wake_user();
+                }
+            }
+            Done::Listed { ticket, response } => {
+                state.fetch.handle_offsets_listed(now, ticket, response);
+                if state.fetch.has_ready() {
+                    state.wake_user();
+                }
+            }
+            Done::Committed { offsets, result, timed, then } => {
+                self.committing &= !timed;
+                match result {
+                    Ok(()) => state.offsets.committed(&offsets),
+                    Err(error) => tracing::warn!(%error, "committing offsets failed; they are committed again with the next"),
+                }
+                drop(state);
+                if let Some(then) = then {
+                    // Nobody waits for it any more: the rebalance went on without us.
+                    let _ = then.send(());
+                }
+            }
+            Done::Looked(Ok(())) => {}
+            Done::Looked(Err(error)) => state.notify(Notice::Trouble(error)),
+        }
+    }
+
+    fn commit(&mut self, state: &mut State, group: &GroupHandle, now: Instant, timed: bool, then: Option<oneshot::Sender<()>>) {
+        let offsets = state.uncommitted(now, None);
+        if offsets.is_empty() {
+            if let Some(then) = then {
+                let _ = then.send(());
+            }
+            return;
+        }
+        self.committing |= timed;
+        let (group, deadline) = (group.clone(), now + self.cluster.config().default_api_timeout);
+        self.work.push(async move {
+            let result = group.commit(offsets.clone(), deadline).await;
+            Done::Committed { offsets, result, timed, then }
+        });
+    }
+
+    fn group_event(&mut self, event: GroupEvent, group: Option<&GroupHandle>) {
+        let now = now();
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        match event {
+            GroupEvent::Assigned { generation, added } => {
+                let names: Vec<TopicPartition> = added.iter().map(|(partition, _)| partition.clone()).collect();
+                tracing::info!(generation, added = ?names, "partitions assigned");
+                state.assign(now, added);
+                if !names.is_empty() {
+                    state.notify(Notice::Assigned(names));
+                }
+                drop(state);
+                self.follow_leaders();
+            }
+            GroupEvent::Rebalancing { done } => {
+                if let Some(group) = group {
+                    self.commit(&mut state, group, now, false, Some(done));
+                }
+            }
+            GroupEvent::Revoking { partitions, deadline, done } => {
+                tracing::info!(?partitions, "partitions will be given away");
+                state.hold(now, &partitions);
+                state.notify(Notice::Revoking { partitions, deadline, done });
+            }
+            GroupEvent::Lost { partitions, cause } => {
+                tracing::warn!(?partitions, %cause, "partitions lost");
+                state.unassign(now, &partitions);
+                state.notify(Notice::Lost { partitions, cause });
+            }
+            GroupEvent::Failed(error) => state.fail(error),
+        }
+    }
+
+    /// Tells the core what metadata says of its partitions.
+    fn follow_leaders(&mut self) {
+        let snapshot = self.snapshots.borrow_and_update().clone();
+        let now = now();
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        let partitions: Vec<(usize, TopicPartition)> = state.fetch.partitions().map(|(slot, name)| (slot, name.clone())).collect();
+        self.interests.retain(|topic, _| partitions.iter().any(|(_, name)| name.topic == *topic));
+        for (slot, name) in partitions {
+            if !self.interests.contains_key(&name.topic) {
+                self.interests.insert(name.topic.clone(), self.cluster.interest(&name.topic));
+            }
+            let known = snapshot.topic(&name.topic).filter(|topic| topic.error.is_none());
+            let leader = known.and_then(|topic| {
+                let partition = topic.partition(name.partition)?;
+                Some(Leader { broker: partition.leader?, epoch: partition.leader_epoch, topic_id: topic.id })
+            });
+            state.fetch.handle_command(now, Command::Leader { slot, leader });
+        }
+    }
+
+    /// Tells the user of topics that the cluster does not come to know.
+    fn look_for(&mut self, topics: Vec<Topic>) {
+        for topic in topics {
+            let cluster = self.cluster.clone();
+            self.work.push(async move {
+                let deadline = tokio::time::Instant::now() + cluster.config().default_api_timeout;
+                Done::Looked(cluster.topic(&topic, deadline).await.map(drop))
+            });
+        }
+    }
+}
+
+/// The partitions of a topic, as they come to be known.
+struct Discovery {
+    topic: Topic,
+    start: Start,
+    known: i32,
+}
+
+impl Discovery {
+    fn look(&mut self, shared: &Shared, snapshot: &Snapshot) {
+        let Some(topic) = snapshot.topic(&self.topic) else { return };
+        let mut state = shared.lock();
+        for partition in self.known..topic.partition_count() {
+            // Nothing may be missed in a partition that was added while we read.
+            let start = if self.known == 0 { self.start } else { Start::Timestamp(EARLIEST) };
+            state.assign_at(now(), TopicPartition::new(&self.topic, partition), start);
+        }
+        self.known = self.known.max(topic.partition_count());
+    }
+}
+
+/// The answer, or `None` with a word in the log.
+fn answer<T>(result: Result<T>, broker: BrokerId) -> Option<T> {
+    result.inspect_err(|error| tracing::debug!(broker = broker.0, %error, "reading from a broker failed; it is tried again")).ok()
+}
+
+async fn receive(events: &mut Option<mpsc::Receiver<GroupEvent>>) -> Option<GroupEvent> {
+    match events {
+        Some(events) => events.recv().await,
+        None => pending().await,
+    }
+}
+
+async fn until(timeout: Option<Instant>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep_until(timeout.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,308 @@
+//! What a consumer's fetch task and its user share: the cores, and a short list of things only the user's side can do.
+//!
+//! One lock guards all of it; it is held for moments, never across an await, never while user code runs. The user's side
+//! (`intake.rs`) takes chunks and hands records out; the fetch task (`fetch_driver.rs`) asks brokers and hears the group. Whoever
+//! changes what the other waits for wakes it: the task by `wake`, the user's future by its waker.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::consumer::fetch::{Command, EARLIEST, Fetch, LATEST, Start};
+use crate::consumer::group_driver::GroupHandle;
+use crate::consumer::offsets::{OffsetAndMetadata, Offsets};
+use crate::consumer::pause::{PauseOptions, Pauses};
+use crate::consumer::positions::{Marked, Place, Positions};
+use crate::consumer::settings::{ConsumerSettings, OffsetReset};
+use crate::{Error, ErrorKind, Result, TopicPartition};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Wakes the fetch task.
+    pub(crate) wake: Notify,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) positions: Positions,
+    pub(crate) fetch: Fetch,
+    pub(crate) pauses: Pauses,
+    pub(crate) offsets: Offsets,
+    pub(crate) auto_offset_reset: OffsetReset,
+    /// Where the user wants to be in partitions that are not assigned yet.
+    seeks: BTreeMap<TopicPartition, Start>,
+    /// For the user's side, in order.
+    pub(crate) notices: VecDeque<Notice>,
+    /// Is there more for the user's side than records?
+    pub(crate) interrupted: bool,
+    /// The user wants to end.
+    pub(crate) stopped: bool,
+    /// The consumer is gone: the fetch task ends.
+    pub(crate) closed: bool,
+    /// Why there will be no more records.
+    pub(crate) failed: Option<Error>,
+    /// The membership, once joined.
+    pub(crate) group: Option<GroupHandle>,
+    waker: Option<Waker>,
+}
+
+/// Something for the user's side.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// These were assigned.
+    Assigned(Vec<TopicPartition>),
+    /// These are to be given away: commit their marks before `deadline`, call the hook, answer.
+    Revoking { partitions: Vec<TopicPartition>, deadline: Instant, done: oneshot::Sender<()> },
+    /// These are not ours any more, and nothing of them was handed out since.
+    Lost { partitions: Vec<TopicPartition>, cause: Error },
+    /// Something is wrong, but not for good.
+    Trouble(Error),
+}
+
+impl Shared {
+    pub(crate) fn new(settings: &ConsumerSettings, fetch: Fetch, offsets: Offsets) -> Arc<Self> {
+        let state = State {
+            positions: Positions::default(),
+            fetch,
+            pauses: Pauses::default(),
+            offsets,
+            auto_offset_reset: settings.auto_offset_reset,
+            seeks: BTreeMap::new(),
+            notices: VecDeque::new(),
+            interrupted: false,
+            stopped: false,
+            closed: false,
+            failed: None,
+            group: None,
+            waker: None,
+        };
+        Arc::new(Self { state: Mutex::new(state), wake: Notify::new() })
+    }
+
+    /// A panic under the lock can only be a bug of this module; what it left is still the best there is.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The consumer is gone, or done: the fetch task shall end.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.wake_user();
+        drop(state);
+        self.wake.notify_one();
+    }
+}
+
+/// Now, as tokio's clock has it, so that it can be paused in tests.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl State {
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        self.notices.push_back(notice);
+        self.interrupted = true;
+        self.wake_user();
+    }
+
+    /// The user wants no more.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        self.interrupted = true;
+        self.wake_user();
+    }
+
+    /// There will be no more records.
+    pub(crate) fn fail(&mut self, error: Error) {
+        self.failed.get_or_insert(error);
+        self.interrupted = true;
+        self.wake_user();
+    }
+
+    pub(crate) fn wake_user(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn wait(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+    }
+
+    /// May records of this place reach the user now?
+    #[inline]
+    pub(crate) fn may_hand_out(&self, place: Place) -> bool {
+        self.positions.is_current(place) && !self.fetch.is_withheld(place.slot)
+    }
+
+    /// Takes partitions in, with what the group had committed for each.
+    pub(crate) fn assign(&mut self, now: Instant, added: Vec<(TopicPartition, Option<OffsetAndMetadata>)>) {
+        for (partition, committed) in added {
+            let mut place = self.positions.assign(partition.clone());
+            let start = match (self.seeks.remove(&partition), &committed) {
+                (Some(Start::At(offset)), _) => {
+                    place = self.positions.seek(&partition, offset).unwrap_or(place);
+                    Some(Start::At(offset))
+                }
+                (Some(start), _) => Some(start),
+                (None, Some(committed)) => {
+                    self.positions.begin(place, committed.offset, committed.leader_epoch);
+                    Some(Start::At(committed.offset))
+                }
+                (None, None) => self.reset_to(),
+            };
+            self.offsets.assign(&partition, committed);
+            if let Some(start) = start {
+                self.fetch.handle_command(now, Command::Start { place, partition: partition.clone(), start });
+            } else {
+                let message = "the group has committed no offset, and auto_offset_reset does not say where to begin; seek to a place";
+                let error = Error::new(ErrorKind::OffsetOutOfRange, message);
+                self.notify(Notice::Trouble(error.with_topic(&partition.topic).with_partition(partition.partition)));
+            }
+            if self.pauses.is_paused(now, &partition) {
+                self.fetch.handle_command(now, Command::Pause { slot: place.slot });
+            }
+        }
+    }
+
+    /// Begins a partition at a place of its own, for readers without a group.
+    pub(crate) fn assign_at(&mut self, now: Instant, partition: TopicPartition, start: Start) {
+        let place = self.positions.assign(partition.clone());
+        if let Start::At(offset) = start {
+            self.positions.begin(place, offset, None);
+        }
+        self.fetch.handle_command(now, Command::Start { place, partition, start });
+    }
+
+    fn reset_to(&self) -> Option<Start> {
+        match self.auto_offset_reset {
+            OffsetReset::Earliest => Some(Start::Timestamp(EARLIEST)),
+            OffsetReset::Latest => Some(Start::Timestamp(LATEST)),
+            OffsetReset::Error => None,
+        }
+    }
+
+    /// The user is back or has no more time: nothing of these surfaces from now on.
+    pub(crate) fn unassign(&mut self, now: Instant, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            if let Some(place) = self.positions.unassign(partition) {
+                self.fetch.handle_command(now, Command::Stop { slot: place.slot });
+            }
+            self.offsets.unassign(partition);
+            self.pauses.forget(partition);
+        }
+    }
+
+    /// These will be given away: hand nothing of them out while the user's side gets there.
+    pub(crate) fn hold(&mut self, now: Instant, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            if let Some(place) = self.positions.place(partition) {
+                self.fetch.handle_command(now, Command::Hold { slot: place.slot });
+            }
+        }
+    }
+
+    pub(crate) fn pause(&mut self, now: Instant, partition: &TopicPartition, options: PauseOptions) -> Result<()> {
+        self.pauses.pause(now, partition.clone(), options)?;
+        if let Some(place) = self.positions.place(partition) {
+            self.fetch.handle_command(now, Command::Pause { slot: place.slot });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn resume(&mut self, now: Instant, partition: &TopicPartition) {
+        self.pauses.resume(partition);
+        self.resumed(now, partition);
+    }
+
+    /// Ends pauses whose time is over.
+    pub(crate) fn expire_pauses(&mut self, now: Instant) {
+        for partition in self.pauses.expire(now) {
+            self.resumed(now, &partition);
+        }
+    }
+
+    fn resumed(&mut self, now: Instant, partition: &TopicPartition) {
+        if let Some(place) = self.positions.place(partition) {
+            self.fetch.handle_command(now, Command::Resume { slot: place.slot });
+            self.wake_user();
+        }
+    }
+
+    /// The user wants to go on there; for a partition that is not assigned, once it is.
+    pub(crate) fn seek(&mut self, now: Instant, partition: &TopicPartition, start: Start) {
+        let place = match start {
+            Start::At(offset) => self.positions.seek(partition, offset),
+            Start::Timestamp(_) => self.positions.lose(partition),
+        };
+        match place {
+            Some(place) => {
+                self.fetch.handle_command(now, Command::Start { place, partition: partition.clone(), start });
+                self.wake_user();
+            }
+            None => {
+                self.seeks.insert(partition.clone(), start);
+            }
+        }
+    }
+
+    /// The leader said that an offset is out of range, and the user has had all before it: begins anew, as the policy says.
+    ///
+    /// # Errors
+    /// If the policy is to tell the user.
+    pub(crate) fn out_of_range(&mut self, now: Instant, place: Place, offset: i64) -> Result<()> {
+        let Some(partition) = self.positions.name(place).cloned() else { return Ok(()) };
+        let Some(start) = self.reset_to() else {
+            let message = "the offset is not in the partition's log, and auto_offset_reset does not say where to go on; seek to a place";
+            let error = Error::new(ErrorKind::OffsetOutOfRange, message).with_code(crate::protocol::ErrorCode::OFFSET_OUT_OF_RANGE);
+            let error = error.with_api("Fetch").with_topic(&partition.topic).with_partition(partition.partition);
+            return Err(error.with_offset(offset));
+        };
+        tracing::warn!(%partition, offset, reset = ?self.auto_offset_reset, "offset out of range: the log does not have it; beginning anew");
+        if let Some(place) = self.positions.lose(&partition) {
+            self.fetch.handle_command(now, Command::Start { place, partition, start });
+        }
+        Ok(())
+    }
+
+    /// The record at `offset` is to be handed out again: it failed, or what comes there cannot be read.
+    pub(crate) fn rewind(&mut self, now: Instant, place: Place, offset: i64) {
+        let Some(partition) = self.positions.name(place).cloned() else { return };
+        if let Some(place) = self.positions.rewind(&partition, offset) {
+            self.fetch.handle_command(now, Command::Start { place, partition, start: Start::At(offset) });
+        }
+    }
+
+    /// Marks the record at `offset` of `place`, and all before it. Is a commit due for the number of marks?
+    #[inline]
+    pub(crate) fn mark(&mut self, place: Place, offset: i64, leader_epoch: Option<i32>, records: u32) -> bool {
+        if self.positions.mark(place, offset, leader_epoch) != Marked::Advanced {
+            return false;
+        }
+        if let Some(partition) = self.positions.name(place) {
+            self.pauses.succeeded(partition);
+        }
+        self.offsets.marked(records)
+    }
+
+    /// Marks by name, for what carries no place.
+    pub(crate) fn mark_by_name(&mut self, partition: &TopicPartition, offset: i64, leader_epoch: Option<i32>) -> bool {
+        self.positions.place(partition).is_some_and(|place| self.mark(place, offset, leader_epoch, 1))
+    }
+
+    /// What is to be committed: of `only` these partitions, or of all.
+    pub(crate) fn uncommitted(&mut self, now: Instant, only: Option<&[TopicPartition]>) -> Vec<(TopicPartition, OffsetAndMetadata)> {
+        let checkpoints = self.positions.checkpoints().filter(|(partition, _)| only.is_none_or(|only| only.contains(partition)));
+        let checkpoints = checkpoints.map(|(partition, checkpoint)| {
+            (partition, OffsetAndMetadata::new(checkpoint.offset).leader_epoch(checkpoint.leader_epoch))
+        });
+        self.offsets.take(now, only.is_some(), checkpoints)
+    }
+}
