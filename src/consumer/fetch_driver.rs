@@ -16,8 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::cluster::{Cluster, Node, Route, Snapshot, TopicInterest};
 use crate::consumer::fetch::{Action, Command, EARLIEST, Leader, Start, Ticket};
 use crate::consumer::group_driver::{GroupEvent, GroupHandle};
-use crate::consumer::offsets::OffsetAndMetadata;
-use crate::consumer::state::{Notice, Shared, State, now};
+use crate::consumer::handle::commit_now;
+use crate::consumer::offsets::Checkpoint;
+use crate::consumer::state::{Notice, Shared, now};
 use crate::network::Connection;
 use crate::protocol::BrokerId;
 use crate::protocol::messages::fetch::{FetchRequest, FetchResponse};
@@ -54,7 +55,6 @@ pub(crate) fn spawn(cluster: Cluster, shared: Arc<Shared>, max_wait: Duration, a
         connections: BTreeMap::new(),
         interests: BTreeMap::new(),
         work: Work::default(),
-        committing: false,
     };
     runtime.spawn(driver.run(assignment));
     Ok(())
@@ -67,7 +67,6 @@ struct Driver {
     connections: BTreeMap<BrokerId, (Node, Connection)>,
     interests: BTreeMap<Topic, TopicInterest>,
     work: Work,
-    committing: bool,
     /// Of a Fetch: what the broker may wait, and what the answer may take.
     timeout: Duration,
 }
@@ -76,7 +75,7 @@ struct Driver {
 enum Done {
     Fetched { ticket: Ticket, response: Option<FetchResponse> },
     Listed { ticket: Ticket, response: Option<ListOffsetsResponse> },
-    Committed { offsets: Vec<(TopicPartition, OffsetAndMetadata)>, result: Result<()>, timed: bool, then: Option<oneshot::Sender<()>> },
+    Committed { result: Result<()>, then: Option<oneshot::Sender<()>> },
     Looked(Result<()>),
 }
 
@@ -159,8 +158,10 @@ impl Driver {
             return None;
         }
         state.expire_pauses(now);
-        if let Some(group) = group.filter(|_| !self.committing && state.offsets.is_due(now)) {
-            self.commit(&mut state, group, now, true, None);
+        if let Some(group) = group
+            && let Some(commit) = state.due_commit(now)
+        {
+            self.commit(group, Some(commit), now, None);
         }
         while let Some(action) = state.fetch.poll(now) {
             match action {
@@ -170,10 +171,13 @@ impl Driver {
                 Action::LeaderHint { partition, leader, epoch, endpoint } => {
                     self.cluster.leader_hint(&partition.topic, partition.partition, leader, epoch, endpoint);
                 }
-                Action::Begin { place, offset, leader_epoch } => state.positions.begin(place, offset, leader_epoch),
+                Action::Begin { place, offset, leader_epoch } => {
+                    state.positions.begin(place, offset, leader_epoch);
+                    state.wake_user();
+                }
             }
         }
-        let commit = state.offsets.next_timeout().filter(|_| group.is_some() && !self.committing);
+        let commit = state.next_commit().filter(|_| group.is_some());
         Some([state.fetch.next_timeout(), state.pauses.next_timeout(), commit].into_iter().flatten().min())
     }
 
@@ -231,13 +235,11 @@ impl Driver {
                     state.wake_user();
                 }
             }
-            Done::Committed { offsets, result, timed, then } => {
-                self.committing &= !timed;
-                match result {
-                    Ok(()) => state.offsets.committed(&offsets),
-                    Err(error) => tracing::warn!(%error, "committing offsets failed; they are committed again with the next"),
-                }
+            Done::Committed { result, then } => {
                 drop(state);
+                if let Err(error) = result {
+                    tracing::warn!(%error, "committing offsets failed; they are committed again with the next");
+                }
                 if let Some(then) = then {
                     // Nobody waits for it any more: the rebalance went on without us.
                     let _ = then.send(());
@@ -248,19 +250,11 @@ impl Driver {
         }
     }
 
-    fn commit(&mut self, state: &mut State, group: &GroupHandle, now: Instant, timed: bool, then: Option<oneshot::Sender<()>>) {
-        let offsets = state.uncommitted(now, None);
-        if offsets.is_empty() {
-            if let Some(then) = then {
-                let _ = then.send(());
-            }
-            return;
-        }
-        self.committing |= timed;
-        let (group, deadline) = (group.clone(), now + self.cluster.config().default_api_timeout);
+    fn commit(&mut self, group: &GroupHandle, commit: Option<Checkpoint>, now: Instant, then: Option<oneshot::Sender<()>>) {
+        let (group, shared, deadline) = (group.clone(), self.shared.clone(), now + self.cluster.config().default_api_timeout);
         self.work.push(async move {
-            let result = group.commit(offsets.clone(), deadline).await;
-            Done::Committed { offsets, result, timed, then }
+            let result = commit_now(&shared, Some(group), commit, deadline).await;
+            Done::Committed { result, then }
         });
     }
 
@@ -281,7 +275,8 @@ impl Driver {
             }
             GroupEvent::Rebalancing { done } => {
                 if let Some(group) = group {
-                    self.commit(&mut state, group, now, false, Some(done));
+                    let commit = state.take_commit(now);
+                    self.commit(group, commit, now, Some(done));
                 }
             }
             GroupEvent::Revoking { partitions, deadline, done } => {

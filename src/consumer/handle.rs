@@ -1,10 +1,12 @@
 //! What can be done to a consumer from outside its loop, and from inside its handlers.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::consumer::batch::Batch;
 use crate::consumer::fetch::{EARLIEST, LATEST, Start};
+use crate::consumer::group_driver::GroupHandle;
+use crate::consumer::offsets::Checkpoint;
 use crate::consumer::pause::PauseOptions;
 use crate::consumer::state::{Shared, now};
 use crate::{Error, ErrorKind, Message, Result, Topic, TopicPartition};
@@ -130,19 +132,14 @@ impl ConsumerHandle {
     #[doc(alias = "commit_offsets")]
     pub async fn commit(&self) -> Result<()> {
         let now = now();
-        let (group, offsets) = {
+        let (group, commit) = {
             let mut state = self.shared.lock();
             let Some(group) = state.group.clone() else {
                 return Err(Error::new(ErrorKind::InvalidRequest, "the consumer is in no group: it has not begun to read, or has ended"));
             };
-            (group, state.uncommitted(now, None))
+            (group, state.take_commit(now))
         };
-        if offsets.is_empty() {
-            return Ok(());
-        }
-        group.commit(offsets.clone(), now + self.commit_timeout).await?;
-        self.shared.lock().offsets.committed(&offsets);
-        Ok(())
+        commit_now(&self.shared, Some(group), commit, now + self.commit_timeout).await
     }
 
     /// The partitions that are assigned now, in order.
@@ -170,4 +167,18 @@ impl ConsumerHandle {
     pub fn buffered_bytes(&self) -> usize {
         self.shared.lock().fetch.buffered()
     }
+}
+
+/// Commits `commit` and takes note of how that ended.
+pub(crate) async fn commit_now(
+    shared: &Shared,
+    group: Option<GroupHandle>,
+    commit: Option<Checkpoint>,
+    deadline: Instant,
+) -> Result<()> {
+    let (Some(group), Some(commit)) = (group, commit) else { return Ok(()) };
+    let offsets = commit.offsets.iter().map(|(partition, offset)| (partition.clone(), offset.clone())).collect();
+    let result = group.commit(offsets, deadline).await;
+    shared.lock().committed(commit, result.is_ok());
+    result
 }

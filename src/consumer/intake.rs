@@ -21,7 +21,7 @@ use crate::consumer::batch::Batch;
 use crate::consumer::builder::{Hook, Hooks};
 use crate::consumer::chunk::Chunk;
 use crate::consumer::fetch::{Item, unreadable};
-use crate::consumer::group_driver::GroupHandle;
+use crate::consumer::handle::commit_now;
 use crate::consumer::positions::{Checkpoint, Place};
 use crate::consumer::state::{Notice, Shared, State, now};
 use crate::protocol::records::{BatchError, Limits};
@@ -265,8 +265,8 @@ impl Intake {
     fn used_up(&mut self) {
         let Some(taken) = self.chunk.take() else { return };
         let mut state = self.shared.lock();
-        state.positions.pass(taken.chunk.place(), taken.chunk.next());
-        if state.fetch.release(taken.chunk.place(), taken.chunk.size()) {
+        let commit = state.pass(taken.chunk.place(), taken.chunk.next());
+        if state.fetch.release(taken.chunk.place(), taken.chunk.size()) | commit {
             self.shared.wake.notify_one();
         }
     }
@@ -282,7 +282,7 @@ impl Intake {
             mark(&self.shared, &mut state, previous);
         }
         state.fetch.release(place, taken.chunk.size());
-        state.positions.pass(place, Checkpoint { offset, leader_epoch: None });
+        state.pass(place, Checkpoint { offset, leader_epoch: None });
         state.rewind(now, place, offset);
         state.fetch.fail(now, place.slot);
         self.shared.wake.notify_one();
@@ -305,15 +305,9 @@ impl Intake {
             // Nobody waits for it any more: they are lost, which is told next.
             Notice::Revoking { done, .. } if done.is_closed() => {}
             Notice::Revoking { partitions, deadline, done } => {
-                let offsets = state.uncommitted(now, Some(&partitions));
-                let group = state.group.clone();
+                let (commit, group, shared) = (state.take_commit(now), state.group.clone(), self.shared.clone());
                 drop(state);
-                let commit = async move {
-                    match group {
-                        Some(group) if !offsets.is_empty() => group.commit(offsets, deadline).await,
-                        _ => Ok(()),
-                    }
-                };
+                let commit = async move { commit_now(&shared, group, commit, deadline).await };
                 self.work = Some(Work { future: Box::pin(commit), then: Then::GiveAway { partitions, done } });
             }
         }
@@ -342,11 +336,16 @@ impl Intake {
     }
 
     fn begin_end(&mut self, now: Instant, mut state: std::sync::MutexGuard<'_, State>) {
-        let offsets = state.uncommitted(now, None);
-        let group = state.group.take();
+        let (commit, group, shared) = (state.take_commit(now), state.group.take(), self.shared.clone());
         let deadline = now + self.close_timeout;
         drop(state);
-        self.work = Some(Work { future: Box::pin(end(group, offsets, deadline)), then: Then::End });
+        let end = async move {
+            let Some(group) = group else { return Ok(()) };
+            let committed = commit_now(&shared, Some(group.clone()), commit, deadline).await;
+            let left = group.leave(deadline).await;
+            committed.and(left)
+        };
+        self.work = Some(Work { future: Box::pin(end), then: Then::End });
     }
 
     /// Commits, leaves and ends, at `deadline` at the latest.
@@ -423,17 +422,6 @@ fn mark(shared: &Shared, state: &mut State, handed_out: HandedOut) {
     if state.mark(place, offset, leader_epoch, records) {
         shared.wake.notify_one();
     }
-}
-
-async fn end(
-    group: Option<GroupHandle>,
-    offsets: Vec<(TopicPartition, crate::consumer::OffsetAndMetadata)>,
-    deadline: Instant,
-) -> Result<()> {
-    let Some(group) = group else { return Ok(()) };
-    let committed = if offsets.is_empty() { Ok(()) } else { group.commit(offsets, deadline).await };
-    let left = group.leave(deadline).await;
-    committed.and(left)
 }
 
 /// Runs a user's hook; its panic ends nothing but the hook.

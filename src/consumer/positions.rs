@@ -184,16 +184,18 @@ impl Positions {
         }
     }
 
-    /// There is nothing to hand out before `next`: control records, aborted ones, or none at all.
-    pub(crate) fn pass(&mut self, place: Place, next: Checkpoint) {
-        let Some(position) = self.get_mut(place) else { return };
+    /// There is nothing to hand out before `next`: control records, aborted ones, or none at all. Did the checkpoint move?
+    pub(crate) fn pass(&mut self, place: Place, next: Checkpoint) -> bool {
+        let Some(position) = self.get_mut(place) else { return false };
         if position.consumed.is_some_and(|consumed| consumed.offset >= next.offset) {
-            return;
+            return false;
         }
         position.consumed = Some(next);
-        if position.marked >= position.handed_out {
+        let all_marked = position.marked >= position.handed_out;
+        if all_marked {
             position.checkpoint = Some(next);
         }
+        all_marked
     }
 
     /// Marks the record at `offset` and all before it.

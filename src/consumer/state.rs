@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
 
+use crate::cluster::BackoffConfig;
 use crate::consumer::fetch::{Command, EARLIEST, Fetch, LATEST, Start};
 use crate::consumer::group_driver::GroupHandle;
-use crate::consumer::offsets::{OffsetAndMetadata, Offsets};
+use crate::consumer::offsets::{Checkpoint, CommitPolicy, OffsetAndMetadata, Offsets};
 use crate::consumer::pause::{PauseOptions, Pauses};
 use crate::consumer::positions::{Marked, Place, Positions};
 use crate::consumer::settings::{ConsumerSettings, OffsetReset};
@@ -31,7 +32,8 @@ pub(crate) struct State {
     pub(crate) positions: Positions,
     pub(crate) fetch: Fetch,
     pub(crate) pauses: Pauses,
-    pub(crate) offsets: Offsets,
+    offsets: Offsets,
+    unsynced: Unsynced,
     pub(crate) auto_offset_reset: OffsetReset,
     /// Where the user wants to be in partitions that are not assigned yet.
     seeks: BTreeMap<TopicPartition, Start>,
@@ -50,6 +52,18 @@ pub(crate) struct State {
     waker: Option<Waker>,
 }
 
+/// Marks that `offsets` was not told of: it hears of the first one, which starts its clock, and of all before it is asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unsynced {
+    /// Was it told of one since it gave out a commit?
+    told: bool,
+    /// Has a checkpoint moved since it was told?
+    moved: bool,
+    marks: u32,
+    /// As many marks make a commit due; 0: no number does.
+    threshold: u32,
+}
+
 /// Something for the user's side.
 #[derive(Debug)]
 pub(crate) enum Notice {
@@ -64,12 +78,14 @@ pub(crate) enum Notice {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: &ConsumerSettings, fetch: Fetch, offsets: Offsets) -> Arc<Self> {
+    pub(crate) fn new(settings: &ConsumerSettings, backoff: BackoffConfig, seed: u64) -> Arc<Self> {
+        let commits = CommitPolicy::new(settings.auto_commit_interval, settings.auto_commit_threshold, settings.offset_retention);
         let state = State {
             positions: Positions::default(),
-            fetch,
+            fetch: Fetch::new(settings.fetch(backoff), seed),
             pauses: Pauses::default(),
-            offsets,
+            offsets: Offsets::new(commits, now()),
+            unsynced: Unsynced { threshold: settings.auto_commit_threshold, ..Unsynced::default() },
             auto_offset_reset: settings.auto_offset_reset,
             seeks: BTreeMap::new(),
             notices: VecDeque::new(),
@@ -158,7 +174,7 @@ impl State {
                 }
                 (None, None) => self.reset_to(),
             };
-            self.offsets.assign(&partition, committed);
+            self.offsets.assign(partition.clone(), committed);
             if let Some(start) = start {
                 self.fetch.handle_command(now, Command::Start { place, partition: partition.clone(), start });
             } else {
@@ -195,7 +211,7 @@ impl State {
             if let Some(place) = self.positions.unassign(partition) {
                 self.fetch.handle_command(now, Command::Stop { slot: place.slot });
             }
-            self.offsets.unassign(partition);
+            self.offsets.revoke(partition);
             self.pauses.forget(partition);
         }
     }
@@ -245,6 +261,9 @@ impl State {
         match place {
             Some(place) => {
                 self.fetch.handle_command(now, Command::Start { place, partition: partition.clone(), start });
+                // What is committed from here on may be before what was marked.
+                self.offsets.rewind(partition);
+                self.checkpoint_moved(now, 0);
                 self.wake_user();
             }
             None => {
@@ -280,7 +299,7 @@ impl State {
         }
     }
 
-    /// Marks the record at `offset` of `place`, and all before it. Is a commit due for the number of marks?
+    /// Marks the record at `offset` of `place`, and all before it; it stands for so many `records`. Shall the fetch task know at once?
     #[inline]
     pub(crate) fn mark(&mut self, place: Place, offset: i64, leader_epoch: Option<i32>, records: u32) -> bool {
         if self.positions.mark(place, offset, leader_epoch) != Marked::Advanced {
@@ -289,7 +308,13 @@ impl State {
         if let Some(partition) = self.positions.name(place) {
             self.pauses.succeeded(partition);
         }
-        self.offsets.marked(records)
+        self.unsynced.moved = true;
+        self.unsynced.marks = self.unsynced.marks.saturating_add(records);
+        if self.unsynced.told && (self.unsynced.threshold == 0 || self.unsynced.marks < self.unsynced.threshold) {
+            return false;
+        }
+        self.sync(now());
+        true
     }
 
     /// Marks by name, for what carries no place.
@@ -297,12 +322,56 @@ impl State {
         self.positions.place(partition).is_some_and(|place| self.mark(place, offset, leader_epoch, 1))
     }
 
-    /// What is to be committed: of `only` these partitions, or of all.
-    pub(crate) fn uncommitted(&mut self, now: Instant, only: Option<&[TopicPartition]>) -> Vec<(TopicPartition, OffsetAndMetadata)> {
-        let checkpoints = self.positions.checkpoints().filter(|(partition, _)| only.is_none_or(|only| only.contains(partition)));
-        let checkpoints = checkpoints.map(|(partition, checkpoint)| {
-            (partition, OffsetAndMetadata::new(checkpoint.offset).leader_epoch(checkpoint.leader_epoch))
-        });
-        self.offsets.take(now, only.is_some(), checkpoints)
+    /// There is nothing to hand out before `next`. Shall the fetch task know at once?
+    pub(crate) fn pass(&mut self, place: Place, next: crate::consumer::positions::Checkpoint) -> bool {
+        self.positions.pass(place, next) && self.checkpoint_moved(now(), 0)
+    }
+
+    fn checkpoint_moved(&mut self, now: Instant, marks: u32) -> bool {
+        self.unsynced.moved = true;
+        self.unsynced.marks = self.unsynced.marks.saturating_add(marks);
+        let first = !self.unsynced.told;
+        if first {
+            self.sync(now);
+        }
+        first
+    }
+
+    /// Tells `offsets` where the checkpoints are.
+    fn sync(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.unsynced.moved) {
+            return;
+        }
+        let mut marks = std::mem::take(&mut self.unsynced.marks);
+        self.unsynced.told = true;
+        for (partition, checkpoint) in self.positions.checkpoints() {
+            let at = OffsetAndMetadata::new(checkpoint.offset).leader_epoch(checkpoint.leader_epoch);
+            self.offsets.mark(now, partition, at, std::mem::take(&mut marks));
+        }
+    }
+
+    /// A commit that is due.
+    pub(crate) fn due_commit(&mut self, now: Instant) -> Option<Checkpoint> {
+        self.sync(now);
+        let commit = self.offsets.poll(now);
+        self.unsynced.told &= commit.is_none();
+        commit
+    }
+
+    /// When one may be due.
+    pub(crate) fn next_commit(&self) -> Option<Instant> {
+        self.offsets.next_timeout()
+    }
+
+    /// All that is worth committing now.
+    pub(crate) fn take_commit(&mut self, now: Instant) -> Option<Checkpoint> {
+        self.sync(now);
+        self.unsynced.told = false;
+        self.offsets.take(now)
+    }
+
+    /// How a commit ended.
+    pub(crate) fn committed(&mut self, checkpoint: Checkpoint, succeeded: bool) {
+        self.offsets.handle_committed(now(), checkpoint, succeeded);
     }
 }
