@@ -391,8 +391,8 @@ impl Intake {
     }
 
     /// It was not, and is to be handed out again.
-    pub(crate) fn failed(&mut self, place: Place, offset: i64) {
-        let now = now();
+    pub(crate) fn failed(&mut self, place: Option<Place>, offset: i64) {
+        let (Some(place), now) = (place, now()) else { return };
         let mut state = self.shared.lock();
         if let Some(taken) = self.chunk.take_if(|taken| taken.chunk.place() == place) {
             state.fetch.release(place, taken.chunk.size());
@@ -401,9 +401,16 @@ impl Intake {
         self.shared.wake.notify_one();
     }
 
-    /// The place that the record handed out last came from.
-    pub(crate) fn place(&self, partition: &TopicPartition) -> Option<Place> {
-        self.shared.lock().positions.place(partition)
+    /// The place that a record just handed out came from.
+    pub(crate) fn place(&self, message: &Message) -> Option<Place> {
+        let taken = self.chunk.as_ref()?;
+        debug_assert_eq!((&taken.partition.topic, taken.partition.partition), (&message.topic, message.partition));
+        Some(taken.chunk.place())
+    }
+
+    /// Was the end reached?
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
     }
 }
 
