@@ -68,12 +68,6 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Handle> {
     })
 }
 
-/// A connection of its own to a broker.
-pub(crate) fn connect(cluster: &Cluster, node: &Node) -> Result<Connection> {
-    let _ = cluster;
-    Err(Error::new(crate::ErrorKind::Bug, format!("connections to {node} are not wired yet")))
-}
-
 struct Driver {
     cluster: Cluster,
     shared: Arc<Shared>,
@@ -228,7 +222,7 @@ impl Driver {
         {
             return Ok(connection.clone());
         }
-        let connection = connect(&self.cluster, node)?;
+        let connection = self.cluster.connection(node)?;
         self.connections.insert(broker, (node.clone(), connection.clone()));
         Ok(connection)
     }

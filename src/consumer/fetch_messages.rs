@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::consumer::batch::Batch;
 use crate::consumer::chunk::{Aborted, parse};
 use crate::consumer::fetch::{LATEST, Start, unreadable};
-use crate::consumer::fetch_driver::{LAST_FETCH_BY_NAME, connect};
+use crate::consumer::fetch_driver::LAST_FETCH_BY_NAME;
 use crate::consumer::handle::SeekTo;
 use crate::consumer::list_offsets::list_offsets;
 use crate::consumer::positions::Positions;
@@ -169,7 +169,7 @@ impl FetchMessages {
             ..Default::default()
         };
         // A connection of its own: a long poll would hold up whatever else goes to this broker.
-        let connection = connect(&self.cluster, leader)?;
+        let connection = self.cluster.connection(leader)?;
         let versions = if topic.id.is_zero() { 0..=LAST_FETCH_BY_NAME } else { 0..=i16::MAX };
         let timeout = self.max_wait.saturating_add(self.cluster.config().request_timeout);
         let response = connection.request_with(versions, request, timeout).await.map_err(|failure| named(failure.into_error("Fetch")))?;

@@ -104,7 +104,7 @@ impl Consumer {
         }
         let settings = &self.settings;
         let assignors = match settings.assignors.as_slice() {
-            [] => vec![Arc::new(assignor::CooperativeSticky) as Arc<dyn assignor::Assignor>],
+            [] => vec![Arc::new(assignor::CooperativeStickyAssignor) as Arc<dyn assignor::Assignor>],
             named => named.to_vec(),
         };
         let config = GroupConfig {
