@@ -31,10 +31,14 @@ mod builder;
 mod connector;
 mod core;
 mod driver;
+mod groups;
+mod raw_client;
 mod script;
 
-pub use broker::{Broker, InterceptId, LoggedRecord, RawClient};
+pub use broker::{Broker, InterceptId, LoggedRecord};
 pub use builder::BrokerBuilder;
 #[cfg(feature = "connector")]
 pub use connector::MemoryConnector;
+pub use groups::{CommittedOffset, GroupMember};
+pub use raw_client::RawClient;
 pub use script::{ConnectionId, Edit, Intercept, PartitionError, Reachability, RequestView, SeenRequest};

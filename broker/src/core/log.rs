@@ -79,10 +79,6 @@ impl Log {
         self.batches.iter().map(|stored| &stored.batch)
     }
 
-    pub(crate) fn size(&self) -> u64 {
-        self.appended - self.batches.first().map_or(self.appended, |stored| stored.position)
-    }
-
     /// Appends `batch` at the end and gives its base offset.
     pub(crate) fn append(&mut self, batch: &Batch, leader_epoch: i32, log_append_time: Option<i64>) -> i64 {
         let base_offset = self.next_offset;

@@ -10,14 +10,15 @@
 //!
 //! Frames that no Kafka client would send end their connection, as in Kafka; nothing panics on them.
 
-//W mod admin;
+mod admin;
+mod configs;
 mod connections;
 mod fetch;
 mod groups;
 mod list_offsets;
 mod log;
 mod metadata;
-//W mod offsets;
+mod offsets;
 mod produce;
 mod producers;
 mod reply;
@@ -25,9 +26,6 @@ mod scripting;
 mod settings;
 mod topics;
 mod versions;
-
-//W #[cfg(test)]
-//W mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -39,6 +37,7 @@ use klamm::protocol::{ApiKey, Request};
 pub(crate) use crate::core::connections::Call;
 use crate::core::connections::{After, Connection, Queued, State};
 use crate::core::fetch::ParkedFetch;
+pub(crate) use crate::core::groups::{Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
 use crate::core::reply::{Answer, Reply};
 pub(crate) use crate::core::settings::Settings;
@@ -312,21 +311,21 @@ impl Core {
             ApiKey::FETCH => self.handle(now, call, body, Self::fetch),
             ApiKey::LIST_OFFSETS => self.handle(now, call, body, Self::list_offsets),
             ApiKey::METADATA => self.handle(now, call, body, Self::metadata),
-            //W ApiKey::OFFSET_COMMIT => self.handle(now, call, body, Self::offset_commit),
-            //W ApiKey::OFFSET_FETCH => self.handle(now, call, body, Self::offset_fetch),
+            ApiKey::OFFSET_COMMIT => self.handle(now, call, body, Self::offset_commit),
+            ApiKey::OFFSET_FETCH => self.handle(now, call, body, Self::offset_fetch),
             ApiKey::FIND_COORDINATOR => self.handle(now, call, body, Self::find_coordinator),
-            //W ApiKey::JOIN_GROUP => self.handle(now, call, body, Self::join_group),
-            //W ApiKey::HEARTBEAT => self.handle(now, call, body, Self::heartbeat),
-            //W ApiKey::LEAVE_GROUP => self.handle(now, call, body, Self::leave_group),
-            //W ApiKey::SYNC_GROUP => self.handle(now, call, body, Self::sync_group),
-            //W ApiKey::DESCRIBE_GROUPS => self.handle(now, call, body, Self::describe_groups),
-            //W ApiKey::LIST_GROUPS => self.handle(now, call, body, Self::list_groups),
+            ApiKey::JOIN_GROUP => self.handle(now, call, body, Self::join_group),
+            ApiKey::HEARTBEAT => self.handle(now, call, body, Self::heartbeat),
+            ApiKey::LEAVE_GROUP => self.handle(now, call, body, Self::leave_group),
+            ApiKey::SYNC_GROUP => self.handle(now, call, body, Self::sync_group),
+            ApiKey::DESCRIBE_GROUPS => self.handle(now, call, body, Self::describe_groups),
+            ApiKey::LIST_GROUPS => self.handle(now, call, body, Self::list_groups),
             ApiKey::API_VERSIONS => self.handle(now, call, body, Self::api_versions),
-            //W ApiKey::CREATE_TOPICS => self.handle(now, call, body, Self::create_topics),
-            //W ApiKey::DELETE_TOPICS => self.handle(now, call, body, Self::delete_topics),
-            //W ApiKey::INIT_PRODUCER_ID => self.handle(now, call, body, Self::init_producer_id),
-            //W ApiKey::DESCRIBE_CONFIGS => self.handle(now, call, body, Self::describe_configs),
-            //W ApiKey::CREATE_PARTITIONS => self.handle(now, call, body, Self::create_partitions),
+            ApiKey::CREATE_TOPICS => self.handle(now, call, body, Self::create_topics),
+            ApiKey::DELETE_TOPICS => self.handle(now, call, body, Self::delete_topics),
+            ApiKey::INIT_PRODUCER_ID => self.handle(now, call, body, Self::init_producer_id),
+            ApiKey::DESCRIBE_CONFIGS => self.handle(now, call, body, Self::describe_configs),
+            ApiKey::CREATE_PARTITIONS => self.handle(now, call, body, Self::create_partitions),
             ApiKey::DESCRIBE_CLUSTER => self.handle(now, call, body, Self::describe_cluster),
             _ => self.close(call.connection),
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use klamm::protocol::{ApiKey, TopicName, Uuid};
 
 use crate::core::connections::State;
+use crate::core::groups::{Committed, Group};
 use crate::core::log::Log;
 use crate::core::topics::{Partition, Topic, spread};
 use crate::core::{Core, Node};
@@ -179,6 +180,33 @@ impl Core {
 
     pub(crate) fn set_coordinator(&mut self, key: &str, node: i32) {
         self.coordinators.insert(key.to_owned(), node);
+    }
+
+    pub(crate) fn group(&self, group: &str) -> Option<&Group> {
+        self.groups.get(group)
+    }
+
+    pub(crate) fn set_committed(&mut self, group: &str, topic: &str, partition: i32, committed: Option<Committed>) {
+        let offsets = &mut self.groups.get_or_create(group).offsets;
+        match committed {
+            Some(committed) => drop(offsets.insert((topic.to_owned(), partition), committed)),
+            None => drop(offsets.remove(&(topic.to_owned(), partition))),
+        }
+    }
+
+    pub(crate) fn expire_member(&mut self, now: Instant, group: &str, member: &str) {
+        self.groups.expire(now, group, member);
+        self.pump(now);
+    }
+
+    pub(crate) fn rebalance_group(&mut self, now: Instant, group: &str) {
+        self.groups.rebalance(now, group);
+        self.pump(now);
+    }
+
+    pub(crate) fn delete_group(&mut self, now: Instant, group: &str) {
+        self.groups.delete(now, group);
+        self.pump(now);
     }
 
     /// Lets requests go that an [`Intercept::Hold`] stopped.

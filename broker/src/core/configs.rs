@@ -1,0 +1,196 @@
+//! Configurations: which there are, their defaults, and DescribeConfigs.
+//!
+//! Topics take all of Kafka's configurations for topics; only those that `set_topic_config` names have an effect here.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use klamm::protocol::ErrorCode;
+use klamm::protocol::messages::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
+    DescribeConfigsResult, DescribeConfigsSynonym,
+};
+
+use crate::core::topics::text;
+use crate::core::{Call, Core, Outcome};
+
+/// `resource_type`.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// `config_source`.
+const SET_ON_TOPIC: i8 = 1;
+const STATIC: i8 = 4;
+const DEFAULT: i8 = 5;
+
+/// `config_type`, and what values of each look like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Boolean = 1,
+    String = 2,
+    Int = 3,
+    Long = 5,
+    Double = 6,
+    List = 7,
+}
+
+/// Kafka's configurations of topics with their defaults.
+const OF_TOPIC: &[(&str, Kind, &str)] = &[
+    ("cleanup.policy", Kind::List, "delete"),
+    ("compression.gzip.level", Kind::Int, "-1"),
+    ("compression.lz4.level", Kind::Int, "9"),
+    ("compression.type", Kind::String, "producer"),
+    ("compression.zstd.level", Kind::Int, "3"),
+    ("delete.retention.ms", Kind::Long, "86400000"),
+    ("file.delete.delay.ms", Kind::Long, "60000"),
+    ("flush.messages", Kind::Long, "9223372036854775807"),
+    ("flush.ms", Kind::Long, "9223372036854775807"),
+    ("follower.replication.throttled.replicas", Kind::List, ""),
+    ("index.interval.bytes", Kind::Int, "4096"),
+    ("leader.replication.throttled.replicas", Kind::List, ""),
+    ("local.retention.bytes", Kind::Long, "-2"),
+    ("local.retention.ms", Kind::Long, "-2"),
+    ("max.compaction.lag.ms", Kind::Long, "9223372036854775807"),
+    ("max.message.bytes", Kind::Int, "1048588"),
+    ("message.timestamp.after.max.ms", Kind::Long, "3600000"),
+    ("message.timestamp.before.max.ms", Kind::Long, "9223372036854775807"),
+    ("message.timestamp.type", Kind::String, "CreateTime"),
+    ("min.cleanable.dirty.ratio", Kind::Double, "0.5"),
+    ("min.compaction.lag.ms", Kind::Long, "0"),
+    ("min.insync.replicas", Kind::Int, "1"),
+    ("preallocate", Kind::Boolean, "false"),
+    ("remote.storage.enable", Kind::Boolean, "false"),
+    ("retention.bytes", Kind::Long, "-1"),
+    ("retention.ms", Kind::Long, "604800000"),
+    ("segment.bytes", Kind::Int, "1073741824"),
+    ("segment.index.bytes", Kind::Int, "10485760"),
+    ("segment.jitter.ms", Kind::Long, "0"),
+    ("segment.ms", Kind::Long, "604800000"),
+    ("unclean.leader.election.enable", Kind::Boolean, "false"),
+];
+
+/// Some of a broker's that do not follow from the settings.
+const OF_BROKER: &[(&str, Kind, &str)] = &[
+    ("background.threads", Kind::Int, "10"),
+    ("log.retention.hours", Kind::Int, "168"),
+    ("min.insync.replicas", Kind::Int, "1"),
+    ("num.io.threads", Kind::Int, "8"),
+    ("num.network.threads", Kind::Int, "3"),
+    ("offsets.retention.minutes", Kind::Int, "10080"),
+    ("socket.request.max.bytes", Kind::Int, "104857600"),
+];
+
+/// May a topic have this?
+pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
+    let Some((_, kind, _)) = OF_TOPIC.iter().find(|(name, ..)| *name == key) else {
+        return Err(format!("Unknown topic config name: {key}"));
+    };
+    let fits = match kind {
+        Kind::Boolean => matches!(value, "true" | "false"),
+        Kind::Int => value.parse::<i32>().is_ok(),
+        Kind::Long => value.parse::<i64>().is_ok(),
+        Kind::Double => value.parse::<f64>().is_ok(),
+        Kind::String | Kind::List => true,
+    };
+    let allowed = match key {
+        "cleanup.policy" => value.split(',').all(|policy| matches!(policy.trim(), "compact" | "delete")),
+        "message.timestamp.type" => matches!(value, "CreateTime" | "LogAppendTime"),
+        _ => true,
+    };
+    if fits && allowed { Ok(()) } else { Err(format!("Invalid value {value} for configuration {key}")) }
+}
+
+/// All configurations of a topic on which these are set: name, value, source.
+pub(super) fn of_topic(set: &BTreeMap<String, String>) -> impl Iterator<Item = (&'static str, String, i8)> {
+    OF_TOPIC.iter().map(|(name, _, default)| match set.get(*name) {
+        Some(value) => (*name, value.clone(), SET_ON_TOPIC),
+        None => (*name, (*default).to_owned(), DEFAULT),
+    })
+}
+
+impl Core {
+    pub(super) fn describe_configs(
+        &mut self,
+        _: Instant,
+        call: &Call,
+        request: DescribeConfigsRequest,
+    ) -> Outcome<DescribeConfigsResponse> {
+        let describe = |resource: &DescribeConfigsResource| {
+            let found = self.configs(call, resource);
+            let wanted = |name: &str| {
+                let keys = resource.configuration_keys.as_ref();
+                keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == name))
+            };
+            let config = |(name, kind, value, source): (&str, Kind, String, i8)| DescribeConfigsResourceResult {
+                name: text(name),
+                value: Some(text(&value)),
+                // What a broker's file says cannot be changed while it runs.
+                read_only: resource.resource_type == BROKER,
+                config_source: source,
+                synonyms: match request.include_synonyms {
+                    true => vec![DescribeConfigsSynonym { name: text(name), value: Some(text(&value)), source }],
+                    false => Vec::new(),
+                },
+                config_type: kind as i8,
+                documentation: None,
+                ..Default::default()
+            };
+            let (error_code, error_message, configs) = match found {
+                Ok(configs) => {
+                    let wanted = configs.into_iter().filter(|(name, ..)| wanted(name));
+                    (ErrorCode::NONE, None, wanted.map(config).collect())
+                }
+                Err((code, message)) => (code, Some(text(&message)), Vec::new()),
+            };
+            let (resource_type, resource_name) = (resource.resource_type, resource.resource_name.clone());
+            DescribeConfigsResult { error_code, error_message, resource_type, resource_name, configs }
+        };
+        let results = request.resources.iter().map(describe).collect();
+        Outcome::Reply(DescribeConfigsResponse { results, ..Default::default() })
+    }
+
+    #[expect(clippy::type_complexity, reason = "name, kind, value and source of each, used in one place")]
+    fn configs(
+        &self,
+        call: &Call,
+        resource: &DescribeConfigsResource,
+    ) -> Result<Vec<(&'static str, Kind, String, i8)>, (ErrorCode, String)> {
+        let name = resource.resource_name.as_str();
+        match resource.resource_type {
+            TOPIC => {
+                let Some(topic) = self.topics.get(name) else {
+                    let message = "This server does not host this topic-partition.".to_owned();
+                    return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
+                };
+                let kinds = OF_TOPIC.iter().map(|(_, kind, _)| *kind);
+                Ok(kinds.zip(of_topic(&topic.configs)).map(|(kind, (name, value, source))| (name, kind, value, source)).collect())
+            }
+            BROKER if name.parse() == Ok(call.node) => Ok(self.broker_configs(call.node)),
+            BROKER => {
+                let message = format!("Unexpected broker id, expected {} but received {name}", call.node);
+                Err((ErrorCode::INVALID_REQUEST, message))
+            }
+            other => Err((ErrorCode::INVALID_REQUEST, format!("Unsupported resource type: {other}"))),
+        }
+    }
+
+    fn broker_configs(&self, node: i32) -> Vec<(&'static str, Kind, String, i8)> {
+        let settings = &self.settings;
+        let millis = |duration: std::time::Duration| duration.as_millis().to_string();
+        let set = [
+            ("auto.create.topics.enable", Kind::Boolean, settings.auto_create_topics.to_string()),
+            ("default.replication.factor", Kind::Int, settings.replication_factor().to_string()),
+            ("group.initial.rebalance.delay.ms", Kind::Int, millis(settings.group_initial_rebalance_delay)),
+            ("group.max.session.timeout.ms", Kind::Int, millis(settings.group_max_session_timeout)),
+            ("group.min.session.timeout.ms", Kind::Int, millis(settings.group_min_session_timeout)),
+            ("message.max.bytes", Kind::Int, settings.message_max_bytes.to_string()),
+            ("node.id", Kind::Int, node.to_string()),
+            ("num.partitions", Kind::Int, settings.default_partitions.to_string()),
+        ];
+        let set = set.into_iter().map(|(name, kind, value)| (name, kind, value, STATIC));
+        let defaults = OF_BROKER.iter().map(|(name, kind, value)| (*name, *kind, (*value).to_owned(), DEFAULT));
+        let mut all: Vec<_> = set.chain(defaults).collect();
+        all.sort_by_key(|(name, ..)| *name);
+        all
+    }
+}

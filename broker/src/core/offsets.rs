@@ -1,0 +1,202 @@
+//! OffsetCommit and OffsetFetch: what groups have read.
+//!
+//! Offsets are kept under topic names, also when they come with ids, and go when their topic is deleted.
+
+use std::time::Instant;
+
+use klamm::protocol::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitResponse, OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+};
+use klamm::protocol::messages::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse, OffsetFetchResponseGroup,
+    OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use klamm::protocol::{ErrorCode, Str, Uuid};
+
+use crate::core::groups::{Committed, Group, State};
+use crate::core::{Call, Core, Outcome};
+
+/// First version with topic ids in place of names.
+const TOPIC_IDS: i16 = 10;
+
+impl Core {
+    pub(super) fn offset_commit(
+        &mut self,
+        now: Instant,
+        call: &Call,
+        request: OffsetCommitRequest,
+    ) -> Outcome<OffsetCommitResponse> {
+        let allowed = self.check_commit(now, call, &request);
+        let by_id = call.version >= TOPIC_IDS;
+        let group = request.group_id.as_str();
+        let topics = request.topics.into_iter().map(|topic| {
+            let name = self.topic_name(&topic.name, topic.topic_id, by_id);
+            let partition = |partition: OffsetCommitRequestPartition| {
+                let index = partition.partition_index;
+                let committed =
+                    allowed.and_then(|()| name.clone()).and_then(|name| self.commit(call, group, name.as_str(), &partition));
+                let error_code = committed.err().unwrap_or(ErrorCode::NONE);
+                OffsetCommitResponsePartition { partition_index: index, error_code }
+            };
+            let partitions = topic.partitions.into_iter().map(partition).collect();
+            OffsetCommitResponseTopic { name: topic.name, topic_id: topic.topic_id, partitions }
+        });
+        let topics = topics.collect();
+        Outcome::Reply(OffsetCommitResponse { topics, ..Default::default() })
+    }
+
+    /// May this client commit for the group? A member must be of the present generation; anyone may for a group without members.
+    fn check_commit(&mut self, now: Instant, call: &Call, request: &OffsetCommitRequest) -> Result<(), ErrorCode> {
+        let name = request.group_id.as_str();
+        self.check_group(call, name)?;
+        let generation = request.generation_id_or_member_epoch;
+        let (id, instance_id) = (&request.member_id, request.group_instance_id.as_ref());
+        if self.groups.get(name).is_none() {
+            return if generation < 0 { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) };
+        }
+        let Some(group) = self.groups.get_mut(name) else { return Ok(()) };
+        let is_member = generation >= 0 || !id.as_str().is_empty() || instance_id.is_some();
+        if !is_member {
+            return if group.members.is_empty() { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) };
+        }
+        group.check_generation(id, instance_id, generation)?;
+        if group.state == State::CompletingRebalance {
+            return Err(ErrorCode::REBALANCE_IN_PROGRESS);
+        }
+        group.heard(now, id);
+        Ok(())
+    }
+
+    fn commit(
+        &mut self,
+        call: &Call,
+        group: &str,
+        topic: &str,
+        partition: &OffsetCommitRequestPartition,
+    ) -> Result<(), ErrorCode> {
+        let index = partition.partition_index;
+        if let Some(code) = call.refusal(topic, index) {
+            return Err(code);
+        }
+        if self.topics.partition(topic, index).is_none() {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        }
+        let metadata = partition.committed_metadata.as_ref().map(Str::detached).unwrap_or_default();
+        if metadata.as_bytes().len() > self.settings.offset_metadata_max_bytes {
+            return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
+        }
+        let committed =
+            Committed { offset: partition.committed_offset, leader_epoch: partition.committed_leader_epoch, metadata };
+        self.groups.get_or_create(group).offsets.insert((topic.to_owned(), index), committed);
+        Ok(())
+    }
+
+    pub(super) fn offset_fetch(&mut self, _: Instant, call: &Call, request: OffsetFetchRequest) -> Outcome<OffsetFetchResponse> {
+        if call.version >= 8 {
+            let groups = request.groups.iter().map(|asked| self.offsets_of_group(call, asked)).collect();
+            return Outcome::Reply(OffsetFetchResponse { groups, ..Default::default() });
+        }
+        // One group, and everything one level higher.
+        let topics = request.topics.map(|topics| {
+            topics.into_iter().map(|topic| OffsetFetchRequestTopics {
+                name: topic.name,
+                topic_id: Uuid::ZERO,
+                partition_indexes: topic.partition_indexes,
+            })
+        });
+        let asked =
+            OffsetFetchRequestGroup { group_id: request.group_id, topics: topics.map(Iterator::collect), ..Default::default() };
+        let OffsetFetchResponseGroup { topics, error_code, .. } = self.offsets_of_group(call, &asked);
+        if call.version < 2 && error_code != ErrorCode::NONE {
+            // There is no place for an error but at the partitions.
+            let topics = asked.topics.into_iter().flatten().map(|topic| OffsetFetchResponseTopic {
+                name: topic.name,
+                partitions: topic
+                    .partition_indexes
+                    .iter()
+                    .map(|index| of_version_7(offset_of(*index, None, error_code)))
+                    .collect(),
+            });
+            return Outcome::Reply(OffsetFetchResponse { topics: topics.collect(), ..Default::default() });
+        }
+        let topics = topics.into_iter().map(|topic| OffsetFetchResponseTopic {
+            name: topic.name,
+            partitions: topic.partitions.into_iter().map(of_version_7).collect(),
+        });
+        Outcome::Reply(OffsetFetchResponse { topics: topics.collect(), error_code, ..Default::default() })
+    }
+
+    fn offsets_of_group(&self, call: &Call, asked: &OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+        let group_id = asked.group_id.clone();
+        if let Err(error_code) = self.check_group(call, group_id.as_str()) {
+            return OffsetFetchResponseGroup { group_id, error_code, topics: Vec::new() };
+        }
+        let group = self.groups.get(group_id.as_str());
+        let topics = match &asked.topics {
+            None => self.all_offsets(group),
+            Some(topics) => topics.iter().map(|topic| self.offsets_of_topic(call, group, topic)).collect(),
+        };
+        OffsetFetchResponseGroup { group_id, topics, error_code: ErrorCode::NONE }
+    }
+
+    fn offsets_of_topic(
+        &self,
+        call: &Call,
+        group: Option<&Group>,
+        asked: &OffsetFetchRequestTopics,
+    ) -> OffsetFetchResponseTopics {
+        let by_id = call.version >= TOPIC_IDS;
+        let name = match self.topic_name(&asked.name, asked.topic_id, by_id) {
+            Ok(name) => Ok(name),
+            Err(code) if by_id => Err(code),
+            // What has no such name has no offset either.
+            Err(_) => Ok(asked.name.clone()),
+        };
+        let partition = |index: &i32| match &name {
+            Ok(name) => {
+                let committed = group.and_then(|group| group.offsets.get(&(name.as_str().to_owned(), *index)));
+                match call.refusal(name.as_str(), *index) {
+                    Some(code) => offset_of(*index, None, code),
+                    None => offset_of(*index, committed, ErrorCode::NONE),
+                }
+            }
+            Err(code) => offset_of(*index, None, *code),
+        };
+        let partitions = asked.partition_indexes.iter().map(partition).collect();
+        OffsetFetchResponseTopics { name: asked.name.clone(), topic_id: asked.topic_id, partitions }
+    }
+
+    fn all_offsets(&self, group: Option<&Group>) -> Vec<OffsetFetchResponseTopics> {
+        let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
+        // Sorted by topic, so those of one stand together.
+        for ((name, index), committed) in group.into_iter().flat_map(|group| &group.offsets) {
+            let Some(topic) = self.topics.get(name) else { continue };
+            if topics.last().is_none_or(|last| last.name != topic.name) {
+                let (name, topic_id) = (topic.name.clone(), topic.id);
+                topics.push(OffsetFetchResponseTopics { name, topic_id, partitions: Vec::new() });
+            }
+            if let Some(last) = topics.last_mut() {
+                last.partitions.push(offset_of(*index, Some(committed), ErrorCode::NONE));
+            }
+        }
+        topics
+    }
+}
+
+fn offset_of(partition_index: i32, committed: Option<&Committed>, error_code: ErrorCode) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        partition_index,
+        committed_offset: committed.map_or(-1, |committed| committed.offset),
+        committed_leader_epoch: committed.map_or(-1, |committed| committed.leader_epoch),
+        metadata: Some(committed.map(|committed| committed.metadata.clone()).unwrap_or_default()),
+        error_code,
+    }
+}
+
+/// The same before groups were put together in one request.
+fn of_version_7(partition: OffsetFetchResponsePartitions) -> OffsetFetchResponsePartition {
+    let OffsetFetchResponsePartitions { partition_index, committed_offset, committed_leader_epoch, metadata, error_code } =
+        partition;
+    OffsetFetchResponsePartition { partition_index, committed_offset, committed_leader_epoch, metadata, error_code }
+}
