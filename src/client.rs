@@ -13,10 +13,11 @@ use std::sync::Arc;
 use crate::admin::{Admin, ClusterDescription, OffsetSpec, TopicDescription};
 use crate::cluster::{Cluster, Gate, Node, Route};
 use crate::config::{IntoSeeds, Properties};
+use crate::consumer::{ConsumerBuilder, FetchMessages, ReaderBuilder, SeekTo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::producer::ProducerBuilder;
 use crate::protocol::{ApiKey, BrokerId, Request};
-use crate::record::{Topic, TopicPartition};
+use crate::record::{Message, Topic, TopicPartition};
 
 pub use builder::ClientBuilder;
 
@@ -80,6 +81,38 @@ impl Client {
             // What is built on the client's own handle is refused as the client is.
             Err(_) => ProducerBuilder::new(self.inner.cluster.clone()).seed(seed),
         }
+    }
+
+    /// Sets up a member of the consumer group `group_id`.
+    pub fn consumer(&self, group_id: impl Into<String>) -> ConsumerBuilder {
+        // What is built on the client's own handle is refused as the client is.
+        let cluster = self.component_cluster().unwrap_or_else(|_| self.inner.cluster.clone());
+        ConsumerBuilder::new(cluster, group_id, self.inner.prototypes.consumer.clone())
+    }
+
+    /// Sets up a reader of a topic that belongs to no group and commits nothing.
+    pub fn reader(&self, topic: impl Into<Topic>) -> ReaderBuilder {
+        let cluster = self.component_cluster().unwrap_or_else(|_| self.inner.cluster.clone());
+        ReaderBuilder::new(cluster, topic)
+    }
+
+    /// Calls `handler` with each record of a topic, from a place in each of its partitions on, without end and without a group.
+    ///
+    /// # Errors
+    /// The first there is: of the handler, with topic, partition, offset and its cause, or of reading; see
+    /// [`Reader::next`](crate::consumer::Reader::next).
+    pub async fn each_message<F, E>(&self, topic: impl Into<Topic>, from: impl Into<SeekTo>, handler: F) -> Result<()>
+    where
+        F: AsyncFnMut(Message) -> std::result::Result<(), E>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.reader(topic).from(from).build()?.each_message(handler).await
+    }
+
+    /// Fetches from one partition once, what is there or comes within a time.
+    pub fn fetch_messages(&self, topic: impl Into<Topic>, partition: i32) -> FetchMessages {
+        let cluster = self.component_cluster().unwrap_or_else(|_| self.inner.cluster.clone());
+        FetchMessages::new(cluster, TopicPartition::new(topic, partition))
     }
 
     /// Administers the cluster.

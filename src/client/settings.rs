@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::ClientBuilder;
 use crate::cluster::Cluster;
 use crate::config::{Component, Properties};
+use crate::consumer::ConsumerSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::producer::ProducerBuilder;
 
@@ -12,6 +13,7 @@ use crate::producer::ProducerBuilder;
 #[derive(Clone, Debug)]
 pub(super) struct Prototypes {
     pub producer: ProducerBuilder,
+    pub consumer: ConsumerSettings,
 }
 
 impl Prototypes {
@@ -19,7 +21,9 @@ impl Prototypes {
     pub(super) fn new(cluster: &Cluster, mut properties: Properties) -> Result<Self> {
         let producer = producer(ProducerBuilder::new(cluster.clone()), &mut properties)?;
         properties.finish(Component::Producer)?;
-        Ok(Self { producer })
+        let consumer = ConsumerSettings::new(String::new()).take(&mut properties)?;
+        properties.finish(Component::Consumer)?;
+        Ok(Self { producer, consumer })
     }
 }
 

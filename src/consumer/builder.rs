@@ -40,8 +40,9 @@ pub struct ConsumerBuilder {
 }
 
 impl ConsumerBuilder {
-    pub(crate) fn new(cluster: Cluster, group_id: impl Into<String>) -> Self {
-        let settings = ConsumerSettings::new(group_id.into());
+    /// A consumer of group `group_id`, in the rest as `settings` have it.
+    pub(crate) fn new(cluster: Cluster, group_id: impl Into<String>, settings: ConsumerSettings) -> Self {
+        let settings = ConsumerSettings { group_id: group_id.into(), ..settings };
         Self { cluster, settings, hooks: Hooks::default() }
     }
 

@@ -61,7 +61,7 @@ use crate::consumer::builder::Hooks;
 use crate::consumer::fetch_driver::Assignment;
 use crate::consumer::group_driver::{GroupConfig, GroupHandle};
 use crate::consumer::intake::Intake;
-use crate::consumer::settings::ConsumerSettings;
+pub(crate) use crate::consumer::settings::ConsumerSettings;
 use crate::consumer::state::Shared;
 use crate::{Message, Result};
 

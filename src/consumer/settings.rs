@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::BackoffConfig;
-use crate::consumer::assignor::Assignor;
+use crate::config::Properties;
+use crate::consumer::assignor::{Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor};
 use crate::consumer::fetch::FetchSettings;
 use crate::{Error, ErrorKind, Result, Topic};
 
@@ -107,6 +108,48 @@ impl ConsumerSettings {
         }
     }
 
+    /// Takes what belongs to consumers out of `properties`.
+    ///
+    /// # Errors
+    /// A value that cannot be, naming its setting.
+    pub(crate) fn take(mut self, properties: &mut Properties) -> Result<Self> {
+        if let Some(group_id) = properties.take("group.id") {
+            self.group_id = group_id;
+        }
+        for (name, time) in [
+            ("session.timeout.ms", &mut self.session_timeout),
+            ("heartbeat.interval.ms", &mut self.heartbeat_interval),
+            ("max.poll.interval.ms", &mut self.max_poll_interval),
+            ("auto.commit.interval.ms", &mut self.auto_commit_interval),
+            ("fetch.max.wait.ms", &mut self.fetch_max_wait),
+        ] {
+            *time = properties.take_millis(name)?.unwrap_or(*time);
+        }
+        for (name, size) in [
+            ("fetch.min.bytes", &mut self.fetch_min_bytes),
+            ("fetch.max.bytes", &mut self.fetch_max_bytes),
+            ("max.partition.fetch.bytes", &mut self.max_partition_fetch_bytes),
+        ] {
+            *size = properties.take_size(name)?.unwrap_or(*size);
+        }
+        if let Some(reset) = properties.take_parsed("auto.offset.reset")? {
+            self.auto_offset_reset = reset;
+        }
+        if let Some(isolation) = properties.take_parsed("isolation.level")? {
+            self.isolation_level = isolation;
+        }
+        if properties.take_bool("enable.auto.commit")? == Some(false) {
+            self.automatically_mark = false;
+            self.auto_commit_interval = Duration::ZERO;
+        }
+        if let Some(names) = properties.take_list("partition.assignment.strategy") {
+            self.assignors = names.iter().map(|name| assignor(name)).collect::<Result<_>>()?;
+        }
+        self.instance_id = properties.take("group.instance.id").filter(|id| !id.is_empty());
+        self.rack = properties.take("client.rack").filter(|rack| !rack.is_empty());
+        Ok(self)
+    }
+
     /// # Errors
     /// The first setting that is wrong, or two that contradict each other.
     pub(crate) fn check(&self) -> Result<()> {
@@ -177,6 +220,16 @@ impl ConsumerSettings {
     }
 }
 
+/// The assignor of a name that members agree on, or of its class in Java.
+fn assignor(name: &str) -> Result<Arc<dyn Assignor>> {
+    match name.rsplit('.').next().unwrap_or(name) {
+        "cooperative-sticky" | "CooperativeStickyAssignor" => Ok(Arc::new(CooperativeStickyAssignor)),
+        "range" | "RangeAssignor" => Ok(Arc::new(RangeAssignor)),
+        "roundrobin" | "RoundRobinAssignor" => Ok(Arc::new(RoundRobinAssignor)),
+        _ => Err(invalid(format!("partition.assignment.strategy names \"{name}\"; known are cooperative-sticky, range and roundrobin"))),
+    }
+}
+
 pub(crate) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidConfig, message)
 }
@@ -223,6 +276,28 @@ mod tests {
         }
         let error = settings(|settings| settings.topics.push("a b".into())).unwrap_err();
         assert_eq!((error.kind(), error.topic()), (ErrorKind::InvalidRequest, Some("a b")));
+    }
+
+    #[test]
+    fn properties_by_java_s_names_are_taken() {
+        let mut properties = Properties::from_pairs([
+            ("group.id", "billing"),
+            ("auto.offset.reset", "latest"),
+            ("enable.auto.commit", "false"),
+            ("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor,roundrobin"),
+            ("fetch.min.bytes", "7"),
+        ])
+        .unwrap();
+        let settings = ConsumerSettings::new(String::new()).take(&mut properties).unwrap();
+        assert_eq!(settings.group_id, "billing");
+        assert_eq!(settings.auto_offset_reset, OffsetReset::Latest);
+        assert!(!settings.automatically_mark && settings.auto_commit_interval.is_zero());
+        assert_eq!(settings.fetch_min_bytes, 7);
+        let names: Vec<&str> = settings.assignors.iter().map(|assignor| assignor.name()).collect();
+        assert_eq!(names, ["range", "roundrobin"]);
+        let mut properties = Properties::from_pairs([("partition.assignment.strategy", "fair")]).unwrap();
+        let error = ConsumerSettings::new(String::new()).take(&mut properties).unwrap_err();
+        assert!(error.to_string().contains("fair"), "{error}");
     }
 
     #[test]
