@@ -1,12 +1,15 @@
 //! Producers.
 mod accumulator;
 mod builder;
+mod delivery;
+mod memory;
 mod partitioner;
 mod sequence;
 mod settings;
 mod verdict;
 
 pub use builder::ProducerBuilder;
+pub use delivery::Delivery;
 pub use partitioner::murmur2;
 pub use settings::Acks;
 
