@@ -344,7 +344,7 @@ impl<P> Accumulator<P> {
                 batch.last_error = error.or(batch.last_error.take());
                 if matches!(answer, Answer::Unwritten | Answer::Unknown) {
                     state.held |= self.rules.hold_failed;
-                    let backoff = self.spread.apply(self.rules.backoff.pause(state.failures));
+                    let backoff = self.spread.apply(self.rules.backoff.pause(state.failures.saturating_add(1)));
                     state.not_before = pause.then(|| now + backoff).max(state.not_before);
                     // One failure however many batches were on the way.
                     if state.batches.iter().all(|batch| batch.state != State::InFlight) {
@@ -479,7 +479,21 @@ impl<P> Accumulator<P> {
 
     /// Does a batch wait for a producer id?
     pub(super) fn needs_identity(&self) -> bool {
-        self.sequences.as_ref().is_some_and(Sequences::needs_identity) && !self.is_empty()
+        self.sequences.as_ref().is_some_and(Sequences::needs_identity)
+            && self.partitions.iter().any(|state| !state.held && !state.batches.is_empty())
+    }
+
+    /// No producer id could be had; `last`: nor will one be by trying again.
+    pub(super) fn handle_identity_failed(&mut self, error: &Error, last: bool) {
+        if last && !self.rules.hold_failed {
+            return self.fail_unsent(error);
+        }
+        for state in &mut self.partitions {
+            state.held |= self.rules.hold_failed && !state.batches.is_empty();
+            for batch in &mut state.batches {
+                batch.last_error = Some(error.clone());
+            }
+        }
     }
 
     /// A broker gave this producer an id.
@@ -496,6 +510,11 @@ impl<P> Accumulator<P> {
         batches.filter(|batch| batch.state != State::Gone).filter_map(|batch| batch.deadline).min()
     }
 
+    /// Does a batch have a time at which it expires?
+    pub(super) fn has_deadlines(&self) -> bool {
+        self.rules.delivery_timeout.is_some() && !self.is_empty()
+    }
+
     /// Ends what is past its time.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.end_where(
@@ -509,8 +528,17 @@ impl<P> Accumulator<P> {
         self.end_where(|_| true, |_, possibly_written| Fate::Dropped { possibly_written });
     }
 
+    /// Ends one batch that cannot be sent.
+    pub(super) fn fail(&mut self, partition: usize, id: BatchId, error: Error) {
+        let Some(index) = self.index(partition, id) else { return };
+        let possibly_written = self.abandon(partition, index);
+        self.end(partition, index, Fate::Failed { error: Some(error), possibly_written });
+        self.end_given_up();
+        self.touched(partition);
+    }
+
     /// Ends everything that was never sent.
-    pub(super) fn fail_unsent(&mut self, error: &Error) {
+    fn fail_unsent(&mut self, error: &Error) {
         self.end_where(
             |batch| batch.attempts == 0,
             |_, possibly_written| Fate::Failed { error: Some(error.clone()), possibly_written },
@@ -525,9 +553,10 @@ impl<P> Accumulator<P> {
         })
     }
 
-    /// The last failure of the partition's oldest batch.
-    pub(super) fn last_error(&self, partition: usize) -> Option<&Error> {
-        self.partitions.get(partition)?.batches.front()?.last_error.as_ref()
+    /// Batches that have not ended but failed, with their last failure.
+    pub(super) fn last_errors(&self) -> impl Iterator<Item = (&P, &Error)> {
+        let batches = self.partitions.iter().flat_map(|state| &state.batches);
+        batches.filter_map(|batch| Some((batch.payload.as_ref()?, batch.last_error.as_ref()?)))
     }
 
     /// The next batch that ended. Call until `None`.

@@ -144,6 +144,11 @@ impl Delivery {
         self.piece(&completion.lock())
     }
 
+    /// Which batch it is in.
+    pub(super) fn batch(&self) -> *const Completion {
+        Arc::as_ptr(&self.completion)
+    }
+
     fn piece(&self, state: &State) -> Option<Result<RecordMetadata>> {
         let (range, result) = state.pieces.iter().find(|(range, _)| range.contains(&self.index))?;
         Some(self.completion.metadata(self.index, self.timestamp, range.start, result))

@@ -1,29 +1,288 @@
-//! Producers.
+//! Producers: records on their way into the cluster.
+//!
+//! ```text
+//!   send ─> partitioner ─> the partition's open batch ─> closed ─> compressed ─> ready ─> stamped ─> one Produce request per turn
+//!           partitioner.rs  open_batch.rs                         engine.rs     accumulator.rs●      driver.rs, sequence.rs●
+//!                                                                                                      │
+//!   Delivery <──────────── Completion, one per batch (delivery.rs) <───────── answer (verdict.rs) <────┘
+//! ```
+//!
+//! A record is encoded once, straight into the batch in which it is sent. What every later attempt sends is the same bytes; what may
+//! have reached a broker is never sent under another name; what is numbered is never given other records. `sequence` has the rules.
+//!
+//! [`Producer`] sends in the background and tells each record's result. [`BufferedProducer`] sends when it is told to, and keeps
+//! what failed. Both are the same engine under different rules.
+
 mod accumulator;
+mod buffered;
 mod builder;
 mod delivery;
+mod director;
+mod driver;
+mod engine;
 mod memory;
+mod open_batch;
 mod partitioner;
+mod rejected;
 mod sequence;
 mod settings;
+mod split;
 mod verdict;
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+pub use buffered::{BufferedProducer, BufferedProducerBuilder, DeliveryFailed, FailedRecord};
 pub use builder::ProducerBuilder;
 pub use delivery::Delivery;
 pub use partitioner::murmur2;
+pub use rejected::Rejected;
 pub use settings::Acks;
 
 use crate::cluster::Cluster;
 use crate::error::{Error, ErrorKind, Result};
+use crate::record::{Record, RecordMetadata};
+use accumulator::{Accumulator, Rules};
+use engine::{Engine, Refusal, closed};
+use memory::Charge;
+use settings::Settings;
 
-/// A producer that sends in the background.
+/// How long `Client::deliver` takes at most.
+const DELIVER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Sends records in the background, batched, in order per partition, and tells what became of each.
+///
+/// Cheap to clone; all clones are one producer. When the last is dropped, what was handed over is still sent in the background, but
+/// nobody waits for it: call [`close`](Self::close) to be sure.
 #[derive(Clone, Debug)]
 pub struct Producer {
-    _cluster: Cluster,
+    handle: Arc<Owner>,
+}
+
+/// What users hold; the engine's tasks do not.
+#[derive(Debug)]
+struct Owner {
+    engine: Arc<Engine>,
+    /// Is what has no result dropped with the owner? Else it is sent in the background.
+    drop_rest: bool,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.engine.close();
+        if self.drop_rest {
+            self.engine.core().accumulator.drop_all();
+        }
+    }
 }
 
 impl Producer {
-    fn new(_cluster: Cluster, _settings: settings::Settings) -> Result<Self> {
-        Err(Error::new(ErrorKind::Bug, "the producer is not wired yet"))
+    fn new(cluster: Cluster, settings: Settings) -> Result<Self> {
+        let rules = Rules {
+            idempotent: settings.idempotent,
+            linger: Some(settings.linger),
+            delivery_timeout: Some(settings.delivery_timeout),
+            max_batches: settings.max_batches,
+            max_request_size: settings.max_request_size,
+            retries: settings.retries,
+            backoff: cluster.backoff(),
+            hold_failed: false,
+            seed: settings.seed,
+        };
+        let engine = Engine::new(cluster, settings, Accumulator::new(rules))?;
+        tokio::spawn(director::run(engine.clone()));
+        Ok(Self { handle: Arc::new(Owner { engine, drop_rest: false }) })
+    }
+
+    /// The hidden producer behind `Client::deliver`: no linger, 30 s for each record.
+    pub(crate) fn for_deliver(cluster: Cluster) -> Result<Self> {
+        let longest = DELIVER_TIMEOUT.max(cluster.config().request_timeout);
+        ProducerBuilder::new(cluster).linger(Duration::ZERO).delivery_timeout(longest).max_block(longest).build()
+    }
+
+    /// Hands `record` over and waits until it is acknowledged.
+    ///
+    /// # Errors
+    /// Those of [`enqueue`](Self::enqueue), and those of the [`Delivery`].
+    ///
+    /// # Cancel safety
+    /// Dropped before the record was accepted, it is not sent; dropped later, it is sent and nobody hears of the result.
+    pub async fn send(&self, record: Record) -> Result<RecordMetadata> {
+        self.enqueue(record).await?.await
+    }
+
+    /// Hands `record` over; waits only for its topic's metadata and for room in the buffer. The result comes by the [`Delivery`].
+    ///
+    /// # Errors
+    /// At once: a topic name that Kafka refuses or a partition that does not exist ([`ErrorKind::InvalidRequest`]), a record over
+    /// `max.request.size` ([`ErrorKind::MessageTooLarge`]), a closed producer ([`ErrorKind::Closed`]). After `max.block.ms`: a topic
+    /// that the cluster does not have ([`ErrorKind::UnknownTopic`]), a buffer that stays full ([`ErrorKind::BufferFull`]).
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, the record is not sent.
+    pub async fn enqueue(&self, record: Record) -> Result<Delivery> {
+        match self.handle.engine.append(&record, &mut None, None) {
+            Ok(delivery) => Ok(delivery),
+            Err(refusal) => enqueue_waiting(&self.handle.engine, &record, refusal).await,
+        }
+    }
+
+    /// Hands `record` over if that is possible at once.
+    ///
+    /// # Errors
+    /// [`Rejected`] gives the record back; its error says why: those of [`enqueue`](Self::enqueue), a full buffer, or a topic of
+    /// which nothing is known yet.
+    pub fn try_enqueue(&self, record: Record) -> Result<Delivery, Rejected<Record>> {
+        let engine = &self.handle.engine;
+        let mut refusal = match engine.append(&record, &mut None, None) {
+            Ok(delivery) => return Ok(delivery),
+            Err(refusal) => refusal,
+        };
+        if matches!(refusal, Refusal::Metadata) {
+            refusal = match engine.learn_now(&record.topic) {
+                Err(error) => Refusal::Error(error),
+                Ok(()) => match engine.append(&record, &mut None, None) {
+                    Ok(delivery) => return Ok(delivery),
+                    Err(refusal) => refusal,
+                },
+            };
+        }
+        Err(Rejected::new(record.clone(), engine.refused(&record, refusal)))
+    }
+
+    /// Sends what was handed over before this call without further linger, and waits for all of its results.
+    ///
+    /// # Errors
+    /// The first failure among them; each [`Delivery`] tells its own.
+    ///
+    /// # Cancel safety
+    /// Only the waiting stops.
+    pub async fn flush(&self) -> Result<()> {
+        flush(&self.handle.engine).await
+    }
+
+    /// Takes no more records, through no clone, and waits until all that were handed over have their result, at most for the
+    /// delivery time-out.
+    ///
+    /// # Errors
+    /// The first failure among them.
+    ///
+    /// # Cancel safety
+    /// The producer stays closed; what was handed over is sent in the background.
+    pub async fn close(&self) -> Result<()> {
+        let longest = self.handle.engine.settings.delivery_timeout;
+        self.close_within(longest.saturating_add(Duration::from_secs(1))).await
+    }
+
+    /// As [`close`](Self::close), but what has no result when `time` is over fails with [`ErrorKind::Closed`]; its errors say
+    /// whether it may have been written.
+    ///
+    /// # Errors
+    /// The first failure.
+    ///
+    /// # Cancel safety
+    /// As [`close`](Self::close).
+    pub async fn close_within(&self, time: Duration) -> Result<()> {
+        let engine = &self.handle.engine;
+        engine.close();
+        engine.core().accumulator.set_hurry(true);
+        let all = flush(engine);
+        tokio::pin!(all);
+        match tokio::time::timeout(time, &mut all).await {
+            Ok(result) => result,
+            Err(_) => {
+                engine.core().accumulator.drop_all();
+                all.await
+            }
+        }
+    }
+
+    /// Bytes of the buffer in use.
+    pub fn buffered_bytes(&self) -> usize {
+        self.handle.engine.memory.used()
+    }
+}
+
+/// The rest of `enqueue`, where something has to be waited for.
+#[cold]
+async fn enqueue_waiting(engine: &Arc<Engine>, record: &Record, mut refusal: Refusal) -> Result<Delivery> {
+    let entered = Instant::now();
+    let deadline = entered + engine.settings.max_block;
+    let mut charge: Option<Charge> = None;
+    loop {
+        match refusal {
+            Refusal::Error(_) => return Err(engine.refused(record, refusal)),
+            Refusal::Metadata => engine.learn(&record.topic, deadline).await?,
+            Refusal::Memory(bytes) => {
+                // Batches that linger hold what is waited for.
+                let _hurry = Hurry::new(engine);
+                match timeout_at(deadline, engine.memory.charge(bytes)).await {
+                    Ok(Some(room)) => charge = Some(room),
+                    Ok(None) => return Err(closed()),
+                    Err(_) => return Err(engine.refused(record, refusal)),
+                }
+            }
+        }
+        refusal = match engine.append(record, &mut charge, Some(entered.into_std())) {
+            Ok(delivery) => return Ok(delivery),
+            Err(refusal) => refusal,
+        };
+    }
+}
+
+/// While someone waits for memory, batches do not linger.
+struct Hurry<'a>(&'a Arc<Engine>);
+
+impl<'a> Hurry<'a> {
+    fn new(engine: &'a Arc<Engine>) -> Self {
+        engine.core().accumulator.set_hurry(true);
+        Self(engine)
+    }
+}
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        let hurry = self.0.memory.is_short() || self.0.is_closed();
+        self.0.core().accumulator.set_hurry(hurry);
+    }
+}
+
+/// Makes everything due, and waits for what is there now.
+async fn flush(engine: &Arc<Engine>) -> Result<()> {
+    let waiting = {
+        let mut core = engine.core();
+        core.accumulator.flush();
+        core.accumulator.payloads().map(|(_, _, payload)| payload.completion.clone()).collect::<Vec<_>>()
+    };
+    let mut result = Ok(());
+    for completion in waiting {
+        let one = poll_fn(|cx| completion.poll_all(cx)).await;
+        result = result.and(one);
+    }
+    result
+}
+
+impl Engine {
+    /// The error of a record that was not taken.
+    #[cold]
+    fn refused(&self, record: &Record, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Error(error) => error,
+            Refusal::Metadata => {
+                Error::new(ErrorKind::UnknownTopic, "nothing is known about the topic").with_topic(&record.topic)
+            }
+            Refusal::Memory(bytes) => {
+                let message = format!(
+                    "the buffer is full: the record needs {bytes} bytes and {} of buffer.memory ({}) are in use; \
+                     brokers do not take records as fast as they come",
+                    self.memory.used(),
+                    self.memory.total()
+                );
+                Error::new(ErrorKind::BufferFull, message).with_topic(&record.topic)
+            }
+        }
     }
 }

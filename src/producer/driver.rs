@@ -1,0 +1,382 @@
+//! A broker's connection asks here what to send, and brings back the answers.
+//!
+//! At each turn: close the batches that are due, take the next batch of each partition that may send, stamp them (producer id, epoch,
+//! sequence, checksum), and write one Produce request with all of them. The stamp is decided under the core's lock; the checksum is
+//! computed outside of it. Bytes once stamped for an attempt that may have reached the broker are what every later attempt sends.
+//!
+//! An answer is taken apart per partition: what the error codes mean is [`Answer`]'s, what becomes of a batch the accumulator's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::delivery::Ack;
+use super::engine::{Engine, PartitionState, Payload};
+use super::sequence::{BatchId, Stamp};
+use super::settings::Acks;
+use super::split;
+use super::verdict::Answer;
+use crate::cluster::Node;
+use crate::error::{Error, ErrorKind};
+use crate::network::{ApiVersions, Cause, CauseKind, Failure, Feedback, Outgoing, RequestSource, ResponseBody, Written};
+use crate::protocol::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+};
+use crate::protocol::records::{Batch, ClosedBatch, Compression, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
+use crate::protocol::{ApiMessage, ErrorCode, Records, Uuid};
+
+/// The last version of Produce that names topics; later ones have ids (KIP-516).
+const LAST_WITH_NAMES: i16 = 12;
+/// The first version of Produce that may carry zstd (KIP-110).
+const FIRST_WITH_ZSTD: i16 = 7;
+
+/// The requests of one producer to one broker.
+#[derive(Debug)]
+pub(super) struct BrokerSource {
+    engine: Arc<Engine>,
+    broker: i32,
+    next_ticket: u64,
+    in_flight: VecDeque<(u64, Vec<Sent>)>,
+    timer: Option<Instant>,
+    feedback: Feedback,
+}
+
+/// A batch in a request.
+#[derive(Debug)]
+struct Sent {
+    partition: Arc<PartitionState>,
+    topic_id: Uuid,
+    batch: BatchId,
+}
+
+/// A batch taken for a request.
+#[derive(Debug)]
+struct Loaded {
+    sent: Sent,
+    stamp: Option<Stamp>,
+    content: ClosedBatch,
+}
+
+impl BrokerSource {
+    pub(super) fn new(engine: Arc<Engine>, broker: i32) -> Self {
+        Self { engine, broker, next_ticket: 0, in_flight: VecDeque::new(), timer: None, feedback: Feedback::default() }
+    }
+
+    /// What may go now; empty if nothing may.
+    fn load(&mut self, now: Instant) -> Vec<Loaded> {
+        let due = self.engine.core().accumulator.due(now, self.broker);
+        for (partition, batch) in due {
+            self.engine.close_open(partition, batch);
+        }
+        let snapshot = self.engine.cluster.snapshot();
+        let mut core = self.engine.core();
+        let core = &mut *core;
+        let taken = core.accumulator.take(now, self.broker);
+        if taken.is_empty() {
+            self.timer = core.accumulator.park(self.broker);
+            return Vec::new();
+        }
+        let mut loaded: Vec<Loaded> = Vec::with_capacity(taken.len());
+        for taken in taken {
+            let content = core.accumulator.payload_mut(taken.partition, taken.batch).and_then(|payload| payload.content.take());
+            let (Some(content), Some(partition)) = (content, core.partitions.get(taken.partition)) else {
+                debug_assert!(false, "a batch is ready once it has its content");
+                continue;
+            };
+            let topic_id = snapshot.topic(&partition.topic).map(|topic| topic.id).unwrap_or_default();
+            let sent = Sent { partition: partition.clone(), topic_id, batch: taken.batch };
+            loaded.push(Loaded { sent, stamp: taken.stamp, content });
+        }
+        loaded
+    }
+
+    /// Stamps what is new, and lets the core keep all of it for another attempt.
+    fn stamp(&self, loaded: &mut [Loaded]) {
+        let idempotent = self.engine.settings.idempotent;
+        for batch in loaded.iter_mut() {
+            match batch.stamp {
+                Some(Stamp { identity, base_sequence }) => {
+                    batch.content.stamp(identity.producer_id, identity.epoch, base_sequence, false);
+                }
+                None if !idempotent && !is_stamped(&batch.content) => {
+                    batch.content.stamp(NO_PRODUCER_ID, NO_PRODUCER_EPOCH, NO_SEQUENCE, false);
+                }
+                None => {}
+            }
+        }
+        let mut core = self.engine.core();
+        for batch in loaded {
+            if let Some(payload) = core.accumulator.payload_mut(batch.sent.partition.index, batch.sent.batch) {
+                payload.content = Some(batch.content.clone());
+            }
+        }
+    }
+
+    /// The request for what is loaded, in the highest version that fits.
+    fn request(&self, loaded: &mut [Loaded], versions: &ApiVersions) -> Result<Outgoing, Cause> {
+        let named = loaded.iter().any(|batch| batch.sent.topic_id.is_zero());
+        let last = if named { LAST_WITH_NAMES } else { i16::MAX };
+        let first = if loaded.iter().any(|batch| batch.content.compression() == Compression::Zstd) { FIRST_WITH_ZSTD } else { 0 };
+        let version = versions.select_for::<ProduceRequest>(first..=last)?;
+        loaded.sort_by(|a, b| {
+            let key = |batch: &Loaded| batch.sent.partition.partition;
+            a.sent.partition.topic.cmp(&b.sent.partition.topic).then(key(a).cmp(&key(b)))
+        });
+        let mut topic_data: Vec<TopicProduceData> = Vec::new();
+        for batch in loaded.chunk_by(|a, b| a.sent.partition.topic == b.sent.partition.topic) {
+            let partition_data = batch.iter().map(|batch| PartitionProduceData {
+                index: batch.sent.partition.partition,
+                records: Some(Records(batch.content.bytes().clone())),
+            });
+            let partition_data = partition_data.collect();
+            let Some(first) = batch.first() else { continue };
+            topic_data.push(if version > LAST_WITH_NAMES {
+                TopicProduceData { topic_id: first.sent.topic_id, partition_data, ..Default::default() }
+            } else {
+                TopicProduceData { name: first.sent.partition.wire_name.clone(), partition_data, ..Default::default() }
+            });
+        }
+        let settings = &self.engine.settings;
+        let timeout_ms = i32::try_from(settings.ack_timeout.as_millis()).unwrap_or(i32::MAX);
+        let request = ProduceRequest { transactional_id: None, acks: settings.acks.number(), timeout_ms, topic_data };
+        let mut outgoing = Outgoing::new(self.next_ticket, version, &request, settings.request_timeout)
+            .map_err(|error| Cause::new(CauseKind::Encode, format!("Produce cannot be encoded: {error}")))?;
+        outgoing.expects_response = settings.acks != Acks::None;
+        Ok(outgoing)
+    }
+
+    /// The same answer for all batches of a request.
+    fn answer_all(&self, now: Instant, sent: Vec<Sent>, answer: Answer, error: &Error) {
+        let mut core = self.engine.core();
+        for sent in sent {
+            core.answered(sent.batch);
+            core.accumulator.handle_answer(now, sent.partition.index, sent.batch, answer, Some(error.clone()), true);
+        }
+    }
+
+    fn handle_answers(&mut self, now: Instant, mut sent: Vec<Sent>, response: ProduceResponse) {
+        let throttle = Duration::from_millis(u64::try_from(response.throttle_time_ms).unwrap_or(0));
+        self.feedback.throttle = (!throttle.is_zero()).then_some(throttle);
+        let mut stale = false;
+        for topic in &response.responses {
+            for found in &topic.partition_responses {
+                // Brokers answer in the order of the request.
+                let concerned = |sent: &Sent| {
+                    let same = if topic.name.as_str().is_empty() {
+                        sent.topic_id == topic.topic_id
+                    } else {
+                        sent.partition.topic.as_str() == topic.name.as_str()
+                    };
+                    same && sent.partition.partition == found.index
+                };
+                let Some(at) = sent.iter().position(concerned) else { continue };
+                let sent = sent.remove(at);
+                stale |= found.error_code.is_stale_metadata();
+                self.handle_partition(now, &sent, found, &response);
+            }
+        }
+        if !sent.is_empty() {
+            let error = Error::new(ErrorKind::Decode, "the answer says nothing about the partition").with_api("Produce");
+            self.answer_all(now, sent, Answer::Unknown, &error);
+        }
+        if stale {
+            self.engine.cluster.request_refresh();
+        }
+    }
+
+    fn handle_partition(&self, now: Instant, sent: &Sent, found: &PartitionProduceResponse, response: &ProduceResponse) {
+        let (engine, index) = (&*self.engine, sent.partition.index);
+        let code = found.error_code;
+        let answer = Answer::of(code, engine.settings.idempotent);
+        if answer == Answer::Acked {
+            let mut core = engine.core();
+            core.answered(sent.batch);
+            if let Some(payload) = core.accumulator.payload_mut(index, sent.batch) {
+                let base_offset = (code.is_ok() && found.base_offset >= 0).then_some(found.base_offset);
+                let log_append_time = (found.log_append_time_ms >= 0).then_some(found.log_append_time_ms);
+                payload.ack = Ack { base_offset, log_append_time };
+            }
+            core.accumulator.handle_answer(now, index, sent.batch, answer, None, false);
+            return;
+        }
+        let error = refusal(code, found, self.broker);
+        if matches!(code, ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE) && self.split(sent, &error) {
+            return;
+        }
+        let hint = &found.current_leader;
+        let hinted = hint.leader_id.0 >= 0 && {
+            let mut endpoints = response.node_endpoints.iter().filter(|node| node.node_id == hint.leader_id);
+            let endpoint = endpoints
+                .next()
+                .and_then(|node| Some(Node::new(node.node_id, node.host.as_str(), u16::try_from(node.port).ok()?)));
+            let (topic, partition) = (&sent.partition.topic, sent.partition.partition);
+            engine.cluster.leader_hint(topic, partition, hint.leader_id, hint.leader_epoch, endpoint);
+            let snapshot = engine.cluster.snapshot();
+            let leader = snapshot.topic(topic).and_then(|topic| topic.partition(partition)).and_then(|found| found.leader);
+            // Our own metadata may know a later leader than the broker that answered.
+            engine.core().accumulator.set_leader(index, leader.map(|leader| leader.0));
+            leader.is_some_and(|leader| leader.0 != self.broker)
+        };
+        let mut core = engine.core();
+        core.answered(sent.batch);
+        if let Some(payload) = core.accumulator.payload_mut(index, sent.batch) {
+            payload.record_errors = named_records(&error, found);
+            if code == ErrorCode::CORRUPT_MESSAGE && payload.content.as_ref().is_some_and(is_damaged) {
+                let error = Error::new(ErrorKind::Bug, "the batch's bytes changed after it was made").with_source(error);
+                core.accumulator.handle_answer(now, index, sent.batch, Answer::Refused, Some(error), false);
+                return;
+            }
+        }
+        // A new leader that is known needs no pause (KIP-951).
+        core.accumulator.handle_answer(now, index, sent.batch, answer, Some(error), !hinted);
+    }
+
+    /// Makes two batches of one that the broker finds too large. Returns false if it has one record only.
+    fn split(&self, sent: &Sent, error: &Error) -> bool {
+        let (engine, index) = (&*self.engine, sent.partition.index);
+        let mut core = engine.core();
+        let several = |payload: &mut Payload| payload.content.as_ref().is_some_and(|content| content.count() > 1);
+        if !core.accumulator.payload_mut(index, sent.batch).is_some_and(several) {
+            return false;
+        }
+        core.answered(sent.batch);
+        let Some(payload) = core.accumulator.handle_too_large(index, sent.batch, error) else { return true };
+        let (completion, range, mut charge) = (payload.completion.clone(), payload.range.clone(), payload.charge.take());
+        let Some(content) = payload.content.take() else { return true };
+        drop(core);
+        let parts = match split::split(content, engine.settings.compression, engine.settings.compression_level) {
+            Ok(parts) => parts,
+            Err(cause) => {
+                let error = error.clone().with_source(cause);
+                engine.core().accumulator.fail(index, sent.batch, error);
+                return true;
+            }
+        };
+        let mut start = range.start;
+        let parts = parts.into_iter().map(|content| {
+            let (size, count) = (content.size(), content.count() as u32);
+            let range = start..start + count;
+            start += count;
+            let charge = charge.as_mut().map(|charge| charge.split(size));
+            let payload = Payload::piece(completion.clone(), range, content, charge);
+            (payload, size, count)
+        });
+        let parts = parts.collect::<Vec<_>>();
+        completion.split(parts.len());
+        let mut core = engine.core();
+        // If it expired meanwhile its records have their result.
+        let _ = core.accumulator.handle_split(index, sent.batch, parts);
+        true
+    }
+}
+
+impl RequestSource for BrokerSource {
+    fn poll_request(&mut self, _cx: &mut Context<'_>, now: Instant, versions: &ApiVersions) -> Poll<Option<Outgoing>> {
+        // The engine wakes the connection through its handle.
+        if self.in_flight.len() >= self.engine.settings.max_requests {
+            self.timer = None;
+            return Poll::Pending;
+        }
+        let mut loaded = self.load(now);
+        if loaded.is_empty() {
+            return Poll::Pending;
+        }
+        self.stamp(&mut loaded);
+        let request = self.request(&mut loaded, versions);
+        let sent = loaded.into_iter().map(|batch| batch.sent).collect();
+        match request {
+            Ok(outgoing) => {
+                self.in_flight.push_back((self.next_ticket, sent));
+                self.next_ticket += 1;
+                Poll::Ready(Some(outgoing))
+            }
+            Err(cause) => {
+                // The broker lacks a version that can carry this; another one, after an election, may not.
+                let error = Failure::unwritten(cause).into_error(ProduceRequest::NAME);
+                self.answer_all(now, sent, Answer::Unwritten, &error);
+                self.timer = self.engine.core().accumulator.park(self.broker);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn handle_written(&mut self, _now: Instant, _ticket: u64) {}
+
+    fn handle_response(&mut self, now: Instant, ticket: u64, result: Result<ResponseBody, Failure>) {
+        let Some(at) = self.in_flight.iter().position(|(number, _)| *number == ticket) else { return };
+        let Some((_, sent)) = self.in_flight.remove(at) else { return };
+        self.feedback = Feedback::default();
+        match result {
+            Ok(_) if self.engine.settings.acks == Acks::None => {
+                let mut core = self.engine.core();
+                for sent in sent {
+                    core.answered(sent.batch);
+                    core.accumulator.handle_answer(now, sent.partition.index, sent.batch, Answer::Acked, None, false);
+                }
+            }
+            Ok(ResponseBody { version, body, .. }) => match ProduceResponse::decode(&body, version) {
+                Ok(response) => self.handle_answers(now, sent, response),
+                Err(error) => {
+                    let cause = Cause::new(CauseKind::Decode, ProduceResponse::explain(&body, version, error));
+                    let failure = Failure { written: Written::Maybe, cause: cause.clone() };
+                    self.answer_all(now, sent, Answer::Unknown, &failure.into_error("Produce").with_retriable(true));
+                    self.feedback.broken = Some(cause);
+                }
+            },
+            Err(failure) => {
+                let answer = if failure.written == Written::No { Answer::Unwritten } else { Answer::Unknown };
+                self.answer_all(now, sent, answer, &failure.into_error("Produce"));
+                self.engine.cluster.request_refresh();
+            }
+        }
+    }
+
+    fn feedback(&mut self) -> Feedback {
+        std::mem::take(&mut self.feedback)
+    }
+
+    fn handle_unconnected(&mut self, _now: Instant, cause: &Cause) {
+        let error = cause.to_error().with_api("Produce");
+        self.engine.core().accumulator.handle_unconnected(self.broker, &error);
+        self.engine.cluster.request_refresh();
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.timer
+    }
+
+    fn wants_connection(&mut self) -> bool {
+        self.timer = self.engine.core().accumulator.park(self.broker);
+        self.timer.is_some()
+    }
+}
+
+/// What a broker said about a batch that it did not take.
+fn refusal(code: ErrorCode, found: &PartitionProduceResponse, broker: i32) -> Error {
+    let message = match found.error_message.as_ref().map(|text| text.as_str()).filter(|text| !text.is_empty()) {
+        Some(reason) => format!("the broker did not take the batch ({reason})").into(),
+        None => std::borrow::Cow::Borrowed("the broker did not take the batch"),
+    };
+    Error::from_code(code, message).with_api("Produce").with_broker(broker.to_string())
+}
+
+/// The records that the broker names as the reason of its refusal (KIP-467).
+fn named_records(error: &Error, found: &PartitionProduceResponse) -> Vec<(u32, Error)> {
+    let named = found.record_errors.iter().filter_map(|named| {
+        let reason = named.batch_index_error_message.as_ref().map_or("without a reason", |text| text.as_str());
+        let own = Error::from_code(found.error_code, format!("the broker refused this record of the batch: {reason}"));
+        Some((u32::try_from(named.batch_index).ok()?, own.with_source(error.clone())))
+    });
+    named.collect()
+}
+
+/// Was it given a checksum?
+fn is_stamped(content: &ClosedBatch) -> bool {
+    content.bytes().get(16) == Some(&2)
+}
+
+/// Does its checksum not fit its bytes any more?
+fn is_damaged(content: &ClosedBatch) -> bool {
+    Batch::new(content.bytes().clone()).is_err()
+}
