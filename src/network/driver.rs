@@ -187,6 +187,7 @@ impl<S: RequestSource> Future for Driver<S> {
         if this.obey(commands) {
             return Poll::Ready(());
         }
+        this.source.handle_wake();
         for _ in 0..MAX_TURNS {
             let now = TokioInstant::now().into_std();
             this.timeouts(now);

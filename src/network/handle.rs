@@ -245,6 +245,10 @@ impl RequestSource for Calls {
         }
     }
 
+    fn handle_wake(&mut self) {
+        self.fill();
+    }
+
     fn handle_unconnected(&mut self, _now: Instant, cause: &Cause) {
         self.fill();
         for call in self.queued.drain(..) {

@@ -95,6 +95,9 @@ pub(crate) trait RequestSource: Send + 'static {
         Feedback::default()
     }
 
+    /// The task runs: somebody may have made work, even where there is no room for it now.
+    fn handle_wake(&mut self) {}
+
     /// An attempt to connect failed. The next comes after a pause, if the source still wants a connection.
     fn handle_unconnected(&mut self, _now: Instant, _cause: &Cause) {}
 
