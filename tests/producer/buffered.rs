@@ -1,0 +1,1 @@
+//! The buffered producer: ruby-kafka's contract.

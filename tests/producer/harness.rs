@@ -1,0 +1,76 @@
+//! A broker, a client to it, and what tests look for in the requests that came.
+
+use std::time::Duration;
+
+use klamm::protocol::ApiKey;
+use klamm::protocol::messages::produce::ProduceRequest;
+use klamm::protocol::records::{Batch, RecordBatches};
+use klamm::{Client, Record, Topic};
+use klamm_broker::{Broker, SeenRequest};
+
+/// A client of `broker`, over memory.
+pub fn client(broker: &Broker) -> Client {
+    Client::builder(broker.bootstrap()).connector(broker.connector()).build().unwrap()
+}
+
+/// One node with one topic, `t`, and a client.
+pub fn one_node(partitions: i32) -> (Broker, Client) {
+    let broker = Broker::builder().topic("t", partitions).start_in_memory().unwrap();
+    let client = client(&broker);
+    (broker, client)
+}
+
+/// `value` for partition `partition` of `t`.
+pub fn record(partition: i32, value: impl Into<bytes::Bytes>) -> Record {
+    Record::new("t").partition(partition).value(value)
+}
+
+pub fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A batch in a Produce request.
+#[derive(Debug)]
+pub struct SentBatch {
+    pub request: SeenRequest,
+    pub acks: i16,
+    pub timeout_ms: i32,
+    pub topic: String,
+    pub partition: i32,
+    pub batch: Batch,
+}
+
+/// Every batch of every Produce request so far, in the order in which they came.
+pub fn sent(broker: &Broker) -> Vec<SentBatch> {
+    let mut sent = Vec::new();
+    for request in broker.requests_of(ApiKey::PRODUCE) {
+        let produce: ProduceRequest = request.decode().unwrap();
+        for topic in produce.topic_data {
+            let name = if topic.name.as_str().is_empty() {
+                let known = broker.topics().into_iter().find(|name| broker.topic_id(name) == Some(topic.topic_id.clone()));
+                known.unwrap_or_default()
+            } else {
+                topic.name.as_str().to_owned()
+            };
+            for partition in topic.partition_data {
+                let mut batches = RecordBatches::new(partition.records.unwrap().0);
+                sent.push(SentBatch {
+                    request: request.clone(),
+                    acks: produce.acks,
+                    timeout_ms: produce.timeout_ms,
+                    topic: name.clone(),
+                    partition: partition.index,
+                    batch: batches.next().unwrap().unwrap(),
+                });
+                assert!(batches.next().is_none(), "one batch per partition and request");
+            }
+        }
+    }
+    sent
+}
+
+/// The values in a partition's log.
+pub fn values(broker: &Broker, topic: impl Into<Topic>, partition: i32) -> Vec<String> {
+    let records = broker.records(topic.into().as_str(), partition).unwrap();
+    records.into_iter().map(|record| String::from_utf8(record.value.unwrap_or_default().to_vec()).unwrap()).collect()
+}
