@@ -8,16 +8,16 @@ mod builder;
 mod settings;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::admin::{Admin, ClusterDescription, OffsetSpec, TopicDescription};
 use crate::cluster::{Cluster, Gate, Node, Route};
 use crate::config::{IntoSeeds, Properties};
 use crate::consumer::{ConsumerBuilder, FetchMessages, ReaderBuilder, SeekTo};
 use crate::error::{Error, ErrorKind, Result};
-use crate::producer::ProducerBuilder;
+use crate::producer::{BufferedProducerBuilder, Producer, ProducerBuilder};
 use crate::protocol::{ApiKey, BrokerId, Request};
-use crate::record::{Message, Topic, TopicPartition};
+use crate::record::{Message, Record, RecordMetadata, Topic, TopicPartition};
 
 pub use builder::ClientBuilder;
 
@@ -42,6 +42,8 @@ struct Inner {
     gate: Gate,
     /// Producers and consumers as the client's properties want them.
     prototypes: settings::Prototypes,
+    /// What `deliver` sends with, once it was called.
+    hidden_producer: Mutex<Option<Producer>>,
 }
 
 impl fmt::Debug for Client {
@@ -81,6 +83,32 @@ impl Client {
             // What is built on the client's own handle is refused as the client is.
             Err(_) => ProducerBuilder::new(self.inner.cluster.clone()).seed(seed),
         }
+    }
+
+    /// Sets up a producer that buffers, and sends when it is told to.
+    pub fn buffered_producer(&self) -> BufferedProducerBuilder {
+        self.producer().buffered()
+    }
+
+    /// Sends one record and waits until it is acknowledged, 30 s at most: by an idempotent producer of the client's own, without
+    /// linger, which the first call makes. Calls that overlap share its batches.
+    ///
+    /// # Errors
+    /// Those of [`Producer::send`].
+    ///
+    /// # Cancel safety
+    /// As [`Producer::send`].
+    #[doc(alias = "deliver_message")]
+    pub async fn deliver(&self, record: Record) -> Result<RecordMetadata> {
+        let cluster = self.component_cluster()?;
+        let producer = {
+            let mut hidden = self.inner.hidden_producer.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*hidden {
+                Some(producer) => producer.clone(),
+                None => hidden.insert(Producer::for_deliver(cluster)?).clone(),
+            }
+        };
+        producer.send(record).await
     }
 
     /// Sets up a member of the consumer group `group_id`.

@@ -1,7 +1,7 @@
 //! How a client is made: settings under their standard names, then `build` or `connect`.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::settings::Prototypes;
@@ -145,7 +145,7 @@ impl ClientBuilder {
         let prototypes = Prototypes::new(&cluster, self.components)?;
         let gate = Gate::default();
         let cluster = cluster.gated(&gate);
-        Ok(Client { inner: Arc::new(Inner { cluster, gate, prototypes }) })
+        Ok(Client { inner: Arc::new(Inner { cluster, gate, prototypes, hidden_producer: Mutex::default() }) })
     }
 
     /// The client, once it has learned of the cluster: each bootstrap server is tried once.

@@ -45,11 +45,11 @@ struct Limits {
 }
 
 impl BufferedProducerBuilder {
-    /// With the defaults.
-    pub(crate) fn new(cluster: Cluster) -> Self {
-        let mut choice = Choice::new(cluster.config().request_timeout);
+    /// With what a background producer was set to; what only that one has takes this one's values.
+    pub(super) fn from_choice(cluster: Cluster, mut choice: Choice) -> Self {
         choice.ack_timeout = Some(Duration::from_secs(5));
         choice.linger = Duration::ZERO;
+        choice.delivery_timeout = None;
         // The buffer has limits of its own.
         choice.buffer_memory = usize::MAX >> 4;
         let limits = Limits { records: 1000, bytes: 10_000_000, retries: 2, backoff: Duration::from_secs(1) };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Producer;
+use super::{BufferedProducerBuilder, Producer};
 use super::settings::{Acks, Choice};
 use crate::cluster::Cluster;
 use crate::error::Result;
@@ -134,6 +134,11 @@ impl ProducerBuilder {
     pub fn retries(mut self, retries: u32) -> Self {
         self.choice.retries = retries;
         self
+    }
+
+    /// A buffered producer with what these two have in common.
+    pub(crate) fn buffered(self) -> BufferedProducerBuilder {
+        BufferedProducerBuilder::from_choice(self.cluster, self.choice)
     }
 
     /// The producer; nothing is sent yet.
