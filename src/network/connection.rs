@@ -52,7 +52,7 @@ pub(crate) enum Event {
 enum State {
     Disconnected,
     Connecting { since: Instant, deadline: Instant },
-    SettingUp { since: Instant, deadline: Instant, handshake: Handshake },
+    SettingUp { since: Instant, deadline: Instant, handshake: Box<Handshake> },
     Ready { versions: ApiVersions, answered: bool },
 }
 
@@ -68,6 +68,7 @@ struct InFlight {
     sent: Instant,
     deadline: Instant,
     expects_response: bool,
+    expected_len: usize,
     /// Where in the stream of all bytes queued it begins and ends.
     span: (u64, u64),
     started: bool,
@@ -181,9 +182,8 @@ impl Core {
     pub(crate) fn handle_connected(&mut self, now: Instant) {
         let State::Connecting { since, deadline } = self.state else { return };
         self.frames = Frames::new(MAX_SETUP_FRAME);
-        self.frames.set_trusted(self.config.expected_frame);
         let (handshake, first) = Handshake::start(&self.config, self.resets >= 2);
-        self.state = State::SettingUp { since, deadline, handshake };
+        self.state = State::SettingUp { since, deadline, handshake: Box::new(handshake) };
         self.advance(now, first);
     }
 
@@ -235,26 +235,16 @@ impl Core {
         debug_assert!(self.has_room(now), "sent without room");
         self.last_use = Some(now);
         let deadline = later(now, request.timeout);
-        self.queue(now, deadline, Some(request.ticket), request.api, request.version, request.body, request.expects_response);
+        self.queue(now, deadline, Some(request.ticket), request);
     }
 
-    /// Puts header and body into the output, and the request in flight.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one request, of the owner or of the set-up")]
-    fn queue(
-        &mut self,
-        now: Instant,
-        deadline: Instant,
-        ticket: Option<u64>,
-        api: ApiKey,
-        version: i16,
-        body: Vec<Bytes>,
-        expects_response: bool,
-    ) {
+    /// Puts header and body into the output, and the request in flight; one of the set-up has no ticket.
+    fn queue(&mut self, now: Instant, deadline: Instant, ticket: Option<u64>, request: Outgoing) {
+        let Outgoing { api, version, body, expects_response, expected_len, .. } = request;
         let flexible = api.api().is_some_and(|api| (api.is_flexible)(version));
         let correlation_id = self.next_correlation_id;
         let len = body.iter().map(Bytes::len).sum();
-        let head = header::encode_request_head(api, version, flexible, correlation_id, self.client_id.as_ref(), len);
-        let head = match head {
+        let head = match header::encode_request_head(api, version, flexible, correlation_id, self.client_id.as_ref(), len) {
             Ok(head) => head,
             Err(error) => {
                 let cause = Cause::new(CauseKind::Encode, format!("{api} cannot be sent: {error}")).at(&self.target);
@@ -273,7 +263,6 @@ impl Core {
                 self.output.push_back(bytes);
             }
         }
-        let span = (start, self.queued);
         self.in_flight.push_back(InFlight {
             ticket,
             api,
@@ -283,9 +272,18 @@ impl Core {
             sent: now,
             deadline,
             expects_response,
-            span,
+            expected_len,
+            span: (start, self.queued),
             started: false,
         });
+        self.trust_next();
+    }
+
+    /// Says how long the next answer may be by what its request allowed.
+    fn trust_next(&mut self) {
+        let next = self.in_flight.iter().find(|request| request.expects_response);
+        let allowed = next.map_or(0, |request| request.expected_len).min(self.config.max_frame);
+        self.frames.set_trusted(allowed);
     }
 
     /// Is there something to write?
@@ -382,6 +380,7 @@ impl Core {
         }
         self.last_use = Some(now);
         let ticket = self.in_flight.remove(at).and_then(|request| request.ticket);
+        self.trust_next();
         match (ticket, &mut self.state) {
             (Some(ticket), State::Ready { answered, .. }) => {
                 *answered = true;
@@ -422,7 +421,9 @@ impl Core {
             Progress::Send { api, version, body } => {
                 // The set-up's own deadline covers it.
                 let State::SettingUp { deadline, .. } = self.state else { return };
-                self.queue(now, deadline, None, api, version, body, true);
+                let timeout = deadline.saturating_duration_since(now);
+                let request = Outgoing { ticket: 0, api, version, body, timeout, expects_response: true, expected_len: 0 };
+                self.queue(now, deadline, None, request);
             }
             Progress::Done { versions, throttle } => {
                 self.state = State::Ready { versions, answered: false };

@@ -60,8 +60,6 @@ pub(crate) struct ConnectionConfig {
     pub reconnect_backoff_max: Duration,
     /// Longest frame taken from a broker once its versions are known.
     pub max_frame: usize,
-    /// What our own requests allow a response to have: so much memory is set aside as soon as a length says so.
-    pub expected_frame: usize,
     /// A connection unused for so long is closed; the next request opens another.
     pub idle_timeout: Duration,
     /// Set-up steps after ApiVersions.
@@ -82,7 +80,6 @@ impl Default for ConnectionConfig {
             reconnect_backoff: Duration::from_millis(50),
             reconnect_backoff_max: Duration::from_secs(1),
             max_frame: 100_000_000,
-            expected_frame: 1 << 20,
             idle_timeout: Duration::from_secs(9 * 60),
             setup: None,
             seed: 0,

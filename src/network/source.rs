@@ -3,12 +3,14 @@
 //! The connection asks its source when there is room in flight, and hands back the answers as they come. Both run in the connection's
 //! task, one call at a time: a source needs no lock for what only it touches, and must never block or take long.
 
+use std::any::Any;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::network::{ApiVersions, Cause, Failure};
+use crate::protocol::messages::fetch::FetchRequest;
 use crate::protocol::{ApiKey, EncodeError, Request, Writer};
 
 /// A request ready to be written.
@@ -26,6 +28,9 @@ pub(crate) struct Outgoing {
     pub timeout: Duration,
     /// Without (a Produce with acks=0), the request is answered with an empty body once all of it was handed to the transport.
     pub expects_response: bool,
+    /// As long an answer as the request allows, where that is known: so much memory is set aside as soon as a length says so,
+    /// instead of in steps as the bytes come.
+    pub expected_len: usize,
 }
 
 impl Outgoing {
@@ -37,8 +42,15 @@ impl Outgoing {
         request.check_version(version)?;
         let mut writer = Writer::with_capacity(request.encoded_len(version) - request.shared_len(version));
         request.encode(version, &mut writer);
-        Ok(Self { ticket, api: ApiKey(R::API_KEY), version, body: writer.finish(), timeout, expects_response: true })
+        let (api, body, expected_len) = (ApiKey(R::API_KEY), writer.finish(), expected_len(request));
+        Ok(Self { ticket, api, version, body, timeout, expects_response: true, expected_len })
     }
+}
+
+/// The longest answer that `request` allows: a Fetch says how many bytes of records it wants, and one batch may exceed that.
+fn expected_len<R: Request>(request: &R) -> usize {
+    let fetch = (request as &dyn Any).downcast_ref::<FetchRequest>();
+    fetch.map_or(0, |fetch| usize::try_from(fetch.max_bytes).unwrap_or(0).saturating_add(1 << 20))
 }
 
 /// An answer: what follows the response's header.
@@ -52,14 +64,6 @@ pub(crate) struct ResponseBody {
     pub body: Bytes,
     /// Which of a target's successive connections it came on.
     pub(in crate::network) connection: u64,
-}
-
-impl ResponseBody {
-    /// An answer that came on no connection, for tests of cores.
-    #[cfg(test)]
-    pub(crate) fn new(api: ApiKey, version: i16, body: Bytes) -> Self {
-        Self { api, version, body, connection: 0 }
-    }
 }
 
 /// What a source found in an answer that concerns the connection.

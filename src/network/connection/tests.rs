@@ -1,6 +1,7 @@
 use super::*;
 use crate::network::setup::{SetupAction, SetupStep};
 use crate::protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use crate::protocol::messages::fetch::FetchRequest;
 use crate::protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use crate::protocol::{ApiMessage, ErrorCode};
 
@@ -538,7 +539,8 @@ fn a_request_too_large_for_a_frame_fails_alone() {
     let mut harness = Harness::ready();
     let half = Bytes::from(vec![0; 1 << 20]);
     let body = vec![half; 2048];
-    let request = Outgoing { ticket: 9, api: ApiKey::PRODUCE, version: 3, body, timeout: SECOND, expects_response: true };
+    let request =
+        Outgoing { ticket: 9, api: ApiKey::PRODUCE, version: 3, body, timeout: SECOND, expects_response: true, expected_len: 0 };
     harness.core.send(harness.now, request);
     assert_eq!(harness.answers(), [(9, Some((Written::No, CauseKind::Encode)))]);
     assert!(harness.core.has_transport() && !harness.core.has_output());
@@ -571,6 +573,19 @@ fn rk_184_a_length_of_2_gb_takes_no_memory() {
     harness.receive(&[0x7f, 0xff, 0xff, 0xff]);
     assert_eq!(harness.answers(), [(0, Some((Written::Maybe, CauseKind::Protocol)))]);
     assert!(harness.core.read_buffer().capacity() < 1 << 20);
+}
+
+#[test]
+fn what_a_fetch_allows_is_set_aside_at_once_and_nothing_else() {
+    for (request, at_least, at_most) in [(40 << 20, 30 << 20, 50 << 20), (1 << 20, 0, 4 << 20)] {
+        let mut harness = Harness::ready();
+        let fetch = FetchRequest { max_bytes: request, ..Default::default() };
+        harness.core.send(harness.now, Outgoing::new(0, 4, &fetch, SECOND).unwrap());
+        harness.exchange();
+        harness.receive(&(30i32 << 20).to_be_bytes());
+        let capacity = harness.core.read_buffer().capacity();
+        assert!((at_least..at_most).contains(&capacity), "{capacity} for {request}");
+    }
 }
 
 #[test]
