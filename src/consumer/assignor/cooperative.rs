@@ -2,12 +2,13 @@
 //!
 //! Members keep reading what they own while they join. A partition that moves is therefore given to nobody at first: its owner
 //! sees it gone from its assignment, commits, gives it away and joins again; in that second rebalance the new owner gets it. The
-//! leader withholds whatever another member still claims, in whichever generation: it may still be reading it (KAFKA-14639).
+//! leader withholds whatever another member still claims, in whichever generation: it may still be reading it (KAFKA-14639). Only a
+//! member that claims it in a newer generation than the others keeps it all the same.
 //!
 //! Which claims are believed follows from generations (KIP-792): version 2 of the subscription carries it as a field, older
 //! members as user data, four bytes, which this one writes too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -37,14 +38,19 @@ impl Assignor for CooperativeStickyAssignor {
         members: &BTreeMap<MemberId, Subscription>,
     ) -> Result<BTreeMap<MemberId, Vec<TopicPartition>>> {
         let mut assignment = sticky::assign(topics, members, generation_of);
-        let mut claims: BTreeMap<&TopicPartition, BTreeSet<&MemberId>> = BTreeMap::new();
+        let mut claims: BTreeMap<&TopicPartition, BTreeMap<&MemberId, Option<i32>>> = BTreeMap::new();
         for (member, subscription) in members {
             for partition in &subscription.owned_partitions {
-                claims.entry(partition).or_default().insert(member);
+                claims.entry(partition).or_default().insert(member, generation_of(subscription));
             }
         }
         for (member, partitions) in &mut assignment {
-            partitions.retain(|partition| claims.get(partition).is_none_or(|owners| owners.iter().all(|&owner| owner == member)));
+            partitions.retain(|partition| {
+                let Some(claims) = claims.get(partition) else { return true };
+                let own = claims.get(member);
+                // Whoever owns it in a newer generation than all others claim reads it already; it goes on.
+                claims.iter().all(|(other, generation)| *other == member || own.is_some_and(|own| own > generation))
+            });
         }
         Ok(assignment)
     }
