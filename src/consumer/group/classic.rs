@@ -175,7 +175,12 @@ impl Classic {
                     self.rejoin.get_or_insert(reason);
                 }
             }
-            Command::Commit { id, offsets, deadline } => self.writes.add(now, id, offsets, deadline),
+            Command::Commit { id, offsets, deadline } => {
+                self.writes.add(now, id, offsets, deadline);
+                if matches!(self.state, State::Leaving { .. } | State::Ended) {
+                    self.writes.fail_all(&left());
+                }
+            }
             Command::Leave { deadline } => self.leave(deadline),
         }
     }
@@ -575,7 +580,7 @@ impl Classic {
             return self.event(Event::Left);
         }
         self.abandon_parked();
-        self.writes.fail_all(&Error::new(ErrorKind::Closed, "the consumer leaves its group"));
+        self.writes.fail_all(&left());
         self.reads.clear();
         self.rejoin = None;
         // KIP-345: a static member keeps its place until the session time-out, so that a restart moves nothing.
@@ -725,6 +730,10 @@ impl Classic {
     pub(super) fn instance_id(&self) -> Option<Str> {
         self.config.instance_id.as_deref().map(text)
     }
+}
+
+fn left() -> Error {
+    Error::new(ErrorKind::Closed, "the consumer leaves its group, or has left it")
 }
 
 pub(super) fn milliseconds(time: Duration) -> i32 {
