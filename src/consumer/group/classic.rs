@@ -623,8 +623,10 @@ impl Classic {
     }
 
     pub(super) fn fail(&mut self, error: Error) {
-        if matches!(self.state, State::Leaving { .. }) {
-            return self.end();
+        match self.state {
+            State::Leaving { .. } => return self.end(),
+            State::Ended => return,
+            _ => {}
         }
         self.abandon_parked();
         self.writes.fail_all(&error);
