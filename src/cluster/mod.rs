@@ -146,6 +146,11 @@ pub(crate) struct TopicInterest {
 }
 
 impl TopicInterest {
+    fn new(shared: &Arc<Shared>, topic: &Topic) -> Self {
+        shared.command(refresh::Command::Use(topic.clone()));
+        Self { topic: topic.clone(), shared: shared.clone() }
+    }
+
     /// The topic.
     pub(crate) fn topic(&self) -> &Topic {
         &self.topic
@@ -210,9 +215,7 @@ impl Cluster {
 
     /// Keeps `topic` in refreshes until the answer is dropped; asks for it at once if it was not asked for yet.
     pub(crate) fn interest(&self, topic: &Topic) -> TopicInterest {
-        let shared = self.shared().clone();
-        shared.command(refresh::Command::Use(topic.clone()));
-        TopicInterest { topic: topic.clone(), shared }
+        TopicInterest::new(self.shared(), topic)
     }
 
     /// The topic once it is known: waits while the cluster does not know it. To keep it fresh afterwards, hold an

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::cluster::coordinators::Key;
 use crate::cluster::driver::{Shared, failed, now};
 use crate::cluster::routing::{Call, Target, Verdict};
-use crate::cluster::{CoordinatorType, Node, Route, refresh};
+use crate::cluster::{CoordinatorType, Node, Route, TopicInterest, refresh};
 use crate::error::{Error, Result};
 use crate::network::{Failure, Written};
 use crate::protocol::{ApiKey, Request};
@@ -28,6 +28,11 @@ impl Shared {
         let backoff = self.config().backoff;
         let mut call = Call::new(api, route.clone(), now(), deadline.into_std(), backoff, self.next_seed());
         let (answers_before, _) = self.progress();
+        // Else no refresh would ask for the topic.
+        let _interest = match &route {
+            Route::Leader(at) => Some(TopicInterest::new(self, &at.topic)),
+            _ => None,
+        };
         loop {
             let left = call.time_left(now());
             if left.is_zero() {

@@ -1,0 +1,147 @@
+//! The client as a whole: settings, what it sends when, questions about the cluster, closing. (Acceptance group A.)
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use klamm::config::Properties;
+use klamm::network::{BoxFuture, Connector, Target, Transport};
+use klamm::protocol::ApiKey;
+use klamm::protocol::messages::metadata::MetadataRequest;
+use klamm::{Client, ErrorKind, Route, TopicPartition};
+use klamm_broker::Broker;
+
+/// A connector that counts and refuses.
+#[derive(Clone, Debug, Default)]
+struct Refusing(Arc<AtomicUsize>);
+
+impl Connector for Refusing {
+    fn connect(&self, target: Target) -> BoxFuture<'static, std::io::Result<Box<dyn Transport>>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move { Err(std::io::Error::new(std::io::ErrorKind::ConnectionRefused, format!("no one at {target}"))) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_001_building_a_client_takes_the_defaults_and_sends_nothing() {
+    let refusing = Refusing::default();
+    let client = Client::builder(["a:1", "b:2"]).connector(refusing.clone()).build().unwrap();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(refusing.0.load(Ordering::Relaxed), 0, "network traffic although nothing was asked");
+    let shown = format!("{client:?}");
+    // defaults.md: client.id `klamm`, connection set-up 10 s (ruby-kafka's connect timeout).
+    assert!(shown.contains("klamm"), "{shown}");
+    let default = |name: &str| klamm::config::setting(name).unwrap().default;
+    assert_eq!(default("client.id"), "klamm");
+    assert_eq!(default("socket.connection.setup.timeout.ms"), "10000");
+    assert_eq!(default("request.timeout.ms"), "30000");
+}
+
+#[tokio::test]
+async fn rk_002_no_seeds_are_an_error() {
+    let error = Client::builder(Vec::<String>::new()).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert!(Client::builder("").build().is_err());
+}
+
+#[test]
+fn no_runtime_around_is_an_error_and_no_panic() {
+    let error = Client::builder("a:1").build().unwrap_err();
+    assert!(error.to_string().contains("tokio runtime"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_007_every_request_carries_the_client_id() {
+    let broker = Broker::builder().topic("t", 1).start_in_memory().unwrap();
+    let client = Client::builder(broker.bootstrap()).connector(broker.connector()).client_id("my-app").connect().await.unwrap();
+    client.partition_count("t").await.unwrap();
+    let requests = broker.requests();
+    assert!(requests.iter().any(|request| request.api_key == ApiKey::METADATA));
+    for request in requests {
+        assert_eq!(request.client_id.unwrap().as_str(), "my-app", "{}", request.api_key);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_008_brokers_and_controller_are_told() {
+    let broker = Broker::builder().nodes(3).start_in_memory().unwrap();
+    let client = Client::builder(broker.bootstrap()).connector(broker.connector()).build().unwrap();
+    let brokers = client.brokers().await.unwrap();
+    let shown: Vec<_> = brokers.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["1 (node-1:9092)", "2 (node-2:9092)", "3 (node-3:9092)"]);
+    assert!(brokers.contains(&client.controller().await.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_009_partitions_and_replicas_are_counted() {
+    let broker = Broker::builder().topic("t", 3).start_in_memory().unwrap();
+    let client = Client::builder(broker.bootstrap()).connector(broker.connector()).build().unwrap();
+    assert_eq!(client.partition_count("t").await.unwrap(), 3);
+    assert_eq!(client.replica_count("t").await.unwrap(), 1);
+    let error = client.partition_count("missing").await.unwrap_err();
+    assert_eq!((error.kind(), error.topic()), (ErrorKind::UnknownTopic, Some("missing")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_010_the_last_offset_of_an_empty_partition_is_minus_one() {
+    let broker = Broker::builder().topic("t", 2).start_in_memory().unwrap();
+    broker.append_records("t", 0, [(Some(&b"k"[..]), Some(&b"v"[..]))]);
+    let client = Client::builder(broker.bootstrap()).connector(broker.connector()).build().unwrap();
+    let expected = vec![(TopicPartition::new("t", 0), 0), (TopicPartition::new("t", 1), -1)];
+    assert_eq!(client.last_offsets(["t"]).await.unwrap(), expected);
+    assert_eq!(client.last_offset("t", 1).await.unwrap(), -1);
+    assert_eq!(client.last_offset("t", 2).await.unwrap_err().kind(), ErrorKind::UnknownTopic);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_011_support_of_apis_is_told() {
+    let broker = Broker::builder().start_in_memory().unwrap();
+    let client = Client::builder(broker.bootstrap()).connector(broker.connector()).build().unwrap();
+    assert!(client.supports_api(ApiKey::PRODUCE, None).await.unwrap());
+    assert!(!client.supports_api(ApiKey::PRODUCE, Some(100)).await.unwrap());
+    assert!(!client.supports_api(ApiKey(100), None).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_client_closes_its_connections_and_refuses_work_through_every_clone() {
+    let broker = Broker::builder().nodes(2).topic("t", 2).start_in_memory().unwrap();
+    let client = Client::builder(broker.bootstrap()).connector(broker.connector()).connect().await.unwrap();
+    let (clone, admin) = (client.clone(), client.admin());
+    clone.last_offsets(["t"]).await.unwrap();
+    assert!(broker.connections(1) + broker.connections(2) > 0);
+    client.close().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(broker.connections(1) + broker.connections(2), 0);
+    assert_eq!(clone.partition_count("t").await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(admin.list_topics().await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(clone.request(MetadataRequest::default(), Route::Any).await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn a_client_is_made_from_properties_and_wrong_ones_are_refused() {
+    let properties = |pairs: &[(&str, &str)]| Properties::from_pairs(pairs.iter().copied());
+    let good = properties(&[
+        ("bootstrap.servers", "a:1,b:2"),
+        ("client.id", "orders"),
+        ("linger.ms", "7"),
+        ("security.protocol", "plaintext"),
+        ("retry.backoff.max.ms", "50"),
+    ]);
+    let client = Client::from_properties(good.unwrap()).unwrap().build().unwrap();
+    assert!(format!("{client:?}").contains("orders"));
+    for (pairs, part) in [
+        (&[("bootstrap.servers", "a:1"), ("security.protocol", "SSL")][..], "not built yet"),
+        (&[("bootstrap.servers", "a:1"), ("security.protocol", "TLS")], "must be PLAINTEXT"),
+        (&[("bootstrap.servers", "a:1"), ("request.timeout.ms", "soon")], "request.timeout.ms"),
+        (&[("bootstrap.servers", "a:1"), ("request.timeout.ms", "0")], "request.timeout.ms"),
+        (&[("bootstrap.servers", "a:1"), ("linger.ms", "-5")], "linger.ms"),
+        (&[("bootstrap.servers", "a:1"), ("acks", "2")], "all, 1 or 0"),
+        (&[("bootstrap.servers", "a:1"), ("retry.backoff.ms", "5000"), ("retry.backoff.max.ms", "10")], "longer than"),
+        (&[("client.id", "x")], "bootstrap.servers"),
+    ] {
+        let result = properties(pairs).and_then(Client::from_properties).and_then(klamm::ClientBuilder::build);
+        let error = result.map(|_| format!("{pairs:?} was accepted")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
