@@ -14,6 +14,7 @@ use crate::admin::{Admin, ClusterDescription, OffsetSpec, TopicDescription};
 use crate::cluster::{Cluster, Gate, Node, Route};
 use crate::config::{IntoSeeds, Properties};
 use crate::consumer::{ConsumerBuilder, FetchMessages, ReaderBuilder, SeekTo};
+use crate::consumer::{ConsumerBuilder, FetchMessages, ReaderBuilder, SeekTo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::producer::{BufferedProducerBuilder, Producer, ProducerBuilder};
 use crate::protocol::{ApiKey, BrokerId, Request};
@@ -77,12 +78,7 @@ impl Client {
 
     /// Sets up a producer that sends in the background.
     pub fn producer(&self) -> ProducerBuilder {
-        let seed = fastrand::u64(..);
-        match self.component_cluster() {
-            Ok(_) => self.inner.prototypes.producer.clone().seed(seed),
-            // What is built on the client's own handle is refused as the client is.
-            Err(_) => ProducerBuilder::new(self.inner.cluster.clone()).seed(seed),
-        }
+        self.inner.prototypes.producer.clone().on(self.component_cluster())
     }
 
     /// Sets up a producer that buffers, and sends when it is told to.
@@ -141,6 +137,38 @@ impl Client {
     pub fn fetch_messages(&self, topic: impl Into<Topic>, partition: i32) -> FetchMessages {
         let cluster = self.component_cluster().unwrap_or_else(|_| self.inner.cluster.clone());
         FetchMessages::new(cluster, TopicPartition::new(topic, partition))
+    }
+
+    /// Sets up a member of group `group_id`.
+    pub fn consumer(&self, group_id: impl Into<String>) -> ConsumerBuilder {
+        ConsumerBuilder::new(self.component_cluster(), group_id, self.inner.prototypes.consumer.clone())
+    }
+
+    /// Sets up a reader of a topic, or of one of its partitions, without a group: nothing is committed anywhere.
+    pub fn reader(&self, topic: impl Into<Topic>) -> ReaderBuilder {
+        ReaderBuilder::new(self.component_cluster(), topic)
+    }
+
+    /// Calls `handler` with each record of `topic` from `from` on, those of one partition in order, without end and without a group.
+    /// For an end, for one partition, and other settings see [`reader`](Self::reader).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Processing`] if the handler fails or panics; else as [`Reader::next`](crate::consumer::Reader::next).
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the handler's at the point where it waits.
+    pub async fn each_message<F, E>(&self, topic: impl Into<Topic>, from: impl Into<SeekTo>, handler: F) -> Result<()>
+    where
+        F: AsyncFnMut(Message) -> Result<(), E>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.inner.cluster.check()?;
+        self.reader(topic).from(from).build()?.each_message(handler).await
+    }
+
+    /// Sets up one fetch from one partition, answered with what is there or comes in time.
+    pub fn fetch_messages(&self, topic: impl Into<Topic>, partition: i32) -> FetchMessages {
+        FetchMessages::new(self.inner.cluster.clone(), TopicPartition::new(topic, partition))
     }
 
     /// Administers the cluster.
@@ -286,10 +314,9 @@ impl Client {
         listed.into_iter().map(last).collect()
     }
 
-    /// The cluster for a component that outlives the client's being open.
-    fn component_cluster(&self) -> Result<Cluster> {
-        self.inner.cluster.check()?;
-        Ok(self.inner.cluster.ungated())
+    /// The cluster for a component, which goes on when the client is closed. Once it is closed, one that refuses as the client does.
+    fn component_cluster(&self) -> Cluster {
+        if self.is_closed() { self.inner.cluster.clone() } else { self.inner.cluster.ungated() }
     }
 }
 

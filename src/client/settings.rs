@@ -43,12 +43,8 @@ pub(super) fn from_properties(mut properties: Properties) -> Result<ClientBuilde
         return Err(Error::new(ErrorKind::InvalidConfig, format!("setting \"security.protocol\" is \"{protocol}\": {why}")));
     }
     for (name, only) in [("client.dns.lookup", "use_all_dns_ips"), ("metadata.recovery.strategy", "rebootstrap")] {
-        if let Some(value) = properties.take(name)
-            && !value.eq_ignore_ascii_case(only)
-        {
-            let why = format!("setting \"{name}\" is \"{value}\": only {only} is built");
-            return Err(Error::new(ErrorKind::InvalidConfig, why));
-        }
+        let value = properties.take(name);
+        only_built(name, value, only)?;
     }
     if let Some(id) = properties.take("client.id") {
         builder = builder.client_id(id);
@@ -92,6 +88,17 @@ pub(super) fn from_properties(mut properties: Properties) -> Result<ClientBuilde
     properties.finish(Component::Client)?;
     builder.components = properties;
     Ok(builder)
+}
+
+/// A setting with one value that is possible so far.
+fn only_built(name: &str, value: Option<String>, only: &str) -> Result<()> {
+    match value {
+        Some(value) if !value.eq_ignore_ascii_case(only) => {
+            let why = format!("setting \"{name}\" is \"{value}\": only {only} is built");
+            Err(Error::new(ErrorKind::InvalidConfig, why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A producer's settings.

@@ -181,9 +181,11 @@ impl Shared {
         (inner.refresh.answered_rounds(), inner.refresh.favorite())
     }
 
-    /// The topic, if it can be used as it is known.
+    /// The topic, if it can be used as it is known. What nobody used for long may have been learned long ago.
     pub(super) fn known_topic(&self, topic: &Topic) -> Option<Arc<TopicMetadata>> {
-        self.snapshot.borrow().topic(topic).filter(|known| known.error.is_none()).cloned()
+        let inner = self.lock();
+        let known = inner.refresh.snapshot().topic(topic).filter(|known| known.error.is_none())?;
+        inner.refresh.is_fresh(now()).then(|| known.clone())
     }
 
     /// See `Cluster::topic`.

@@ -182,6 +182,11 @@ impl Refresh {
         self.answered_rounds
     }
 
+    /// Was the state learned within its age?
+    pub(crate) fn is_fresh(&self, now: Instant) -> bool {
+        self.learned.is_some_and(|learned| now.saturating_duration_since(learned) <= self.config.max_age + SLOW_PEER)
+    }
+
     /// The broker that answered last: it is there, and a connection to it is likely open.
     pub(crate) fn favorite(&self) -> Option<BrokerId> {
         self.favorite

@@ -145,11 +145,6 @@ impl Call {
         self.retry(now, true, false)
     }
 
-    /// The coordinator could not be found; retries were the lookup's.
-    pub(crate) fn handle_no_coordinator(&mut self, error: Error) -> Verdict {
-        Verdict::Failed(error)
-    }
-
     /// An attempt failed before an answer came. `written` says whether the request may have taken effect.
     pub(crate) fn handle_failure(&mut self, now: Instant, node: &Node, error: Error, written: bool) -> Verdict {
         self.attempts += 1;

@@ -104,7 +104,16 @@ pub(crate) fn parse(place: Place, from: i64, data: Bytes, aborted: Option<Vec<Ab
         }
     }
     let cut = batches.is_truncated().then(|| batches.truncated_size());
-    let chunk = (next.offset > from).then_some(Chunk { place, from, batches: kept, next, high_watermark, size, open: None, ahead: VecDeque::new() });
+    let chunk = (next.offset > from).then_some(Chunk {
+        place,
+        from,
+        batches: kept,
+        next,
+        high_watermark,
+        size,
+        open: None,
+        ahead: VecDeque::new(),
+    });
     Parsed { chunk, next, fault, cut }
 }
 

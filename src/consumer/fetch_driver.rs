@@ -64,7 +64,8 @@ pub(crate) fn spawn(cluster: Cluster, shared: Arc<Shared>, max_wait: Duration, a
 /// If there is none.
 pub(crate) fn runtime() -> Result<tokio::runtime::Handle> {
     tokio::runtime::Handle::try_current().map_err(|error| {
-        Error::new(crate::ErrorKind::InvalidRequest, "a consumer reads inside a tokio runtime, and there is none here").with_source(error)
+        Error::new(crate::ErrorKind::InvalidRequest, "a consumer reads inside a tokio runtime, and there is none here")
+            .with_source(error)
     })
 }
 
@@ -195,7 +196,9 @@ impl Driver {
         let versions = if by_id { 0..=i16::MAX } else { 0..=LAST_FETCH_BY_NAME };
         self.work.push(async move {
             let result = match connection {
-                Ok(connection) => connection.request_with(versions, request, timeout).await.map_err(|failure| failure.into_error("Fetch")),
+                Ok(connection) => {
+                    connection.request_with(versions, request, timeout).await.map_err(|failure| failure.into_error("Fetch"))
+                }
                 Err(error) => Err(error),
             };
             Done::Fetched { ticket, response: answer(result, broker) }
@@ -307,7 +310,8 @@ impl Driver {
         let now = now();
         let shared = self.shared.clone();
         let mut state = shared.lock();
-        let partitions: Vec<(usize, TopicPartition)> = state.fetch.partitions().map(|(slot, name)| (slot, name.clone())).collect();
+        let partitions: Vec<(usize, TopicPartition)> =
+            state.fetch.partitions().map(|(slot, name)| (slot, name.clone())).collect();
         self.interests.retain(|topic, _| partitions.iter().any(|(_, name)| name.topic == *topic));
         for (slot, name) in partitions {
             if !self.interests.contains_key(&name.topic) {

@@ -144,7 +144,8 @@ impl FetchMessages {
 
     async fn fetch(&self, offset: i64) -> Result<Vec<Message>> {
         let name = &self.partition;
-        let named = |error: Error| error.with_api("Fetch").with_topic(&name.topic).with_partition(name.partition).with_offset(offset);
+        let named =
+            |error: Error| error.with_api("Fetch").with_topic(&name.topic).with_partition(name.partition).with_offset(offset);
         let deadline = Instant::now() + self.cluster.config().default_api_timeout;
         let topic = self.cluster.topic(&name.topic, deadline).await?;
         let snapshot = self.cluster.snapshot();
@@ -172,7 +173,8 @@ impl FetchMessages {
         let connection = self.cluster.connection(leader)?;
         let versions = if topic.id.is_zero() { 0..=LAST_FETCH_BY_NAME } else { 0..=i16::MAX };
         let timeout = self.max_wait.saturating_add(self.cluster.config().request_timeout);
-        let response = connection.request_with(versions, request, timeout).await.map_err(|failure| named(failure.into_error("Fetch")))?;
+        let response =
+            connection.request_with(versions, request, timeout).await.map_err(|failure| named(failure.into_error("Fetch")))?;
         let refused = |code| named(Error::from_code(code, "the broker does not give the partition's records out"));
         response.error_code.ok().map_err(refused)?;
         let mut answers = response.responses.into_iter().flat_map(|topic| topic.partitions);

@@ -135,7 +135,10 @@ impl ConsumerHandle {
         let (group, commit) = {
             let mut state = self.shared.lock();
             let Some(group) = state.group.clone() else {
-                return Err(Error::new(ErrorKind::InvalidRequest, "the consumer is in no group: it has not begun to read, or has ended"));
+                return Err(Error::new(
+                    ErrorKind::InvalidRequest,
+                    "the consumer is in no group: it has not begun to read, or has ended",
+                ));
             };
             (group, state.take_commit(now))
         };

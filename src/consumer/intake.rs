@@ -275,7 +275,9 @@ impl Intake {
     /// way.
     #[cold]
     fn faulty(&mut self, (offset, fault): (i64, BatchError)) -> Error {
-        let Some(taken) = self.chunk.take() else { return Error::new(crate::ErrorKind::Bug, "a fault without a chunk").with_source(fault) };
+        let Some(taken) = self.chunk.take() else {
+            return Error::new(crate::ErrorKind::Bug, "a fault without a chunk").with_source(fault);
+        };
         let (now, place) = (now(), taken.chunk.place());
         let mut state = self.shared.lock();
         if let Some(previous) = self.previous.take() {
@@ -357,7 +359,9 @@ impl Intake {
         let ended = tokio::time::timeout(deadline, std::future::poll_fn(|cx| self.poll_end(cx))).await;
         self.ended = true;
         self.shared.close();
-        ended.unwrap_or_else(|_| Err(Error::new(crate::ErrorKind::Timeout, "the consumer was closed before its last commit was answered")))
+        ended.unwrap_or_else(|_| {
+            Err(Error::new(crate::ErrorKind::Timeout, "the consumer was closed before its last commit was answered"))
+        })
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -35,7 +35,8 @@ pub(crate) async fn list_offsets(
         cluster.request_refresh();
         let again = Instant::now() + backoff.next_pause();
         if again >= deadline {
-            let error = Error::new(ErrorKind::Timeout, "no leader told the offset in time").with_api("ListOffsets").with_topic(&topic);
+            let error =
+                Error::new(ErrorKind::Timeout, "no leader told the offset in time").with_api("ListOffsets").with_topic(&topic);
             return Err(match last {
                 Some(last) => error.with_source(last),
                 None => error,
@@ -60,7 +61,8 @@ async fn ask(
     for partition in partitions {
         let metadata = cluster.topic(&partition.topic, deadline).await?;
         let Some(known) = metadata.partition(partition.partition) else {
-            let error = Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the topic has no such partition").with_retriable(false);
+            let error =
+                Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the topic has no such partition").with_retriable(false);
             return Err(error.with_topic(&partition.topic).with_partition(partition.partition));
         };
         let (Some(leader), Ok(topic)) = (known.leader, TopicName::try_from(partition.topic.as_str())) else {
@@ -68,11 +70,8 @@ async fn ask(
             last = Some(error.with_topic(&partition.topic).with_partition(partition.partition));
             continue;
         };
-        let asked = ListOffsetsPartition {
-            partition_index: partition.partition,
-            current_leader_epoch: known.leader_epoch,
-            timestamp,
-        };
+        let asked =
+            ListOffsetsPartition { partition_index: partition.partition, current_leader_epoch: known.leader_epoch, timestamp };
         by_leader.entry(leader).or_default().entry(topic).or_default().push(asked);
     }
     for (leader, topics) in by_leader {

@@ -41,8 +41,12 @@ fn words(panic: &(dyn Any + Send)) -> String {
 impl Failed {
     fn into_error(self, what: &str) -> Error {
         match self {
-            Self::Error(cause) => Error::new(ErrorKind::Processing, format!("the handler failed to process {what}")).with_source(cause),
-            Self::Panic(words) => Error::new(ErrorKind::Processing, format!("the handler panicked while it processed {what}: {words}")),
+            Self::Error(cause) => {
+                Error::new(ErrorKind::Processing, format!("the handler failed to process {what}")).with_source(cause)
+            }
+            Self::Panic(words) => {
+                Error::new(ErrorKind::Processing, format!("the handler panicked while it processed {what}: {words}"))
+            }
         }
     }
 

@@ -121,7 +121,15 @@ impl ReaderBuilder {
             None => Assignment::Topic { topic: self.topic.clone(), start },
         };
         let ends = if self.to_end { Ends::Wanted } else { Ends::None };
-        Ok(Reader { cluster: self.cluster, settings: self.settings, topic: self.topic, partition: self.partition, intake, assignment: Some(assignment), ends })
+        Ok(Reader {
+            cluster: self.cluster,
+            settings: self.settings,
+            topic: self.topic,
+            partition: self.partition,
+            intake,
+            assignment: Some(assignment),
+            ends,
+        })
     }
 }
 

@@ -226,7 +226,9 @@ fn assignor(name: &str) -> Result<Arc<dyn Assignor>> {
         "cooperative-sticky" | "CooperativeStickyAssignor" => Ok(Arc::new(CooperativeStickyAssignor)),
         "range" | "RangeAssignor" => Ok(Arc::new(RangeAssignor)),
         "roundrobin" | "RoundRobinAssignor" => Ok(Arc::new(RoundRobinAssignor)),
-        _ => Err(invalid(format!("partition.assignment.strategy names \"{name}\"; known are cooperative-sticky, range and roundrobin"))),
+        _ => Err(invalid(format!(
+            "partition.assignment.strategy names \"{name}\"; known are cooperative-sticky, range and roundrobin"
+        ))),
     }
 }
 
