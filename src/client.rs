@@ -8,12 +8,12 @@ mod builder;
 mod settings;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::admin::{Admin, ClusterDescription, OffsetSpec, TopicDescription};
 use crate::cluster::{Cluster, Gate, Node, Route};
 use crate::config::{IntoSeeds, Properties};
-use crate::consumer::{ConsumerBuilder, FetchMessages, ReaderBuilder, SeekTo};
 use crate::consumer::{ConsumerBuilder, FetchMessages, ReaderBuilder, SeekTo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::producer::{BufferedProducerBuilder, Producer, ProducerBuilder};
@@ -43,8 +43,8 @@ struct Inner {
     gate: Gate,
     /// Producers and consumers as the client's properties want them.
     prototypes: settings::Prototypes,
-    /// What `deliver` sends with, once it was called.
-    hidden_producer: Mutex<Option<Producer>>,
+    /// The producer behind `deliver`, once it was needed.
+    deliverer: Mutex<Option<Producer>>,
 }
 
 impl fmt::Debug for Client {
@@ -81,62 +81,23 @@ impl Client {
         self.inner.prototypes.producer.clone().on(self.component_cluster())
     }
 
-    /// Sets up a producer that buffers, and sends when it is told to.
+    /// Sets up a producer that buffers records until it is told to deliver them, and keeps those that failed.
     pub fn buffered_producer(&self) -> BufferedProducerBuilder {
         self.producer().buffered()
     }
 
-    /// Sends one record and waits until it is acknowledged, 30 s at most: by an idempotent producer of the client's own, without
-    /// linger, which the first call makes. Calls that overlap share its batches.
+    /// Writes one record and waits until it is acknowledged by all in-sync replicas: a hidden idempotent producer without linger, which
+    /// gives each record 30 s.
     ///
     /// # Errors
-    /// Those of [`Producer::send`].
+    /// Whatever kept the record from being written; [`Error::is_possibly_written`] says whether it may be in the log all the same.
     ///
     /// # Cancel safety
-    /// As [`Producer::send`].
+    /// Dropped before the record was accepted, it is not sent; dropped later, it is sent and nobody hears of the result.
     #[doc(alias = "deliver_message")]
     pub async fn deliver(&self, record: Record) -> Result<RecordMetadata> {
-        let cluster = self.component_cluster()?;
-        let producer = {
-            let mut hidden = self.inner.hidden_producer.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*hidden {
-                Some(producer) => producer.clone(),
-                None => hidden.insert(Producer::for_deliver(cluster)?).clone(),
-            }
-        };
+        let producer = self.deliverer()?;
         producer.send(record).await
-    }
-
-    /// Sets up a member of the consumer group `group_id`.
-    pub fn consumer(&self, group_id: impl Into<String>) -> ConsumerBuilder {
-        // What is built on the client's own handle is refused as the client is.
-        let cluster = self.component_cluster().unwrap_or_else(|_| self.inner.cluster.clone());
-        ConsumerBuilder::new(cluster, group_id, self.inner.prototypes.consumer.clone())
-    }
-
-    /// Sets up a reader of a topic that belongs to no group and commits nothing.
-    pub fn reader(&self, topic: impl Into<Topic>) -> ReaderBuilder {
-        let cluster = self.component_cluster().unwrap_or_else(|_| self.inner.cluster.clone());
-        ReaderBuilder::new(cluster, topic)
-    }
-
-    /// Calls `handler` with each record of a topic, from a place in each of its partitions on, without end and without a group.
-    ///
-    /// # Errors
-    /// The first there is: of the handler, with topic, partition, offset and its cause, or of reading; see
-    /// [`Reader::next`](crate::consumer::Reader::next).
-    pub async fn each_message<F, E>(&self, topic: impl Into<Topic>, from: impl Into<SeekTo>, handler: F) -> Result<()>
-    where
-        F: AsyncFnMut(Message) -> std::result::Result<(), E>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        self.reader(topic).from(from).build()?.each_message(handler).await
-    }
-
-    /// Fetches from one partition once, what is there or comes within a time.
-    pub fn fetch_messages(&self, topic: impl Into<Topic>, partition: i32) -> FetchMessages {
-        let cluster = self.component_cluster().unwrap_or_else(|_| self.inner.cluster.clone());
-        FetchMessages::new(cluster, TopicPartition::new(topic, partition))
     }
 
     /// Sets up a member of group `group_id`.
@@ -287,14 +248,32 @@ impl Client {
         self.inner.gate.is_closed()
     }
 
-    /// Refuses new work through every clone of this client, and closes its connections. Producers and consumers made from it before
-    /// go on until they are closed themselves.
+    /// Refuses new work through every clone of this client, and closes its connections, within a second. Producers and consumers made
+    /// from it before go on until they are closed themselves; what [`deliver`](Self::deliver) has under way gets half the second.
     ///
     /// # Cancel safety
     /// Refusing begins with the first poll and is not taken back.
     pub async fn close(&self) {
         self.inner.gate.close();
+        let deliverer = self.lock_deliverer().take();
+        if let Some(producer) = deliverer {
+            // What is left is told to those who wait for it.
+            let _ = producer.close_within(Duration::from_millis(500)).await;
+        }
         self.inner.cluster.close_control_connections();
+    }
+
+    fn deliverer(&self) -> Result<Producer> {
+        self.inner.cluster.check()?;
+        let mut deliverer = self.lock_deliverer();
+        match &*deliverer {
+            Some(producer) => Ok(producer.clone()),
+            None => Ok(deliverer.insert(Producer::for_deliver(self.inner.cluster.ungated())?).clone()),
+        }
+    }
+
+    fn lock_deliverer(&self) -> MutexGuard<'_, Option<Producer>> {
+        self.inner.deliverer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn describe(&self) -> Result<ClusterDescription> {

@@ -8,7 +8,7 @@ use klamm::config::Properties;
 use klamm::network::{BoxFuture, Connector, Target, Transport};
 use klamm::protocol::ApiKey;
 use klamm::protocol::messages::metadata::MetadataRequest;
-use klamm::{Client, ErrorKind, Route, TopicPartition};
+use klamm::{Client, ErrorKind, Record, Route, TopicPartition};
 use klamm_broker::Broker;
 
 /// A connector that counts and refuses.
@@ -144,4 +144,37 @@ async fn a_client_is_made_from_properties_and_wrong_ones_are_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}");
         assert!(error.to_string().contains(part), "{error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_012_sockets_close_within_a_second_while_a_producer_made_before_still_delivers() {
+    let broker = Broker::builder().topic("t", 1).start_in_memory().unwrap();
+    let client = Client::builder(broker.bootstrap()).connector(broker.connector()).connect().await.unwrap();
+    let producer = client.producer().build().unwrap();
+    producer.send(Record::new("t").value("before")).await.unwrap();
+    client.deliver(Record::new("t").value("hidden")).await.unwrap();
+    let own = broker.connection_ids(1);
+    client.close().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // What is left is the producer's own connection.
+    assert!(own.len() >= 3 && broker.connections(1) == 1, "{own:?}, {:?}", broker.connection_ids(1));
+    producer.send(Record::new("t").value("after")).await.unwrap();
+    assert_eq!(broker.values("t", 0).unwrap(), ["before", "hidden", "after"]);
+    assert_eq!(client.deliver(Record::new("t").value("x")).await.unwrap_err().kind(), ErrorKind::Closed);
+    let refused = client.producer().build().unwrap().send(Record::new("t").value("x")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Closed);
+    producer.close().await.unwrap();
+    assert_eq!(broker.values("t", 0).unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_197_added_partitions_are_used_within_the_age_of_metadata_without_any_error() {
+    let broker = Broker::builder().topic("t", 1).start_in_memory().unwrap();
+    let age = Duration::from_secs(1);
+    let client = Client::builder(broker.bootstrap()).connector(broker.connector()).metadata_max_age(age).build().unwrap();
+    let producer = client.producer().linger(Duration::ZERO).build().unwrap();
+    assert_eq!(producer.send(Record::new("t").partition(0).value("x")).await.unwrap().partition, 0);
+    broker.add_partitions("t", 3);
+    tokio::time::sleep(age + Duration::from_millis(100)).await;
+    assert_eq!(producer.send(Record::new("t").partition(2).value("x")).await.unwrap().partition, 2);
 }

@@ -145,7 +145,7 @@ impl ClientBuilder {
         let prototypes = Prototypes::new(&cluster, self.components)?;
         let gate = Gate::default();
         let cluster = cluster.gated(&gate);
-        Ok(Client { inner: Arc::new(Inner { cluster, gate, prototypes, hidden_producer: Mutex::default() }) })
+        Ok(Client { inner: Arc::new(Inner { cluster, gate, prototypes, deliverer: Mutex::new(None) }) })
     }
 
     /// The client, once it has learned of the cluster: each bootstrap server is tried once.

@@ -8,6 +8,7 @@ use crate::config::{Component, Properties};
 use crate::consumer::ConsumerSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::producer::ProducerBuilder;
+use crate::protocol::records::Compression;
 
 /// Builders as the client's properties want them.
 #[derive(Clone, Debug)]
@@ -21,6 +22,9 @@ impl Prototypes {
     pub(super) fn new(cluster: &Cluster, mut properties: Properties) -> Result<Self> {
         let producer = producer(ProducerBuilder::new(cluster.clone()), &mut properties)?;
         properties.finish(Component::Producer)?;
+        for (name, only) in [("group.protocol", "classic"), ("check.crcs", "true")] {
+            only_built(name, properties.take(name), only)?;
+        }
         let consumer = ConsumerSettings::new(String::new()).take(&mut properties)?;
         properties.finish(Component::Consumer)?;
         Ok(Self { producer, consumer })
@@ -43,8 +47,7 @@ pub(super) fn from_properties(mut properties: Properties) -> Result<ClientBuilde
         return Err(Error::new(ErrorKind::InvalidConfig, format!("setting \"security.protocol\" is \"{protocol}\": {why}")));
     }
     for (name, only) in [("client.dns.lookup", "use_all_dns_ips"), ("metadata.recovery.strategy", "rebootstrap")] {
-        let value = properties.take(name);
-        only_built(name, value, only)?;
+        only_built(name, properties.take(name), only)?;
     }
     if let Some(id) = properties.take("client.id") {
         builder = builder.client_id(id);
@@ -101,52 +104,40 @@ fn only_built(name: &str, value: Option<String>, only: &str) -> Result<()> {
     }
 }
 
+/// Gives settings that are there to a builder's methods.
+macro_rules! give {
+    ($builder:ident, $($setting:expr => $method:ident),* $(,)?) => {
+        $(if let Some(value) = $setting { $builder = $builder.$method(value); })*
+    };
+}
+
 /// A producer's settings.
 fn producer(mut builder: ProducerBuilder, properties: &mut Properties) -> Result<ProducerBuilder> {
-    if let Some(acks) = properties.take_parsed("acks")? {
-        builder = builder.acks(acks);
-    }
-    if let Some(idempotent) = properties.take_bool("enable.idempotence")? {
-        builder = builder.idempotent(idempotent);
-    }
-    let compression = properties.take_parsed("compression.type")?;
-    if let Some(compression) = compression {
-        builder = builder.compression(compression);
-    }
+    let compression = properties.take_parsed::<Compression>("compression.type")?;
+    let mut compression_level = None;
     for (codec, name) in
         [("gzip", "compression.gzip.level"), ("lz4", "compression.lz4.level"), ("zstd", "compression.zstd.level")]
     {
         // The level of a codec that is not used says nothing; gzip's -1 is its own default.
         let level = properties.take_parsed::<i32>(name)?.filter(|level| codec != "gzip" || *level != -1);
-        if let Some(level) = level.filter(|_| compression.is_some_and(|used| used.to_string() == codec)) {
-            builder = builder.compression_level(level);
+        if compression.is_some_and(|used| used.to_string() == codec) {
+            compression_level = level;
         }
     }
-    type SizeSetter = fn(ProducerBuilder, usize) -> ProducerBuilder;
-    let sizes: [(&str, SizeSetter); 4] = [
-        ("batch.size", ProducerBuilder::batch_size),
-        ("buffer.memory", ProducerBuilder::buffer_memory),
-        ("max.in.flight.requests.per.connection", ProducerBuilder::max_in_flight),
-        ("max.request.size", ProducerBuilder::max_request_size),
-    ];
-    for (name, set) in sizes {
-        if let Some(size) = properties.take_size(name)? {
-            builder = set(builder, size);
-        }
-    }
-    type TimeSetter = fn(ProducerBuilder, Duration) -> ProducerBuilder;
-    let times: [(&str, TimeSetter); 3] = [
-        ("delivery.timeout.ms", ProducerBuilder::delivery_timeout),
-        ("linger.ms", ProducerBuilder::linger),
-        ("max.block.ms", ProducerBuilder::max_block),
-    ];
-    for (name, set) in times {
-        if let Some(time) = properties.take_millis(name)? {
-            builder = set(builder, time);
-        }
-    }
-    if let Some(retries) = properties.take_parsed("retries")? {
-        builder = builder.retries(retries);
-    }
+    give!(
+        builder,
+        properties.take_parsed("acks")? => acks,
+        properties.take_bool("enable.idempotence")? => idempotent,
+        compression => compression,
+        compression_level => compression_level,
+        properties.take_size("batch.size")? => batch_size,
+        properties.take_size("max.request.size")? => max_request_size,
+        properties.take_size("max.in.flight.requests.per.connection")? => max_in_flight,
+        properties.take_size("buffer.memory")? => buffer_memory,
+        properties.take_millis("delivery.timeout.ms")? => delivery_timeout,
+        properties.take_millis("linger.ms")? => linger,
+        properties.take_millis("max.block.ms")? => max_block,
+        properties.take_parsed("retries")? => retries,
+    );
     Ok(builder)
 }

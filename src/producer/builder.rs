@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{BufferedProducerBuilder, Producer};
 use super::settings::{Acks, Choice};
+use super::{BufferedProducerBuilder, Producer};
 use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::protocol::records::Compression;
@@ -99,6 +99,13 @@ impl ProducerBuilder {
     pub(crate) fn new(cluster: Cluster) -> Self {
         let choice = Choice::new(cluster.config().request_timeout);
         Self { cluster, choice }
+    }
+
+    /// The same settings for another handle on the cluster; random choices are made anew.
+    pub(crate) fn on(mut self, cluster: Cluster) -> Self {
+        self.cluster = cluster;
+        self.choice.seed = fastrand::u64(..);
+        self
     }
 
     shared_settings!();
