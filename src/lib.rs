@@ -1,5 +1,6 @@
 //! A pure-Rust client for Apache Kafka.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 #[cfg(feature = "client")]
 pub mod admin;

@@ -136,6 +136,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] for wrong settings; an error if no tokio runtime is around.
+    #[expect(clippy::disallowed_methods, reason = "where no seed is given")]
     pub fn build(self) -> Result<Client> {
         let mut config = self.config;
         config.seeds = parse_seeds(self.seeds)?;

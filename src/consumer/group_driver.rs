@@ -139,6 +139,7 @@ fn closed() -> Error {
 ///
 /// # Errors
 /// If the configuration cannot work, or there is no runtime to run the task.
+#[expect(clippy::disallowed_methods, reason = "the seed is drawn here")]
 pub(crate) fn join(cluster: Cluster, config: GroupConfig) -> Result<(GroupHandle, mpsc::Receiver<GroupEvent>)> {
     config.validate()?;
     let runtime = tokio::runtime::Handle::try_current().map_err(|error| {

@@ -17,7 +17,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// Starts from the system's clock.
-    #[allow(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
     pub(crate) fn new() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self::at(millis(since_1970))

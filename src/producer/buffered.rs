@@ -111,6 +111,7 @@ impl BufferedProducerBuilder {
             seed: settings.seed,
         };
         let engine = Engine::new(self.cluster, settings, Accumulator::new(rules))?;
+        #[expect(clippy::disallowed_methods, reason = "the engine has found the runtime")]
         tokio::spawn(director::run(engine.clone()));
         let owner = Owner { engine, drop_rest: true };
         Ok(BufferedProducer { owner, buffer: Vec::new(), bytes: 0, limits: self.limits })

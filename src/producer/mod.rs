@@ -93,6 +93,7 @@ impl Producer {
             seed: settings.seed,
         };
         let engine = Engine::new(cluster, settings, Accumulator::new(rules))?;
+        #[expect(clippy::disallowed_methods, reason = "the engine has found the runtime")]
         tokio::spawn(director::run(engine.clone()));
         Ok(Self { handle: Arc::new(Owner { engine, drop_rest: false }) })
     }

@@ -133,6 +133,7 @@ impl Choice {
             compression: Compression::None,
             compression_level: None,
             inline: false,
+            #[expect(clippy::disallowed_methods, reason = "where no seed is given")]
             seed: fastrand::u64(..),
         }
     }

@@ -24,6 +24,10 @@ const WITHIN_ROW: &[(&str, &str)] = &[("record", "error"), ("config", "error")];
 /// Modules that decide and do nothing else, each with all that is below it. `protocol` as a whole is held to the same.
 const CORES: &[&str] = &[
     "protocol",
+    "network/connection",
+    "network/failure",
+    "network/handshake",
+    "network/throttle",
     "network/versions",
     "cluster/backoff",
     "cluster/coordinators",
@@ -32,8 +36,10 @@ const CORES: &[&str] = &[
     "cluster/snapshot",
     "producer/accumulator",
     "producer/sequence",
+    "producer/split",
     "producer/verdict",
     "consumer/assignor",
+    "consumer/chunk",
     "consumer/fetch",
     "consumer/group",
     "consumer/offsets",
