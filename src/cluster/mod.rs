@@ -285,7 +285,9 @@ impl Cluster {
     pub(crate) fn source<S: RequestSource>(&self, node: &Node, source: S) -> Result<SourceHandle> {
         self.check()?;
         let shared = self.shared();
-        spawn_source(shared.connector(), target(node), shared.connection_config(), source)
+        // A source knows itself how many requests it wants in flight.
+        let config = ConnectionConfig { max_in_flight: usize::MAX, ..shared.connection_config() };
+        spawn_source(shared.connector(), target(node), config, source)
     }
 
     /// Sends `request` where `route` says, again after failures that may pass, until `default.api.timeout.ms`.

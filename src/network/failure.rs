@@ -116,6 +116,7 @@ impl Cause {
     }
 
     /// The address of the broker concerned.
+    #[cfg(test)]
     pub(crate) fn broker(&self) -> Option<&str> {
         self.0.broker.as_deref()
     }

@@ -51,11 +51,6 @@ impl Connection {
         Ok(Self { inner: Arc::new(Inner { calls, handle, target }) })
     }
 
-    /// Where it was first to connect.
-    pub(crate) fn target(&self) -> &Target {
-        &self.inner.target
-    }
-
     /// Sends `request` in the highest version that both sides have, and waits for its answer, at most for `timeout`.
     ///
     /// # Errors
@@ -108,11 +103,6 @@ impl Connection {
     /// Closes it: what waits or is in flight fails, and so does every later call.
     pub(crate) fn close(&self) {
         self.inner.handle.close();
-    }
-
-    /// The broker's address is another now: what is in flight fails, what waits goes there.
-    pub(crate) fn retarget(&self, target: Target) {
-        self.inner.handle.retarget(target);
     }
 
     async fn call(&self, job: Job, api: ApiKey, timeout: Duration) -> Result<(), Failure> {

@@ -11,21 +11,13 @@ use crate::protocol::{ApiKey, Request};
 pub(crate) struct ApiVersions {
     /// API, least and greatest version; ascending, each API once.
     ranges: Vec<(ApiKey, i16, i16)>,
-    /// Finalized features of the cluster and their level; ascending by name.
-    features: Vec<(String, i16)>,
-    features_epoch: i64,
 }
 
 impl ApiVersions {
     /// As the broker answered. A range that is none is left out.
     pub(crate) fn new(response: &ApiVersionsResponse) -> Self {
         let ranges = response.api_keys.iter().map(|api| (ApiKey(api.api_key), api.min_version, api.max_version)).collect();
-        let mut this = Self::from_ranges(ranges);
-        this.features =
-            response.finalized_features.iter().map(|it| (it.name.as_str().to_owned(), it.max_version_level)).collect();
-        this.features.sort();
-        this.features_epoch = response.finalized_features_epoch;
-        this
+        Self::from_ranges(ranges)
     }
 
     /// From API, least and greatest version.
@@ -33,35 +25,13 @@ impl ApiVersions {
         ranges.retain(|(_, min, max)| (0..=*max).contains(min));
         ranges.sort_unstable();
         ranges.dedup_by_key(|(key, ..)| *key);
-        Self { ranges, features: Vec::new(), features_epoch: -1 }
-    }
-
-    /// Everything that this library speaks: what a broker of the same age would say.
-    #[cfg(test)]
-    pub(crate) fn all() -> Self {
-        Self::from_ranges(crate::protocol::api::APIS.iter().map(|api| (api.key, api.versions.0, api.versions.1)).collect())
+        Self { ranges }
     }
 
     /// The broker's versions of `api`; `None` if it does not serve it.
     pub(crate) fn range(&self, api: ApiKey) -> Option<RangeInclusive<i16>> {
         let at = self.ranges.binary_search_by_key(&api, |(key, ..)| *key).ok()?;
         self.ranges.get(at).map(|(_, min, max)| *min..=*max)
-    }
-
-    /// All APIs with the broker's versions, ascending.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (ApiKey, RangeInclusive<i16>)> + '_ {
-        self.ranges.iter().map(|(key, min, max)| (*key, *min..=*max))
-    }
-
-    /// The level of a finalized feature such as `transaction.version`; `None` if the cluster has not finalized it.
-    pub(crate) fn feature(&self, name: &str) -> Option<i16> {
-        let at = self.features.binary_search_by(|(it, _)| it.as_str().cmp(name)).ok()?;
-        self.features.get(at).map(|(_, level)| *level)
-    }
-
-    /// Grows with each change of the finalized features; -1 if the broker did not say.
-    pub(crate) fn features_epoch(&self) -> i64 {
-        self.features_epoch
     }
 
     /// The highest version that the broker, this library and `allowed` have in common.

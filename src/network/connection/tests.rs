@@ -143,12 +143,12 @@ impl Harness {
 }
 
 fn versions() -> ApiVersionsResponse {
-    let api = |api_key, min_version, max_version| ApiVersion { api_key, min_version, max_version, ..Default::default() };
+    let api = |api_key, min_version, max_version| ApiVersion { api_key, min_version, max_version };
     ApiVersionsResponse { api_keys: vec![api(12, 0, 4), api(18, 0, 5)], ..Default::default() }
 }
 
 fn refusal(listed: Option<i16>) -> ApiVersionsResponse {
-    let api_keys = listed.map(|max| ApiVersion { api_key: 18, min_version: 0, max_version: max, ..Default::default() });
+    let api_keys = listed.map(|max| ApiVersion { api_key: 18, min_version: 0, max_version: max });
     ApiVersionsResponse {
         error_code: ErrorCode::UNSUPPORTED_VERSION,
         api_keys: api_keys.into_iter().collect(),
