@@ -8,11 +8,15 @@
 mod command_line;
 mod environment;
 mod java;
+mod librdkafka;
 mod node;
 mod proxy;
+mod topic;
 
 pub use command_line::{Klamm, Output, klamm};
 pub use environment::{bootstrap, cluster_bootstrap, seeds, unique};
 pub use java::{JavaPeer, JavaRecord, java_read, java_write, kafka_tool};
+pub use librdkafka::{librdkafka_read, librdkafka_write};
 pub use node::Node;
 pub use proxy::Proxy;
+pub use topic::{as_record, connect, create, new_replicated_topic, new_topic, read_all};

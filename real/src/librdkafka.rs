@@ -1,0 +1,157 @@
+//! librdkafka, the C client: kcat where it is installed (Debian's package `kcat`), else the Python wheel `confluent-kafka` behind
+//! `real/librdkafka/peer.py`, installed under the target folder if need be. Which one is used is said in the output, once.
+//!
+//! Both speak the same lines: places, times and sizes as text, then the bytes themselves, so that a null key differs from an empty one.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::environment::variable;
+use crate::java::JavaRecord;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What is here.
+#[derive(Debug)]
+enum Peer {
+    Kcat,
+    Python(PathBuf),
+}
+
+/// Finds it, once.
+fn peer() -> &'static Peer {
+    static PEER: OnceLock<Peer> = OnceLock::new();
+    PEER.get_or_init(|| {
+        let (peer, name) = if runs("kcat", &["-V"]) {
+            (Peer::Kcat, "kcat")
+        } else {
+            (Peer::Python(python()), "the Python wheel confluent-kafka, since kcat is not installed")
+        };
+        // Not `println!`, which is shown of failed tests only.
+        let _ = writeln!(std::io::stderr(), "librdkafka: {name}");
+        peer
+    })
+}
+
+fn runs(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> bool {
+    let mut command = std::process::Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// A Python that has the wheel.
+fn python() -> PathBuf {
+    let has = ["-c", "import confluent_kafka"];
+    if runs("python3", &has) {
+        return "python3".into();
+    }
+    let cluster = PathBuf::from(variable("KLAMM_CLUSTER_DIR"));
+    let folder = cluster.parent().unwrap_or(Path::new(".")).join("python");
+    let python = folder.join("bin").join("python3");
+    if !runs(&python, &has) {
+        runs("python3", &["-m", "venv", &folder.to_string_lossy()]);
+        runs(&python, &["-m", "pip", "install", "--quiet", "confluent-kafka"]);
+    }
+    assert!(
+        runs(&python, &has),
+        "librdkafka is needed: install kcat (Debian: apt-get install kcat), or Python's wheel (pip install confluent-kafka)"
+    );
+    python
+}
+
+/// The command for `consume BOOTSTRAP TOPIC` or `produce BOOTSTRAP TOPIC PARTITION CODEC`.
+fn command(kcat: &[&str], python: &[&str]) -> Command {
+    let mut command = match peer() {
+        Peer::Kcat => {
+            let mut command = Command::new("kcat");
+            command.args(kcat);
+            command
+        }
+        Peer::Python(program) => {
+            let mut command = Command::new(program);
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("librdkafka").join("peer.py")).args(python);
+            command
+        }
+    };
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+    command
+}
+
+async fn run(mut command: Command, input: &[u8]) -> Bytes {
+    let mut child = command.spawn().expect("librdkafka's peer can be started");
+    let mut stdin = child.stdin.take().expect("its input is piped");
+    let mut stdout = child.stdout.take().expect("its output is piped");
+    let mut output = Vec::new();
+    let both = async {
+        let write = async {
+            stdin.write_all(input).await.expect("librdkafka's peer takes its input");
+            drop(stdin);
+        };
+        let (read, ()) = tokio::join!(stdout.read_to_end(&mut output), write);
+        read.expect("its output can be read");
+        child.wait().await.expect("its status")
+    };
+    let status = timeout(LIMIT, both).await.expect("librdkafka's peer ends within a minute");
+    assert!(status.success(), "librdkafka's peer failed: {status}");
+    output.into()
+}
+
+/// Everything in `topic`, read by librdkafka. Header values are text here, and never null.
+pub async fn librdkafka_read(bootstrap: &str, topic: &str) -> Vec<JavaRecord> {
+    let format = "%p %o %T %K %S %h\n%k%s\n";
+    let kcat = ["-b", bootstrap, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", format, "-X", "check.crcs=true"];
+    let mut left = run(command(&kcat, &["consume", bootstrap, topic]), b"").await;
+    let mut records = Vec::new();
+    while !left.is_empty() {
+        let end = left.iter().position(|byte| *byte == b'\n').expect("a line of numbers");
+        let line = left.split_to(end + 1);
+        let line = std::str::from_utf8(&line[..end]).expect("numbers and headers are text").to_owned();
+        let mut words = line.splitn(6, ' ');
+        let mut number =
+            || words.next().and_then(|word| word.parse::<i64>().ok()).unwrap_or_else(|| panic!("a number in {line}"));
+        let (partition, offset, timestamp, key, value) = (number(), number(), number(), number(), number());
+        let mut take = |size: i64| usize::try_from(size).ok().map(|size| left.split_to(size));
+        let (key, value) = (take(key), take(value));
+        assert_eq!(&left.split_to(1)[..], b"\n", "after {line}");
+        let pairs = words.next().unwrap_or_default().split(',').filter_map(|pair| pair.split_once('='));
+        records.push(JavaRecord {
+            topic: topic.to_owned(),
+            partition: i32::try_from(partition).ok(),
+            offset,
+            timestamp: Some(timestamp),
+            key,
+            value,
+            headers: pairs.map(|(name, value)| (name.to_owned(), Some(Bytes::copy_from_slice(value.as_bytes())))).collect(),
+        });
+    }
+    records
+}
+
+/// Writes records with librdkafka: keys and values as lines, without colons and line ends; every record gets the same headers.
+pub async fn librdkafka_write(
+    bootstrap: &str,
+    topic: &str,
+    partition: i32,
+    codec: &str,
+    headers: &[(&str, &str)],
+    records: &[(String, String)],
+) {
+    let partition = partition.to_string();
+    let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut kcat = vec!["-b", bootstrap, "-P", "-t", topic, "-p", &partition, "-K", ":", "-z", codec, "-X", "linger.ms=50"];
+    let mut python = vec!["produce", bootstrap, topic, &partition, codec];
+    for header in &headers {
+        kcat.extend(["-H", header]);
+        python.push(header);
+    }
+    let input: String = records.iter().map(|(key, value)| format!("{key}:{value}\n")).collect();
+    run(command(&kcat, &python), input.as_bytes()).await;
+}
