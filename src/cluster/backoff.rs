@@ -53,11 +53,6 @@ impl Backoff {
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
-
-    /// Failures since the last success.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
-    }
 }
 
 /// A stream of numbers from a seed (SplitMix64), for spreading and shuffling; not for secrets.

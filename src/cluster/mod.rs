@@ -150,11 +150,6 @@ impl TopicInterest {
         shared.command(refresh::Command::Use(topic.clone()));
         Self { topic: topic.clone(), shared: shared.clone() }
     }
-
-    /// The topic.
-    pub(crate) fn topic(&self) -> &Topic {
-        &self.topic
-    }
 }
 
 impl Drop for TopicInterest {
@@ -231,15 +226,6 @@ impl Cluster {
         }
         let _interest = self.interest(topic);
         self.shared().topic(topic, deadline).await
-    }
-
-    /// The state once it is known at all.
-    ///
-    /// # Errors
-    /// A time-out with each bootstrap server's last reason, at the deadline.
-    pub(crate) async fn learned(&self, deadline: Instant) -> Result<Arc<Snapshot>> {
-        self.check()?;
-        self.shared().learned(deadline).await
     }
 
     /// Asks for a refresh soon, without waiting; many calls become one, repeated ones are spread out by the backoff.
