@@ -436,9 +436,12 @@ impl Fetch {
         let reserved: usize = self.requests.values().map(|request| request.reserved).sum();
         let budget = self.settings.budget;
         let quota = budget / brokers.max(1);
-        let room = quota.saturating_sub(here).min(budget.saturating_sub(self.buffered.saturating_add(reserved)));
-        // Many small fetches cost more than one that waits until there is room for it.
         let partition_max = usize::try_from(self.settings.partition_max_bytes).unwrap_or(0);
+        let free = budget.saturating_sub(self.buffered);
+        // What others were promised and may never send must not keep a broker waiting that has nothing here: it gets a batch's worth.
+        let least = if here == 0 { partition_max.min(free) } else { 0 };
+        let room = quota.saturating_sub(here).min(free.saturating_sub(reserved).max(least));
+        // Many small fetches cost more than one that waits until there is room for it.
         if room < partition_max.min(quota).div_ceil(2).max(1) {
             self.shed();
             return;

@@ -78,9 +78,9 @@ impl Fetch {
         for topic in response.responses {
             for data in topic.partitions {
                 let name = if topic.topic_id.is_zero() { topic.topic.clone() } else { TopicName::default() };
+                quiet &= data.error_code.is_ok() && data.records.as_ref().is_none_or(|records| records.0.is_empty());
                 // What was not asked for, or is not waited for any more, is passed over.
                 let Some(slot) = by_name.remove(&(name, topic.topic_id, data.partition_index)) else { continue };
-                quiet &= data.error_code.is_ok() && data.records.as_ref().is_none_or(|records| records.0.is_empty());
                 self.partition_fetched(now, slot, data, &response.node_endpoints);
             }
         }
