@@ -1,0 +1,89 @@
+//! How a command ends: the exit codes of the contract, each with a message for people.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use klamm::{Error, ErrorKind};
+
+/// What a failed command reports.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+/// The result of a command.
+pub(crate) type Done<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    /// 1: the cluster or some record refused.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+
+    /// 2: wrong usage.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+
+    /// 2: what a later release brings.
+    pub(crate) fn not_built_yet(what: &str) -> Self {
+        Self::usage(format!("{what}: not built yet"))
+    }
+
+    /// 124: `--timeout` ran out.
+    pub(crate) fn timed_out(what: &str, seconds: f64) -> Self {
+        Self {
+            code: 124,
+            message: format!(
+                "{what} took longer than --timeout {seconds} s; is the cluster reachable? A longer time: --timeout SECONDS"
+            ),
+        }
+    }
+
+    /// Is it the closed pipe of a reader that has seen enough? Then nothing is said and the command has not failed.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        self.code == 0
+    }
+
+    /// As the process's exit code.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::InvalidConfig => 2,
+            ErrorKind::UnsupportedVersion => 3,
+            _ => 1,
+        };
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            source = cause.source();
+        }
+        Self { code, message }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self { code: 0, message: String::new() };
+        }
+        Self::refused(format!("output could not be written: {error}"))
+    }
+}
