@@ -247,7 +247,7 @@ impl BufferedProducer {
             let progress = engine.progress.notified();
             tokio::pin!(progress);
             progress.as_mut().enable();
-            if engine.core().accumulator.is_at_rest() {
+            if engine.look(|core| core.accumulator.is_at_rest()) {
                 return blocked;
             }
             progress.await;
@@ -304,9 +304,10 @@ impl BufferedProducer {
     }
 
     fn failed(&self, attempts: u32, blocked: &BTreeMap<Topic, Error>) -> DeliveryFailed {
-        let core = self.owner.engine.core();
-        let last_errors: BTreeMap<_, _> =
-            core.accumulator.last_errors().map(|(payload, error)| (Arc::as_ptr(&payload.completion), error.clone())).collect();
+        let last_errors: BTreeMap<_, _> = self.owner.engine.look(|core| {
+            let errors = core.accumulator.last_errors();
+            errors.map(|(payload, error)| (Arc::as_ptr(&payload.completion), error.clone())).collect()
+        });
         let failed = self.buffer.iter().map(|buffered| {
             let of_batch = || last_errors.get(&buffered.delivery.as_ref()?.batch()).cloned();
             let of_topic = || blocked.get(&buffered.record.topic).cloned();

@@ -113,7 +113,7 @@ type Addresses = BTreeMap<i32, (Arc<str>, u16)>;
 
 /// Begins sending to brokers that have batches and no sender yet.
 fn begin_senders(engine: &Arc<Engine>, addresses: &mut Addresses) {
-    let wanted: Vec<i32> = engine.core().wanted.iter().copied().collect();
+    let wanted: Vec<i32> = engine.look(|core| core.wanted.iter().copied().collect());
     if wanted.is_empty() {
         return;
     }

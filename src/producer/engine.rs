@@ -170,6 +170,11 @@ impl Engine {
         CoreGuard { engine: self, core: Some(self.core.lock().unwrap_or_else(PoisonError::into_inner)) }
     }
 
+    /// A look at the core that changes nothing, and so tells nobody.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.core.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// No records any more.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -375,17 +380,18 @@ impl Engine {
     }
 
     fn queues(&self, topic: &TopicState) -> Vec<Option<u32>> {
-        let core = self.core();
-        let queue = |partition: &Arc<PartitionState>| {
-            core.accumulator.leader(partition.index)?;
-            u32::try_from(core.accumulator.queued(partition.index)).ok()
-        };
-        topic.partitions.iter().map(queue).collect()
+        self.look(|core| {
+            let queue = |partition: &Arc<PartitionState>| {
+                core.accumulator.leader(partition.index)?;
+                u32::try_from(core.accumulator.queued(partition.index)).ok()
+            };
+            topic.partitions.iter().map(queue).collect()
+        })
     }
 
     /// Closes the batch `id` of the partition with this index, if it is still open.
     pub(super) fn close_open(self: &Arc<Self>, index: usize, id: BatchId) {
-        let Some(partition) = self.core().partitions.get(index).cloned() else { return };
+        let Some(partition) = self.look(|core| core.partitions.get(index).cloned()) else { return };
         let Some(filling) = partition.open.take(id) else { return };
         let size = filling.builder.len();
         self.close_batch(&partition, filling);
@@ -529,7 +535,7 @@ impl Core {
             if self.senders.contains(&broker) {
                 effects.wakes.push(broker);
             } else {
-                self.wanted.insert(broker);
+                effects.director |= self.wanted.insert(broker);
             }
         }
         while let Some(mut finished) = self.accumulator.poll_finished() {
@@ -546,7 +552,7 @@ impl Core {
         let deadline = self.director_idle && self.accumulator.has_deadlines();
         self.director_idle &= !deadline;
         self.director_asks |= ask;
-        effects.director = ask || deadline || !self.wanted.is_empty() || (closed && self.accumulator.is_empty());
+        effects.director |= ask || deadline || (closed && self.accumulator.is_empty());
         effects
     }
 }

@@ -1,8 +1,8 @@
 //! The background producer.
 
-use klamm::{ErrorKind, Record};
+use klamm::ErrorKind;
 
-use crate::harness::{client, one_node, record, values};
+use crate::harness::{one_node, record, values};
 
 #[tokio::test(start_paused = true)]
 async fn a_record_is_acknowledged_with_its_place() {

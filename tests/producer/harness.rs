@@ -1,7 +1,11 @@
 //! A broker, a client to it, and what tests look for in the requests that came.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use klamm::network::{BoxFuture, Connector, Target, Transport};
 use klamm::protocol::ApiKey;
 use klamm::protocol::messages::produce::ProduceRequest;
 use klamm::protocol::records::{Batch, RecordBatches};
@@ -73,4 +77,15 @@ pub fn sent(broker: &Broker) -> Vec<SentBatch> {
 pub fn values(broker: &Broker, topic: impl Into<Topic>, partition: i32) -> Vec<String> {
     let records = broker.records(topic.into().as_str(), partition).unwrap();
     records.into_iter().map(|record| String::from_utf8(record.value.unwrap_or_default().to_vec()).unwrap()).collect()
+}
+
+/// Takes no connection, and counts who wanted one.
+#[derive(Clone, Debug, Default)]
+pub struct Refusing(pub Arc<AtomicUsize>);
+
+impl Connector for Refusing {
+    fn connect(&self, _target: Target) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
+    }
 }
