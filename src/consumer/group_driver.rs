@@ -49,7 +49,6 @@ pub(crate) enum GroupEvent {
 pub(crate) struct GroupHandle {
     commands: mpsc::Sender<Wish>,
     activity: Arc<Activity>,
-    metadata: watch::Receiver<Option<GroupMetadata>>,
 }
 
 /// What the group task sees of the user's comings and goings, without a lock.
@@ -70,15 +69,6 @@ enum Wish {
     Subscribe(Vec<Topic>),
     Commit { offsets: Vec<(TopicPartition, OffsetAndMetadata)>, deadline: Instant, done: oneshot::Sender<Result<()>> },
     Leave { deadline: Instant, done: oneshot::Sender<Result<()>> },
-}
-
-/// The member as others must be told of it (KIP-447).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GroupMetadata {
-    pub(crate) group_id: String,
-    pub(crate) generation: i32,
-    pub(crate) member_id: String,
-    pub(crate) instance_id: Option<String>,
 }
 
 impl GroupHandle {
@@ -107,11 +97,6 @@ impl GroupHandle {
     pub(crate) async fn commit(&self, offsets: Vec<(TopicPartition, OffsetAndMetadata)>, deadline: Instant) -> Result<()> {
         let (done, answer) = oneshot::channel();
         self.ask(Wish::Commit { offsets, deadline, done }, answer).await
-    }
-
-    /// The member as others must be told of it; `None` while it is not in a generation.
-    pub(crate) fn metadata(&self) -> Option<GroupMetadata> {
-        self.metadata.borrow().clone()
     }
 
     /// Subscribes to other topics from now on; the group rebalances.
@@ -147,7 +132,6 @@ pub(crate) fn join(cluster: Cluster, config: GroupConfig) -> Result<(GroupHandle
     })?;
     let (commands, inbox) = mpsc::channel(CHANNEL);
     let (events, outbox) = mpsc::channel(CHANNEL);
-    let (metadata_sender, metadata) = watch::channel(None);
     let activity = Arc::new(Activity::default());
     let now = tokio::time::Instant::now().into_std();
     let config = Arc::new(config);
@@ -166,14 +150,13 @@ pub(crate) fn join(cluster: Cluster, config: GroupConfig) -> Result<(GroupHandle
         polls_seen: 0,
         over: false,
         pending: Default::default(),
-        metadata: metadata_sender,
         activity: activity.clone(),
         events,
         config,
         cluster,
     };
     runtime.spawn(driver.run(inbox));
-    Ok((GroupHandle { commands, activity, metadata }, outbox))
+    Ok((GroupHandle { commands, activity }, outbox))
 }
 
 /// What a request or a consumer's answer came to.
@@ -212,7 +195,6 @@ struct Driver {
     polls_seen: u64,
     events: mpsc::Sender<GroupEvent>,
     pending: std::collections::VecDeque<GroupEvent>,
-    metadata: watch::Sender<Option<GroupMetadata>>,
     /// Left or failed.
     over: bool,
 }
@@ -271,19 +253,6 @@ impl Driver {
             self.act(action);
         }
         self.activity.wanted.store(self.core.is_stale(), Ordering::Relaxed);
-        self.metadata.send_if_modified(|metadata| {
-            let known = metadata.as_ref().map(|metadata| (metadata.generation, metadata.member_id.as_str()));
-            let is_new = known != self.core.membership();
-            if is_new {
-                *metadata = self.core.membership().map(|(generation, member_id)| GroupMetadata {
-                    group_id: self.config.group_id.clone(),
-                    generation,
-                    member_id: member_id.to_owned(),
-                    instance_id: self.config.instance_id.clone(),
-                });
-            }
-            is_new
-        });
     }
 
     fn command(&mut self, command: Command) {

@@ -29,6 +29,7 @@ impl GroupLink {
 
     /// Sends `request` and gives its answer; errors are those of the way.
     pub(crate) async fn exchange(&self, config: &GroupConfig, request: Request, timeout: Duration) -> Result<Response> {
+        tracing::trace!(group = %config.group_id, broker = %self.node, api = request.api(), "asking the coordinator");
         match request {
             Request::Join(request) => self.ask(request, timeout).await.map(Response::Join),
             Request::Sync(request) => self.ask(request, timeout).await.map(Response::Sync),

@@ -63,7 +63,7 @@ use crate::consumer::group_driver::{GroupConfig, GroupHandle};
 use crate::consumer::intake::Intake;
 pub(crate) use crate::consumer::settings::ConsumerSettings;
 use crate::consumer::state::Shared;
-use crate::{Message, Result};
+use crate::{Message, Result, Topic};
 
 /// A member of a consumer group.
 ///
@@ -124,6 +124,25 @@ impl Consumer {
         let assignment = Assignment::Group { handle: handle.clone(), events, topics: settings.topics.clone() };
         fetch_driver::spawn(self.cluster.clone(), self.handle.shared.clone(), settings.fetch_max_wait, assignment)?;
         self.group = Some(handle);
+        Ok(())
+    }
+
+    /// Consumes these topics from now on, and no others. Partitions of topics that are kept stay where they are; those of others are
+    /// given away as in any rebalance, so [`ConsumerBuilder::on_revoked`] hears of them inside the next call that reads.
+    ///
+    /// # Errors
+    /// No topic, or a name that Kafka would refuse; nothing is changed. [`ErrorKind::Closed`](crate::ErrorKind::Closed) after the end.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, the subscription may have changed or not.
+    pub async fn subscribe<T: Into<Topic>>(&mut self, topics: impl IntoIterator<Item = T>) -> Result<()> {
+        let topics = topics.into_iter().map(Into::into).collect();
+        let settings = ConsumerSettings { topics, ..self.settings.clone() };
+        settings.check()?;
+        if let Some(group) = &self.group {
+            group.subscribe(settings.topics.clone()).await?;
+        }
+        self.settings = settings;
         Ok(())
     }
 

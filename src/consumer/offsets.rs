@@ -166,11 +166,6 @@ impl Offsets {
         }
     }
 
-    /// What the group is known to have stored for `partition`.
-    pub(crate) fn committed(&self, partition: &TopicPartition) -> Option<&OffsetAndMetadata> {
-        self.partitions.get(partition)?.committed.as_ref()
-    }
-
     /// What must be committed now, if anything, and no commit of this kind is under way.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<Checkpoint> {
         let by_number = self.policy.threshold.is_some_and(|threshold| self.marks >= threshold);
@@ -378,6 +373,5 @@ mod tests {
         assert_eq!(offsets.take(start), None);
         assert_eq!(offsets.mark(start, &partition(0), at(15), 1), Marked::Taken);
         assert_eq!(plain(&offsets.take(start).expect("marked")), [(0, 15)]);
-        assert_eq!(offsets.committed(&partition(0)), Some(&at(50)));
     }
 }

@@ -236,3 +236,22 @@ async fn a_join_that_is_parked_does_not_hold_up_a_commit() {
     assert!(begun.elapsed() < 5 * SECOND, "{:?}", begun.elapsed());
     assert_eq!(broker.committed("g", "t", 0), Some(3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_can_change_while_the_consumer_runs() {
+    let (broker, client) = start(Broker::builder().topic("t", 1).topic("u", 1)).await;
+    append(&broker, 0, 0..2);
+    broker.append_records("u", 0, [(None, Some(b"in u".as_slice()))]).unwrap();
+    let revoked = Arc::new(Mutex::new(Vec::new()));
+    let heard = revoked.clone();
+    let mut consumer =
+        member(&client).on_revoked(move |partitions| heard.lock().unwrap().extend_from_slice(partitions)).build().unwrap();
+    next(&mut consumer).await;
+    next(&mut consumer).await;
+    assert_eq!(consumer.subscribe(["not a name"]).await.unwrap_err().kind(), klamm::ErrorKind::InvalidRequest);
+    consumer.subscribe(["u"]).await.unwrap();
+    assert_eq!(next(&mut consumer).await.topic, "u");
+    assert_eq!(*revoked.lock().unwrap(), [klamm::TopicPartition::new("t", 0)]);
+    assert_eq!(broker.committed("g", "t", 0), Some(2), "what was done before counts");
+    assert_eq!(consumer.assignment(), [klamm::TopicPartition::new("u", 0)]);
+}

@@ -269,11 +269,6 @@ impl Classic {
         matches!(self.state, State::Joining { sent: Some(_) } | State::Syncing { .. })
     }
 
-    /// Generation and member id, while it is a member.
-    pub(crate) fn membership(&self) -> Option<(i32, &str)> {
-        Some((self.generation?, &self.member_id))
-    }
-
     fn expire(&mut self, now: Instant) {
         match &self.state {
             State::Preparing { until, .. } | State::Releasing { until, .. } if now >= *until => {
@@ -462,7 +457,7 @@ impl Classic {
 
     fn offsets_read(&mut self, now: Instant, result: Result<Response>) {
         let result = match result {
-            Ok(Response::OffsetFetch(code, partitions)) => Ok((code, partitions)),
+            Ok(Response::OffsetFetch(found)) => Ok(found),
             Ok(_) => return,
             Err(error) => Err(error),
         };

@@ -96,7 +96,7 @@ pub(crate) fn read_offset_fetch(response: &OffsetFetchResponse) -> Response {
             }
         }
     }
-    Response::OffsetFetch(code, partitions)
+    Response::OffsetFetch((code, partitions))
 }
 
 /// OffsetCommit as a member of `generation`.

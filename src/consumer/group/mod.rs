@@ -164,10 +164,12 @@ pub(crate) enum Response {
     Sync(SyncGroupResponse),
     Heartbeat(ErrorCode),
     Leave(ErrorCode),
-    /// The group's verdict, and each partition's with what is stored for it.
-    OffsetFetch(ErrorCode, Vec<(TopicPartition, ErrorCode, Option<OffsetAndMetadata>)>),
+    OffsetFetch(FetchedOffsets),
     OffsetCommit(Vec<(TopicPartition, ErrorCode)>),
 }
+
+/// OffsetFetch's verdict on the group, and on each partition with what is stored for it.
+pub(crate) type FetchedOffsets = (ErrorCode, Vec<(TopicPartition, ErrorCode, Option<OffsetAndMetadata>)>);
 
 /// What a member must do after a verdict; see `reliability.md`, section 4, for the letters of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::{Request, Ticket, Verdict, is_hopeless, verdict};
+use super::{FetchedOffsets, Request, Ticket, Verdict, is_hopeless, verdict};
 use crate::cluster::Backoff;
 use crate::consumer::offsets::OffsetAndMetadata;
 use crate::protocol::ErrorCode;
@@ -76,12 +76,7 @@ impl OffsetReads {
         self.asked == Some(ticket)
     }
 
-    pub(super) fn handle_response(
-        &mut self,
-        now: Instant,
-        group_id: &str,
-        result: Result<(ErrorCode, Vec<(TopicPartition, ErrorCode, Option<OffsetAndMetadata>)>)>,
-    ) -> ReadOutcome {
+    pub(super) fn handle_response(&mut self, now: Instant, group_id: &str, result: Result<FetchedOffsets>) -> ReadOutcome {
         self.asked = None;
         let (code, partitions) = match result {
             Ok(answer) => answer,

@@ -182,7 +182,7 @@ impl Member {
             let (ticket, request) = self.take_request("OffsetFetch");
             let Request::OffsetFetch { partitions } = request else { panic!("{request:?}") };
             let found = partitions.into_iter().map(|partition| (partition, ErrorCode::NONE, Some(OffsetAndMetadata::new(10))));
-            self.respond(ticket, Ok(Response::OffsetFetch(ErrorCode::NONE, found.collect())));
+            self.respond(ticket, Ok(Response::OffsetFetch((ErrorCode::NONE, found.collect()))));
         }
     }
 

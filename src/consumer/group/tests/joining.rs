@@ -85,7 +85,7 @@ fn a_leader_lists_the_topics_assigns_and_tells_where_the_group_stands() {
         (partitions([0])[0].clone(), ErrorCode::NONE, Some(OffsetAndMetadata::new(42))),
         (partitions([1])[0].clone(), ErrorCode::NONE, None),
     ];
-    member.respond(ticket, Ok(Response::OffsetFetch(ErrorCode::NONE, answer)));
+    member.respond(ticket, Ok(Response::OffsetFetch((ErrorCode::NONE, answer))));
     let events = member.take_events();
     let [Event::Assigned { generation: 1, added }] = &events[..] else { panic!("{events:?}") };
     let at: Vec<_> = added.iter().map(|(partition, at)| (partition.partition, at.as_ref().map(|at| at.offset))).collect();

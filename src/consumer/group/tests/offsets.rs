@@ -192,9 +192,9 @@ fn every_code_of_offset_fetch_and_none_of_them_is_no_offset() {
             for _ in 0..20 {
                 let found = vec![(partitions([0])[0].clone(), code, None)];
                 let answer = if in_partition {
-                    Response::OffsetFetch(ErrorCode::NONE, found)
+                    Response::OffsetFetch((ErrorCode::NONE, found))
                 } else {
-                    Response::OffsetFetch(code, Vec::new())
+                    Response::OffsetFetch((code, Vec::new()))
                 };
                 member.answer("OffsetFetch", Ok(answer));
                 assert!(member.take_events().is_empty(), "{code}");
@@ -219,7 +219,8 @@ fn every_code_of_offset_fetch_and_none_of_them_is_no_offset() {
         member.find_coordinator();
         member.join_as_follower(5);
         member.sync([0]);
-        member.answer("OffsetFetch", Ok(Response::OffsetFetch(ErrorCode::NONE, vec![(partitions([0])[0].clone(), code, None)])));
+        member
+            .answer("OffsetFetch", Ok(Response::OffsetFetch((ErrorCode::NONE, vec![(partitions([0])[0].clone(), code, None)]))));
         assert_eq!(member.failed().expect("failed").code(), Some(code));
     }
 }
@@ -236,7 +237,7 @@ fn offsets_of_a_partition_that_went_before_they_were_known_are_not_told() {
     member.join_as_follower(6);
     member.sync([1]);
     let both = partitions([0, 1]).into_iter().map(|partition| (partition, ErrorCode::NONE, Some(OffsetAndMetadata::new(3))));
-    member.respond(late, Ok(Response::OffsetFetch(ErrorCode::NONE, both.collect())));
+    member.respond(late, Ok(Response::OffsetFetch((ErrorCode::NONE, both.collect()))));
     let events = member.take_events();
     assert!(
         matches!(&events[..], [Event::Assigned { added, .. }] if added.len() == 1 && added[0].0.partition == 1),

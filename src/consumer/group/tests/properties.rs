@@ -64,10 +64,10 @@ fn answer(member: &mut Member, index: usize, code: Option<i16>, numbers: Vec<i32
                 }),
                 Request::Heartbeat(_) => Response::Heartbeat(code),
                 Request::Leave { .. } => Response::Leave(code),
-                Request::OffsetFetch { partitions } => Response::OffsetFetch(
+                Request::OffsetFetch { partitions } => Response::OffsetFetch((
                     ErrorCode::NONE,
                     partitions.into_iter().map(|partition| (partition, code, None)).collect(),
-                ),
+                )),
                 Request::OffsetCommit { offsets, .. } => {
                     Response::OffsetCommit(offsets.into_keys().map(|partition| (partition, code)).collect())
                 }
