@@ -29,7 +29,8 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         None => {
             // A whole Kafka cluster, inside this process: `broker` answers in Kafka's protocol.
             let broker = Broker::builder().nodes(3).start_in_memory()?;
-            let client = Client::builder(broker.bootstrap()).connector(broker.connector()).client_id("quickstart").connect().await?;
+            let client =
+                Client::builder(broker.bootstrap()).connector(broker.connector()).client_id("quickstart").connect().await?;
             tokio::time::timeout(LIMIT, story(&client, &topic)).await??;
         }
     }

@@ -187,12 +187,8 @@ async fn rk_181_after_300_s_without_use_the_next_request_goes_over_a_new_connect
 #[tokio::test(start_paused = true)]
 async fn rk_182_a_long_poll_is_not_cut_by_the_request_time_out() {
     let broker = Broker::builder().topic("quiet", 1).start_in_memory().unwrap();
-    let client = Client::builder(broker.bootstrap())
-        .connector(broker.connector())
-        .request_timeout(10 * SECOND)
-        .connect()
-        .await
-        .unwrap();
+    let client =
+        Client::builder(broker.bootstrap()).connector(broker.connector()).request_timeout(10 * SECOND).connect().await.unwrap();
     let start = TokioInstant::now();
     let messages = client.fetch_messages("quiet", 0).from(0).max_wait(30 * SECOND).send().await.unwrap();
     assert!(messages.is_empty());
@@ -233,9 +229,12 @@ async fn a_port_that_speaks_http_or_tls_is_named_for_what_it_is() {
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_resets_at_new_versions_of_api_versions_is_reached_with_the_oldest() {
     let broker = Broker::builder().start_in_memory().unwrap();
-    broker.intercept_all(ApiKey::API_VERSIONS, |request| {
-        if request.version > 0 { Intercept::CloseBefore } else { Intercept::Pass }
-    });
+    broker.intercept_all(
+        ApiKey::API_VERSIONS,
+        |request| {
+            if request.version > 0 { Intercept::CloseBefore } else { Intercept::Pass }
+        },
+    );
     let client = Client::builder(broker.bootstrap()).connector(broker.connector()).connect().await.unwrap();
     ask(&client).await.unwrap();
 }

@@ -43,7 +43,11 @@ fn place() -> Place {
 }
 
 fn aborted(list: &[(i64, i64)]) -> Option<Vec<Aborted>> {
-    Some(list.iter().map(|(producer_id, first_offset)| Aborted { first_offset: *first_offset, producer_id: *producer_id }).collect())
+    Some(
+        list.iter()
+            .map(|(producer_id, first_offset)| Aborted { first_offset: *first_offset, producer_id: *producer_id })
+            .collect(),
+    )
 }
 
 #[test]

@@ -302,7 +302,8 @@ fn a_partition_without_a_position_asks_its_leader_where_to_begin() {
     assert_eq!(request.topics[0].partitions[0].timestamp, EARLIEST);
     assert_eq!(request.isolation_level, 1);
     let listed = |error_code, offset| {
-        let partitions = vec![ListOffsetsPartitionResponse { partition_index: 0, error_code, offset, leader_epoch: 1, timestamp: -1 }];
+        let partitions =
+            vec![ListOffsetsPartitionResponse { partition_index: 0, error_code, offset, leader_epoch: 1, timestamp: -1 }];
         ListOffsetsResponse { topics: vec![ListOffsetsTopicResponse { name: topic(), partitions }], ..Default::default() }
     };
     // Whatever goes wrong, it is asked again and nothing is made up.
@@ -319,7 +320,9 @@ fn a_partition_without_a_position_asks_its_leader_where_to_begin() {
         ticket = again.unwrap();
     }
     harness.fetch.handle_offsets_listed(harness.now, ticket, Some(listed(ErrorCode::NONE, 42)));
-    let Some(Action::Begin { place: begun, offset: 42, leader_epoch: Some(1) }) = harness.fetch.poll(harness.now) else { panic!() };
+    let Some(Action::Begin { place: begun, offset: 42, leader_epoch: Some(1) }) = harness.fetch.poll(harness.now) else {
+        panic!()
+    };
     assert_eq!(begun, place);
     assert_eq!(harness.fetches()[0].2, [(0, 42)]);
 }
@@ -347,7 +350,10 @@ fn rk_161_prefetch_stops_at_the_budget_and_goes_on_when_it_is_drained() {
     let mut taken = VecDeque::new();
     for _ in 0..200 {
         for (ticket, _, partitions, max_bytes) in harness.fetches() {
-            assert!(usize::try_from(max_bytes).unwrap() <= 4 * MB - harness.fetch.buffered().min(4 * MB), "asked for more than is left");
+            assert!(
+                usize::try_from(max_bytes).unwrap() <= 4 * MB - harness.fetch.buffered().min(4 * MB),
+                "asked for more than is left"
+            );
             // As a broker does: the first batch whole, then as long as there is room.
             let (mut left, mut answers) = (i64::from(max_bytes), Vec::new());
             for (index, (number, offset)) in partitions.into_iter().enumerate() {
@@ -505,7 +511,11 @@ fn positions_are_only_moved_by_what_the_request_was_for() {
     let place = harness.assign(0, 1, Start::At(5));
     let ticket = harness.fetches()[0].0;
     // Partitions nobody asked for, another topic, the same twice.
-    let strange = FetchableTopicResponse { topic: TopicName::try_from("u").unwrap(), partitions: vec![data(0, records(0, 1, 1))], ..Default::default() };
+    let strange = FetchableTopicResponse {
+        topic: TopicName::try_from("u").unwrap(),
+        partitions: vec![data(0, records(0, 1, 1))],
+        ..Default::default()
+    };
     let mine = FetchableTopicResponse {
         topic: topic(),
         partitions: vec![data(3, records(0, 1, 1)), data(0, records(5, 1, 1)), data(0, records(5, 1, 1))],
