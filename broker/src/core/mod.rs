@@ -27,6 +27,9 @@ mod settings;
 mod topics;
 mod versions;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
