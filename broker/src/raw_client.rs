@@ -51,6 +51,9 @@ impl RawClient {
     /// When the node closes the connection, or the answer cannot be read.
     pub async fn receive<R: Request>(&mut self, version: i16) -> io::Result<(i32, R::Response)> {
         let len = usize::try_from(self.pipe.read_i32().await?).map_err(invalid)?;
+        if len > MAX_ANSWER {
+            return Err(invalid(format!("an answer of {len} bytes")));
+        }
         let mut frame = Vec::new();
         (&mut self.pipe).take(len as u64).read_to_end(&mut frame).await?;
         if frame.len() < len {
@@ -81,6 +84,9 @@ impl RawClient {
         Ok(bytes.into())
     }
 }
+
+/// Longer is no answer.
+const MAX_ANSWER: usize = 256 << 20;
 
 fn invalid(error: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())

@@ -218,3 +218,104 @@ impl Log {
         self.aborted.retain(|aborted| aborted.last_offset < end);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use klamm::protocol::records::{BatchBuilder, Compression, ControlMarker, NO_HEADERS};
+
+    use super::*;
+
+    fn batch(timestamps: &[i64], producer: Option<i64>) -> Batch {
+        let mut builder = BatchBuilder::new(256);
+        for timestamp in timestamps {
+            builder.append(*timestamp, None, Some(b"12345678"), NO_HEADERS).expect("room");
+        }
+        let mut closed = builder.close(Compression::None).expect("no codec");
+        Batch::new(closed.stamp(producer.unwrap_or(-1), 0, 0, producer.is_some())).expect("a batch")
+    }
+
+    fn marker(producer: i64, committed: bool) -> Batch {
+        Batch::new(ControlMarker::end_of_transaction(committed, 0).batch(0, producer, 0)).expect("a batch")
+    }
+
+    /// Three batches of two records each.
+    fn log() -> (Log, usize) {
+        let mut log = Log::default();
+        for timestamp in [10, 30, 20] {
+            log.append(&batch(&[timestamp, timestamp + 5], None), 0, None);
+        }
+        (log, batch(&[0, 5], None).size())
+    }
+
+    #[test]
+    fn reading_starts_at_the_batch_that_holds_the_offset() {
+        let (log, size) = log();
+        for (offset, batches) in [(0, 3), (1, 3), (2, 2), (3, 2), (5, 1), (6, 0)] {
+            assert_eq!(log.read(offset, 6, usize::MAX, true, false).bytes.len(), batches * size, "offset {offset}");
+            assert_eq!(log.available(offset, 6), (batches * size) as u64);
+        }
+    }
+
+    #[test]
+    fn the_last_batch_is_cut_at_the_limit_but_the_first_is_whole() {
+        let (log, size) = log();
+        assert_eq!(log.read(0, 6, 2 * size + 7, true, false).bytes.len(), 2 * size + 7);
+        assert_eq!(log.read(0, 6, size, true, false).bytes.len(), size);
+        assert_eq!(log.read(0, 6, 7, true, false).bytes.len(), size);
+        assert_eq!(log.read(0, 6, 7, false, false).bytes.len(), 0);
+    }
+
+    #[test]
+    fn timestamps_are_found_in_the_first_batch_that_reaches_them() {
+        let (log, _) = log();
+        let offset = |timestamp| log.find_timestamp(timestamp).map(|found| (found.offset, found.timestamp));
+        assert_eq!(offset(0), Some((0, 10)));
+        assert_eq!(offset(11), Some((1, 15)));
+        assert_eq!(offset(16), Some((2, 30)), "not the later record of time 20");
+        assert_eq!(offset(36), None);
+        assert_eq!(log.find_max_timestamp().map(|found| found.offset), Some(3));
+    }
+
+    #[test]
+    fn deleting_moves_the_start_and_drops_whole_batches() {
+        let (mut log, size) = log();
+        log.delete_before(3);
+        assert_eq!((log.start_offset(), log.batches().len()), (3, 2));
+        assert_eq!(log.read(3, 6, usize::MAX, true, false).bytes.len(), 2 * size);
+        assert_eq!(log.find_timestamp(0).map(|found| found.offset), Some(3), "what is deleted is not found");
+        log.delete_before(100);
+        assert_eq!((log.start_offset(), log.batches().len(), log.high_watermark()), (6, 0, 6));
+        assert_eq!(log.append(&batch(&[1], None), 0, None), 6);
+    }
+
+    #[test]
+    fn the_stable_offset_waits_for_the_oldest_open_transaction() {
+        let mut log = Log::default();
+        log.append(&batch(&[1], None), 0, None);
+        log.append(&batch(&[1, 2], Some(5)), 0, None);
+        log.append(&batch(&[1], Some(6)), 0, None);
+        log.append(&batch(&[1], None), 0, None);
+        assert_eq!((log.last_stable_offset(), log.high_watermark()), (1, 5));
+        log.append(&marker(5, false), 0, None);
+        assert_eq!(log.last_stable_offset(), 3);
+        log.append(&marker(6, true), 0, None);
+        assert_eq!(log.last_stable_offset(), 7);
+        let read = log.read(0, 7, usize::MAX, true, true);
+        assert_eq!(read.aborted, [Aborted { producer_id: 5, first_offset: 1, last_offset: 5 }]);
+        assert!(log.read(6, 7, usize::MAX, true, true).aborted.is_empty(), "it ends before what is read");
+        assert!(log.read(0, 7, usize::MAX, true, false).aborted.is_empty());
+    }
+
+    #[test]
+    fn epochs_tell_where_they_ended() {
+        let mut log = Log::default();
+        log.append(&batch(&[1, 2], None), 0, None);
+        log.append(&batch(&[1], None), 3, None);
+        assert_eq!(log.end_of_epoch(0), Some((0, 2)));
+        assert_eq!(log.end_of_epoch(2), Some((0, 2)));
+        assert_eq!(log.end_of_epoch(3), Some((3, 3)));
+        assert_eq!((log.epoch_at(1), log.epoch_at(2)), (Some(0), Some(3)));
+        log.truncate_from(2);
+        assert_eq!((log.high_watermark(), log.end_of_epoch(3)), (2, Some((0, 2))));
+    }
+}

@@ -94,3 +94,87 @@ impl Producers {
         self.0.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use klamm::protocol::records::{BatchBuilder, Compression, ControlMarker, NO_HEADERS};
+
+    use super::*;
+
+    fn batch(epoch: i16, sequence: i32, count: usize) -> Batch {
+        let mut builder = BatchBuilder::new(256);
+        for _ in 0..count {
+            builder.append(0, None, Some(b"x"), NO_HEADERS).expect("room");
+        }
+        let bytes = builder.close(Compression::None).expect("no codec").stamp(7, epoch, sequence, false);
+        Batch::new(bytes).expect("a batch")
+    }
+
+    /// Appends batches of these sequences, one record each at offsets 100, 101, …
+    fn with(epoch: i16, sequences: impl IntoIterator<Item = i32>) -> Producers {
+        let mut producers = Producers::default();
+        for (offset, sequence) in (100..).zip(sequences) {
+            let batch = batch(epoch, sequence, 1);
+            assert_eq!(producers.check(&batch), Verdict::Append, "sequence {sequence}");
+            producers.appended(&batch, offset, -1);
+        }
+        producers
+    }
+
+    const OUT_OF_ORDER: Verdict = Verdict::Refuse(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+
+    #[test]
+    fn the_last_five_batches_are_known_again() {
+        let producers = with(0, 0..6);
+        for (sequence, base_offset) in (1..6).zip(101..) {
+            assert_eq!(producers.check(&batch(0, sequence, 1)), Verdict::Duplicate { base_offset, log_append_time: -1 });
+        }
+        assert_eq!(producers.check(&batch(0, 0, 1)), OUT_OF_ORDER, "the sixth is forgotten");
+        assert_eq!(producers.check(&batch(0, 4, 2)), OUT_OF_ORDER, "the same start, but more records");
+    }
+
+    #[test]
+    fn a_gap_is_out_of_order() {
+        let producers = with(0, 0..2);
+        assert_eq!(producers.check(&batch(0, 3, 1)), OUT_OF_ORDER);
+        assert_eq!(producers.check(&batch(0, 2, 5)), Verdict::Append);
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        let producers = with(0, [i32::MAX - 1, i32::MAX, 0]);
+        assert_eq!(producers.check(&batch(0, 1, 1)), Verdict::Append);
+        let mut producers = with(0, [i32::MAX - 1]);
+        let over = batch(0, i32::MAX, 3);
+        assert_eq!((over.base_sequence(), over.last_sequence()), (i32::MAX, 1));
+        producers.appended(&over, 101, -1);
+        assert_eq!(producers.check(&batch(0, 2, 1)), Verdict::Append);
+    }
+
+    #[test]
+    fn a_new_epoch_starts_at_zero_and_an_old_one_is_refused() {
+        let mut producers = with(3, 0..4);
+        assert_eq!(producers.check(&batch(4, 4, 1)), OUT_OF_ORDER);
+        assert_eq!(producers.check(&batch(2, 4, 1)), Verdict::Refuse(ErrorCode::INVALID_PRODUCER_EPOCH));
+        let bumped = batch(4, 0, 1);
+        assert_eq!(producers.check(&bumped), Verdict::Append);
+        producers.appended(&bumped, 200, -1);
+        assert_eq!(producers.check(&batch(3, 4, 1)), Verdict::Refuse(ErrorCode::INVALID_PRODUCER_EPOCH));
+        assert_eq!(producers.check(&batch(4, 1, 1)), Verdict::Append);
+    }
+
+    #[test]
+    fn an_unknown_producer_may_start_anywhere() {
+        assert_eq!(Producers::default().check(&batch(0, 17, 1)), Verdict::Append);
+    }
+
+    #[test]
+    fn a_marker_of_a_new_epoch_leaves_no_batches() {
+        let mut producers = with(0, 0..2);
+        let marker = Batch::new(ControlMarker::end_of_transaction(false, 0).batch(0, 7, 1)).expect("a batch");
+        assert_eq!(producers.check(&marker), Verdict::Append);
+        producers.appended(&marker, 300, -1);
+        assert_eq!(producers.check(&batch(1, 2, 1)), OUT_OF_ORDER);
+        assert_eq!(producers.check(&batch(1, 0, 1)), Verdict::Append);
+    }
+}
