@@ -386,7 +386,7 @@ impl Broker {
                 let record = record?;
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let header = |header: klamm::protocol::records::HeaderRef<'_>| {
-                    (text(header.key.as_ref()), header.value.map(|value| records.share(value)))
+                    (text(header.key), header.value.map(|value| records.share(value)))
                 };
                 all.push(LoggedRecord {
                     offset: record.offset,

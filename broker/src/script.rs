@@ -148,7 +148,10 @@ pub struct PartitionError {
 }
 
 /// A change to a response.
-pub struct Edit(pub(crate) Box<dyn FnOnce(&mut dyn Any) + Send>);
+pub struct Edit(pub(crate) Change);
+
+/// Finds the response behind `Any` and changes it.
+type Change = Box<dyn FnOnce(&mut dyn Any) + Send>;
 
 impl fmt::Debug for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
