@@ -510,11 +510,6 @@ impl<P> Accumulator<P> {
         batches.filter(|batch| batch.state != State::Gone).filter_map(|batch| batch.deadline).min()
     }
 
-    /// Does a batch have a time at which it expires?
-    pub(super) fn has_deadlines(&self) -> bool {
-        self.rules.delivery_timeout.is_some() && !self.is_empty()
-    }
-
     /// Ends what is past its time.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.end_where(

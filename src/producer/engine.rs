@@ -549,7 +549,7 @@ impl Core {
             }
         }
         let ask = !self.director_asks && self.accumulator.needs_identity();
-        let deadline = self.director_idle && self.accumulator.has_deadlines();
+        let deadline = self.director_idle && self.accumulator.next_timeout().is_some();
         self.director_idle &= !deadline;
         self.director_asks |= ask;
         effects.director |= ask || deadline || (closed && self.accumulator.is_empty());

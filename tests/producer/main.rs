@@ -3,3 +3,4 @@
 mod background;
 mod buffered;
 mod harness;
+mod idempotence;
