@@ -1,0 +1,181 @@
+//! Topics and configurations by request.
+
+use klamm::protocol::messages::create_partitions::{CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsTopic};
+use klamm::protocol::messages::create_topics::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatableTopicResult, CreateTopicsRequest,
+};
+use klamm::protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
+use klamm::protocol::messages::describe_cluster::DescribeClusterRequest;
+use klamm::protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
+use klamm::protocol::messages::find_coordinator::FindCoordinatorRequest;
+use klamm::protocol::{BrokerId, ErrorCode, Str, TopicName};
+use klamm_broker::Broker;
+
+fn text(text: &str) -> Str {
+    Str::try_from(text).expect("short")
+}
+
+fn broker() -> Broker {
+    Broker::builder().nodes(3).topic("orders", 3).start_in_memory().expect("a broker")
+}
+
+fn topic(name: &str, num_partitions: i32, replication_factor: i16) -> CreatableTopic {
+    CreatableTopic { name: TopicName(text(name)), num_partitions, replication_factor, ..Default::default() }
+}
+
+async fn create(broker: &Broker, topic: CreatableTopic) -> CreatableTopicResult {
+    let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+    broker.raw_request(2, 7, &request).await.expect("an answer").topics.remove(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_is_created_with_what_was_asked_or_the_defaults() {
+    let broker = broker();
+    let mut wanted = topic("t1", 2, 2);
+    wanted.configs = vec![CreatableTopicConfig { name: text("cleanup.policy"), value: Some(text("compact")) }];
+    let created = create(&broker, wanted).await;
+    assert_eq!((created.error_code, created.num_partitions, created.replication_factor), (ErrorCode::NONE, 2, 2));
+    assert_eq!(broker.topic_id("t1"), Some(created.topic_id));
+    let configs = created.configs.expect("configurations");
+    let policy = configs.iter().find(|config| config.name == "cleanup.policy").expect("a policy");
+    assert_eq!((policy.value.clone().expect("a value").as_str(), policy.config_source), ("compact", 1));
+    let created = create(&broker, topic("t2", -1, -1)).await;
+    assert_eq!((created.error_code, created.num_partitions, created.replication_factor), (ErrorCode::NONE, 1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_that_kafka_would_refuse_are_refused() {
+    let broker = broker();
+    let with = |change: fn(&mut CreatableTopic)| {
+        let mut topic = topic("new", 1, 1);
+        change(&mut topic);
+        topic
+    };
+    let by_hand = |partition_index, nodes: &[i32]| CreatableReplicaAssignment {
+        partition_index,
+        broker_ids: nodes.iter().map(|node| BrokerId(*node)).collect(),
+    };
+    let assigned = |assignments| CreatableTopic { assignments, ..topic("new", -1, -1) };
+    let cases = [
+        (topic("orders", 1, 1), ErrorCode::TOPIC_ALREADY_EXISTS),
+        (topic("bad name", 1, 1), ErrorCode::INVALID_TOPIC_EXCEPTION),
+        (topic("", 1, 1), ErrorCode::INVALID_TOPIC_EXCEPTION),
+        (topic("new", 0, 1), ErrorCode::INVALID_PARTITIONS),
+        (topic("new", -2, 1), ErrorCode::INVALID_PARTITIONS),
+        (topic("new", 1, 0), ErrorCode::INVALID_REPLICATION_FACTOR),
+        (topic("new", 1, 4), ErrorCode::INVALID_REPLICATION_FACTOR),
+        (with(|topic| topic.configs = vec![config("no.such", "1")]), ErrorCode::INVALID_CONFIG),
+        (with(|topic| topic.configs = vec![config("retention.ms", "soon")]), ErrorCode::INVALID_CONFIG),
+        (assigned(vec![by_hand(0, &[1, 7])]), ErrorCode::INVALID_REPLICA_ASSIGNMENT),
+        (assigned(vec![by_hand(0, &[1, 1])]), ErrorCode::INVALID_REPLICA_ASSIGNMENT),
+        (assigned(vec![by_hand(1, &[1])]), ErrorCode::INVALID_REPLICA_ASSIGNMENT),
+        (CreatableTopic { assignments: vec![by_hand(0, &[1])], ..topic("new", 1, 1) }, ErrorCode::INVALID_REQUEST),
+    ];
+    for (topic, code) in cases {
+        let refused = create(&broker, topic).await;
+        assert_eq!(refused.error_code, code, "{refused:?}");
+        assert!(!refused.error_message.expect("words").as_str().is_empty());
+    }
+    let twice = CreateTopicsRequest { topics: vec![topic("new", 1, 1), topic("new", 1, 1)], ..Default::default() };
+    let refused = broker.raw_request(1, 7, &twice).await.expect("an answer").topics;
+    assert_eq!((refused.len(), refused[0].error_code), (1, ErrorCode::INVALID_REQUEST));
+    let dry = CreateTopicsRequest { topics: vec![topic("new", 1, 1)], validate_only: true, ..Default::default() };
+    assert_eq!(broker.raw_request(1, 7, &dry).await.expect("an answer").topics[0].error_code, ErrorCode::NONE);
+    assert_eq!(broker.topics(), ["orders"]);
+    let created = create(&broker, assigned(vec![by_hand(0, &[3, 1]), by_hand(1, &[2])])).await;
+    assert_eq!((created.error_code, broker.leader("new", 0), broker.leader("new", 1)), (ErrorCode::NONE, Some(3), Some(2)));
+    create(&broker, topic("a.b", 1, 1)).await;
+    assert_eq!(create(&broker, topic("a_b", 1, 1)).await.error_code, ErrorCode::INVALID_TOPIC_EXCEPTION);
+}
+
+fn config(name: &str, value: &str) -> CreatableTopicConfig {
+    CreatableTopicConfig { name: text(name), value: Some(text(value)) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_are_deleted_by_name_and_by_id() {
+    let broker = broker();
+    broker.create_topic("other", 1);
+    broker.set_committed("billing", "other", 0, Some(5));
+    let by_name = |name: &str| DeleteTopicState { name: Some(TopicName(text(name))), ..Default::default() };
+    let by_id = |topic_id| DeleteTopicState { name: None, topic_id };
+    let topics = vec![
+        by_name("none"),
+        by_id(klamm::protocol::Uuid([1; 16])),
+        by_name("orders"),
+        by_id(broker.topic_id("other").expect("an id")),
+    ];
+    let request = DeleteTopicsRequest { topics, ..Default::default() };
+    let responses = broker.raw_request(1, 6, &request).await.expect("an answer").responses;
+    let codes: Vec<_> = responses.iter().map(|response| response.error_code.0).collect();
+    assert_eq!(codes, [3, 100, 0, 0]);
+    assert_eq!(responses[3].name.as_ref().map(TopicName::as_str), Some("other"));
+    assert!(broker.topics().is_empty());
+    assert_eq!(broker.committed("billing", "other", 0), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn partitions_only_become_more() {
+    let broker = broker();
+    let raise = async |name: &str, count, assignments: Option<&[i32]>| {
+        let assignments = assignments
+            .map(|nodes| nodes.iter().map(|node| CreatePartitionsAssignment { broker_ids: vec![BrokerId(*node)] }).collect());
+        let topics = vec![CreatePartitionsTopic { name: TopicName(text(name)), count, assignments }];
+        let request = CreatePartitionsRequest { topics, ..Default::default() };
+        broker.raw_request(1, 3, &request).await.expect("an answer").results[0].error_code
+    };
+    assert_eq!(raise("none", 5, None).await, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    assert_eq!(raise("orders", 3, None).await, ErrorCode::INVALID_PARTITIONS);
+    assert_eq!(raise("orders", 2, None).await, ErrorCode::INVALID_PARTITIONS);
+    assert_eq!(raise("orders", 5, Some(&[1])).await, ErrorCode::INVALID_REPLICA_ASSIGNMENT);
+    assert_eq!(raise("orders", 4, Some(&[2])).await, ErrorCode::NONE);
+    assert_eq!((broker.partition_count("orders"), broker.leader("orders", 3)), (Some(4), Some(2)));
+    assert_eq!(raise("orders", 10, None).await, ErrorCode::NONE);
+    assert_eq!(broker.partition_count("orders"), Some(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cluster_and_its_configurations_are_described() {
+    let broker = broker();
+    broker.stop_node(1);
+    let cluster = broker.raw_request(2, 2, &DescribeClusterRequest::default()).await.expect("an answer");
+    assert_eq!((cluster.cluster_id.as_str(), cluster.controller_id.0), ("klamm-broker-cluster00", 2));
+    assert_eq!(cluster.brokers.len(), 2);
+    let of_controllers = DescribeClusterRequest { endpoint_type: 2, ..Default::default() };
+    let refused = broker.raw_request(2, 1, &of_controllers).await.expect("an answer");
+    assert_eq!(refused.error_code, ErrorCode::MISMATCHED_ENDPOINT_TYPE);
+    broker.set_topic_config("orders", "retention.ms", Some("1000"));
+    let resource = |resource_type, name: &str, key: &str| DescribeConfigsResource {
+        resource_type,
+        resource_name: text(name),
+        configuration_keys: Some(vec![text(key)]),
+    };
+    let resources = vec![
+        resource(2, "orders", "retention.ms"),
+        resource(4, "2", "background.threads"),
+        resource(4, "3", "background.threads"),
+        resource(2, "none", "retention.ms"),
+    ];
+    let request = DescribeConfigsRequest { resources, ..Default::default() };
+    let results = broker.raw_request(2, 4, &request).await.expect("an answer").results;
+    let codes: Vec<_> = results.iter().map(|result| result.error_code.0).collect();
+    assert_eq!(codes, [0, 0, 42, 3]);
+    let value = |index: usize| results[index].configs[0].value.clone().expect("a value");
+    assert_eq!((value(0).as_str(), value(1).as_str()), ("1000", "10"));
+    assert!(results[1].configs[0].read_only && !results[0].configs[0].read_only);
+}
+
+#[tokio::test(start_paused = true)]
+async fn coordinators_are_found_in_every_version() {
+    let broker = broker();
+    let expected = broker.coordinator("billing").expect("a node");
+    for version in 0..=6 {
+        let request = match version {
+            4.. => FindCoordinatorRequest { coordinator_keys: vec![text("billing"), text("b")], ..Default::default() },
+            _ => FindCoordinatorRequest { key: text("billing"), ..Default::default() },
+        };
+        let found = broker.raw_request(1, version, &request).await.expect("an answer");
+        let node = found.coordinators.first().map_or(found.node_id, |coordinator| coordinator.node_id);
+        assert_eq!(node.0, expected, "version {version}");
+    }
+}
