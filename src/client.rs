@@ -119,9 +119,10 @@ impl Client {
     ///
     /// # Cancel safety
     /// Dropping the future drops the handler's at the point where it waits.
-    pub async fn each_message<F, E>(&self, topic: impl Into<Topic>, from: impl Into<SeekTo>, handler: F) -> Result<()>
+    pub async fn each_message<F, R, E>(&self, topic: impl Into<Topic>, from: impl Into<SeekTo>, handler: F) -> Result<()>
     where
-        F: AsyncFnMut(Message) -> Result<(), E>,
+        F: FnMut(Message) -> R,
+        R: Future<Output = Result<(), E>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.inner.cluster.check()?;

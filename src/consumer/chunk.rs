@@ -48,6 +48,8 @@ pub(crate) struct Opened {
     next: Checkpoint,
     leader_epoch: Option<i32>,
     timestamp_type: TimestampType,
+    /// Memory beyond that of the chunk: what it was decompressed to.
+    extra: usize,
 }
 
 /// What [`parse`] made of a partition's data.
@@ -162,6 +164,11 @@ impl Chunk {
         self.size
     }
 
+    /// Memory it holds beyond that: of batches that were decompressed.
+    pub(crate) fn extra(&self) -> usize {
+        self.open.iter().chain(&self.ahead).map(|open| open.extra).sum()
+    }
+
     /// Where the partition goes on behind it.
     pub(crate) fn next(&self) -> Checkpoint {
         self.next
@@ -262,6 +269,7 @@ impl Opened {
         let records = batch.records(limits)?;
         let leader_epoch = epoch(batch.partition_leader_epoch());
         Ok(Self {
+            extra: if batch.is_compressed() { records.size() } else { 0 },
             left: records.count(),
             records,
             cursor: Cursor::default(),

@@ -159,6 +159,8 @@ struct Partition {
     name: TopicPartition,
     topic: TopicName,
     leader: Option<Leader>,
+    /// Was nothing said of its leader yet?
+    is_new: bool,
     next: Start,
     /// The request whose answer it waits for.
     waits_for: Option<Ticket>,
@@ -243,6 +245,7 @@ impl Fetch {
             place,
             topic,
             leader: before.as_ref().and_then(|before| before.leader),
+            is_new: before.is_none(),
             next: start,
             waits_for: None,
             paused: before.as_ref().is_some_and(|before| before.paused),
@@ -258,6 +261,13 @@ impl Fetch {
             name,
         };
         self.partitions.insert(place.slot, partition);
+    }
+
+    /// Drops all there is: the consumer has ended.
+    pub(crate) fn clear(&mut self) {
+        self.partitions.clear();
+        self.queue.clear();
+        self.buffered = 0;
     }
 
     /// Drops all that is queued for a slot.
@@ -343,9 +353,9 @@ impl Fetch {
         self.partitions.values().any(|partition| partition.leader.is_some_and(|leader| idle(leader.broker)))
     }
 
-    /// Memory that belongs to the user's place but is not in a chunk: what a batch was decompressed to.
-    pub(crate) fn charge(&mut self, bytes: usize) {
-        self.buffered += bytes;
+    /// Chunks that were taken hold so many bytes in place of `before`, for batches of them were decompressed or used up.
+    pub(crate) fn recharge(&mut self, before: usize, bytes: usize) {
+        self.buffered = self.buffered.saturating_sub(before).saturating_add(bytes);
     }
 
     /// Bytes fetched and not yet used up.
@@ -356,6 +366,11 @@ impl Fetch {
     /// End of a partition's log at its last fetch.
     pub(crate) fn high_watermark(&self, slot: usize) -> Option<i64> {
         self.partitions.get(&slot)?.high_watermark
+    }
+
+    /// Is there a partition of whose leader nothing was said yet?
+    pub(crate) fn is_new(&self) -> bool {
+        self.partitions.values().any(|partition| partition.is_new)
     }
 
     /// The partitions whose leaders are to be followed.
@@ -529,6 +544,7 @@ impl Partition {
     }
 
     fn follow(&mut self, now: Instant, leader: Option<Leader>) {
+        self.is_new = false;
         if self.leader == leader {
             return;
         }

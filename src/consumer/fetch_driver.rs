@@ -18,7 +18,7 @@ use crate::consumer::fetch::{Action, Command, EARLIEST, Leader, Start, Ticket};
 use crate::consumer::group_driver::{GroupEvent, GroupHandle};
 use crate::consumer::handle::commit_now;
 use crate::consumer::offsets::Checkpoint;
-use crate::consumer::state::{Notice, Shared, now};
+use crate::consumer::state::{Notice, Shared, State, now};
 use crate::network::Connection;
 use crate::protocol::BrokerId;
 use crate::protocol::messages::fetch::{FetchRequest, FetchResponse};
@@ -172,6 +172,11 @@ impl Driver {
         {
             self.commit(group, Some(commit), now, None);
         }
+        if state.fetch.is_new() {
+            // A partition that only now got a place to begin at.
+            let snapshot = self.cluster.snapshot();
+            self.follow(&mut state, now, &snapshot);
+        }
         while let Some(action) = state.fetch.poll(now) {
             match action {
                 Action::Fetch { ticket, broker, by_id, request } => self.fetch(ticket, broker, by_id, request),
@@ -307,11 +312,12 @@ impl Driver {
     /// Tells the core what metadata says of its partitions.
     fn follow_leaders(&mut self) {
         let snapshot = self.snapshots.borrow_and_update().clone();
-        let now = now();
         let shared = self.shared.clone();
-        let mut state = shared.lock();
-        let partitions: Vec<(usize, TopicPartition)> =
-            state.fetch.partitions().map(|(slot, name)| (slot, name.clone())).collect();
+        self.follow(&mut shared.lock(), now(), &snapshot);
+    }
+
+    fn follow(&mut self, state: &mut State, now: Instant, snapshot: &Snapshot) {
+        let partitions: Vec<(usize, TopicPartition)> = state.fetch.partitions().map(|(slot, name)| (slot, name.clone())).collect();
         self.interests.retain(|topic, _| partitions.iter().any(|(_, name)| name.topic == *topic));
         for (slot, name) in partitions {
             if !self.interests.contains_key(&name.topic) {

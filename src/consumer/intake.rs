@@ -48,7 +48,7 @@ pub(crate) struct Intake {
     chunk: Option<Taken>,
     /// Handed out by `next`, to be marked when the next is asked for.
     previous: Option<HandedOut>,
-    /// Memory of the batch handed out last, beyond that of its chunk.
+    /// Memory of the chunk in hand that is charged beyond its size: of what was decompressed.
     charged: usize,
     work: Option<Work>,
     /// The end was reached and told.
@@ -219,7 +219,9 @@ impl Intake {
             }
             if let Some(taken) = &mut self.chunk {
                 drop(state);
-                match taken.chunk.prepare(self.limits) {
+                let prepared = taken.chunk.prepare(self.limits);
+                self.recharge();
+                match prepared {
                     Ok(true) => return Poll::Ready(Ok(true)),
                     Ok(false) => self.used_up(),
                     Err(fault) => return Poll::Ready(Err(self.faulty(fault))),
@@ -250,9 +252,19 @@ impl Intake {
         }
     }
 
+    /// Charges what the chunk in hand was decompressed to, while it lasts.
+    fn recharge(&mut self) {
+        let extra = self.chunk.as_ref().map_or(0, |taken| taken.chunk.extra());
+        let before = std::mem::replace(&mut self.charged, extra);
+        if before != extra {
+            self.shared.lock().fetch.recharge(before, extra);
+        }
+    }
+
     /// The chunk in hand may belong to a partition that is not ours any more, or paused.
     fn keep_or_drop_chunk(&mut self, state: &mut State) {
         let Some(taken) = self.chunk.take_if(|taken| !state.may_hand_out(taken.chunk.place())) else { return };
+        state.fetch.recharge(std::mem::take(&mut self.charged), 0);
         let place = taken.chunk.place();
         if state.positions.is_current(place) {
             state.fetch.put_back(taken.chunk);
@@ -265,6 +277,7 @@ impl Intake {
     fn used_up(&mut self) {
         let Some(taken) = self.chunk.take() else { return };
         let mut state = self.shared.lock();
+        state.fetch.recharge(std::mem::take(&mut self.charged), 0);
         let commit = state.pass(taken.chunk.place(), taken.chunk.next());
         if state.fetch.release(taken.chunk.place(), taken.chunk.size()) | commit {
             self.shared.wake.notify_one();
@@ -283,6 +296,7 @@ impl Intake {
         if let Some(previous) = self.previous.take() {
             mark(&self.shared, &mut state, previous);
         }
+        state.fetch.recharge(std::mem::take(&mut self.charged), 0);
         state.fetch.release(place, taken.chunk.size());
         state.pass(place, Checkpoint { offset, leader_epoch: None });
         state.rewind(now, place, offset);
@@ -331,10 +345,16 @@ impl Intake {
                 if let Err(error) = result {
                     tracing::warn!(%error, "ending the consumer in order failed");
                 }
-                self.ended = true;
-                self.shared.close();
+                self.end();
             }
         }
+    }
+
+    /// Nothing more will be read.
+    fn end(&mut self) {
+        self.ended = true;
+        (self.chunk, self.previous) = (None, None);
+        self.shared.close();
     }
 
     fn begin_end(&mut self, now: Instant, mut state: std::sync::MutexGuard<'_, State>) {
@@ -357,8 +377,7 @@ impl Intake {
         self.previous = None;
         self.shared.lock().stop();
         let ended = tokio::time::timeout(deadline, std::future::poll_fn(|cx| self.poll_end(cx))).await;
-        self.ended = true;
-        self.shared.close();
+        self.end();
         ended.unwrap_or_else(|_| {
             Err(Error::new(crate::ErrorKind::Timeout, "the consumer was closed before its last commit was answered"))
         })
@@ -370,8 +389,7 @@ impl Intake {
                 let result = ready!(work.future.as_mut().poll(cx));
                 let Some(work) = self.work.take() else { continue };
                 if let Then::End = work.then {
-                    self.ended = true;
-                    self.shared.close();
+                    self.end();
                     return Poll::Ready(result);
                 }
                 self.worked(work.then, result);
@@ -399,6 +417,7 @@ impl Intake {
         let (Some(place), now) = (place, now()) else { return };
         let mut state = self.shared.lock();
         if let Some(taken) = self.chunk.take_if(|taken| taken.chunk.place() == place) {
+            state.fetch.recharge(std::mem::take(&mut self.charged), 0);
             state.fetch.release(place, taken.chunk.size());
         }
         state.rewind(now, place, offset);

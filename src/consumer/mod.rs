@@ -191,9 +191,10 @@ impl Consumer {
     ///
     /// # Cancel safety
     /// A record whose handler was running when the future was dropped is not marked, but is not handed out again by this consumer.
-    pub async fn each_message<F, E>(&mut self, mut handler: F) -> Result<()>
+    pub async fn each_message<F, R, E>(&mut self, mut handler: F) -> Result<()>
     where
-        F: AsyncFnMut(Message) -> Result<(), E>,
+        F: FnMut(Message) -> R,
+        R: Future<Output = Result<(), E>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         while let Some(message) = self.next().await? {
@@ -202,7 +203,9 @@ impl Consumer {
             let processed = processing::contain(async { handler(message).await }).await;
             if let Err(failed) = processed {
                 self.intake.failed(place, about.offset);
-                return Err(self.processing_failed(failed.on_message(&about)).await);
+                let error = failed.on_message(&about);
+                commit_what_was_before(self.handle.clone()).await;
+                return Err(error);
             }
             if let Some(handed_out) = handed_out {
                 self.intake.processed(handed_out);
@@ -220,9 +223,10 @@ impl Consumer {
     ///
     /// # Cancel safety
     /// As [`each_message`](Self::each_message).
-    pub async fn each_batch<F, E>(&mut self, mut handler: F) -> Result<()>
+    pub async fn each_batch<F, R, E>(&mut self, mut handler: F) -> Result<()>
     where
-        F: AsyncFnMut(Arc<Batch>) -> Result<(), E>,
+        F: FnMut(Arc<Batch>) -> R,
+        R: Future<Output = Result<(), E>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         while let Some(batch) = self.next_batch().await? {
@@ -231,21 +235,15 @@ impl Consumer {
             let processed = processing::contain(async { handler(batch.clone()).await }).await;
             if let Err(failed) = processed {
                 self.intake.failed(Some(batch.place), batch.first_offset());
-                return Err(self.processing_failed(failed.on_batch(&batch)).await);
+                let error = failed.on_batch(&batch);
+                commit_what_was_before(self.handle.clone()).await;
+                return Err(error);
             }
             if let Some(handed_out) = handed_out {
                 self.intake.processed(handed_out);
             }
         }
         Ok(())
-    }
-
-    /// What was processed before counts, whatever happens next.
-    async fn processing_failed(&self, error: crate::Error) -> crate::Error {
-        if let Err(commit) = self.handle.commit().await {
-            tracing::warn!(error = %commit, "committing what was processed before a failure failed");
-        }
-        error
     }
 
     /// A handle to steer this consumer from elsewhere.
@@ -280,6 +278,13 @@ impl Consumer {
             self.stream_ended = result.is_err() && self.handle.shared.lock().failed.is_some();
         }
         polled.map(Result::transpose)
+    }
+}
+
+/// What was processed before a failure counts, whatever happens next.
+async fn commit_what_was_before(handle: ConsumerHandle) {
+    if let Err(error) = handle.commit().await {
+        tracing::warn!(%error, "committing what was processed before a failure failed");
     }
 }
 

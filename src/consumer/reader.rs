@@ -207,9 +207,10 @@ impl Reader {
     /// # Errors
     /// [`ErrorKind::Processing`](crate::ErrorKind::Processing) if the handler fails or panics, with topic, partition, offset and the
     /// cause; else as [`next`](Self::next).
-    pub async fn each_message<F, E>(&mut self, mut handler: F) -> Result<()>
+    pub async fn each_message<F, R, E>(&mut self, mut handler: F) -> Result<()>
     where
-        F: AsyncFnMut(Message) -> Result<(), E>,
+        F: FnMut(Message) -> R,
+        R: Future<Output = Result<(), E>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         while let Some(message) = self.next().await? {

@@ -108,6 +108,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
+        state.fetch.clear();
         state.wake_user();
         drop(state);
         self.wake.notify_one();

@@ -1,5 +1,8 @@
 //! Consumers and readers on the embedded broker: acceptance groups J to N, and what goes wrong in reading.
 
+mod fetching;
+mod pauses;
+mod processing;
 mod reading;
 
 use klamm::{Client, Message};

@@ -107,10 +107,11 @@ async fn rk_112_a_topic_is_read_endlessly_in_order_and_nothing_is_committed() {
     let mut seen: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
     let mut count = 0;
     let error = client
-        .each_message("t", SeekTo::Beginning, async |message: Message| {
+        .each_message("t", SeekTo::Beginning, |message: Message| {
             seen.entry(message.partition).or_default().push(message.offset);
             count += 1;
-            if count == 300 { Err("enough") } else { Ok(()) }
+            let enough = count == 300;
+            async move { if enough { Err("enough") } else { Ok(()) } }
         })
         .await
         .unwrap_err();
