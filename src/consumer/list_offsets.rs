@@ -38,6 +38,8 @@ pub(crate) async fn list_offsets(
             let error =
                 Error::new(ErrorKind::Timeout, "no leader told the offset in time").with_api("ListOffsets").with_topic(&topic);
             return Err(match last {
+                // It was missing all the time: that says more than how long it was looked for.
+                Some(last) if last.kind() == ErrorKind::UnknownTopic => last,
                 Some(last) => error.with_source(last),
                 None => error,
             });
