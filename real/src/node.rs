@@ -33,6 +33,25 @@ impl Node {
         self.signal("-TERM");
     }
 
+    /// Tells it to stop in order, and waits for its end.
+    pub fn stop_and_wait(self) {
+        let pid = fs::read_to_string(self.file("pid")).expect("the node's process id, written when it was started");
+        self.stop();
+        let status = PathBuf::from("/proc").join(pid.trim()).join("stat");
+        // Who has ended but was not waited for is still listed, as a zombie.
+        let runs = || fs::read_to_string(&status).is_ok_and(|stat| !stat.contains(") Z"));
+        let start = Instant::now();
+        while runs() {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "node {} did not stop; see {}",
+                self.0,
+                self.file("log").display()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Freezes it (SIGSTOP).
     pub fn pause(self) {
         self.signal("-STOP");
