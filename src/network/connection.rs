@@ -21,13 +21,15 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use crate::network::handshake::{Handshake, Progress};
+use crate::network::handshake::{Handshake, Step};
+use crate::network::in_flight::{InFlight, Progress, Sent};
+use crate::network::pace::Pace;
 use crate::network::throttle::{MAX_THROTTLE, throttle_of};
 use crate::network::{ApiVersions, Cause, CauseKind, ConnectionConfig, Failure, Outgoing, ResponseBody, Target, Written};
 use crate::protocol::frame::Frames;
-use crate::protocol::{ApiKey, Str, header};
+use crate::protocol::{ApiKey, Str};
 
 /// The longest frame while the broker's versions are not known and it has not accepted us.
 const MAX_SETUP_FRAME: usize = 512 << 10;
@@ -56,24 +58,6 @@ enum State {
     Ready { versions: ApiVersions, answered: bool },
 }
 
-/// A request sent, or being sent.
-#[derive(Debug)]
-struct InFlight {
-    /// `None`: a request of the set-up.
-    ticket: Option<u64>,
-    api: ApiKey,
-    version: i16,
-    flexible: bool,
-    correlation_id: i32,
-    sent: Instant,
-    deadline: Instant,
-    expects_response: bool,
-    expected_len: usize,
-    /// Where in the stream of all bytes queued it begins and ends.
-    span: (u64, u64),
-    started: bool,
-}
-
 /// The core.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -83,26 +67,17 @@ pub(crate) struct Core {
     target: String,
     state: State,
     frames: Frames,
-    /// Not yet taken by the transport.
-    output: VecDeque<Bytes>,
-    /// Bytes ever put into `output`, and ever taken.
-    queued: u64,
-    taken: u64,
-    in_flight: VecDeque<InFlight>,
-    next_correlation_id: i32,
+    in_flight: InFlight,
     throttled_until: Option<Instant>,
     /// When it was last ready or used; for idle close.
     last_use: Option<Instant>,
     events: VecDeque<Event>,
     /// Number of the present connection.
     connection: u64,
-    /// Failures to connect in a row, or of connections that answered nothing.
-    failures: u32,
-    retry_at: Option<Instant>,
+    pace: Pace,
     last_cause: Option<Cause>,
     /// Connections in a row that the broker closed instead of answering ApiVersions.
     resets: u32,
-    random: u64,
 }
 
 impl Core {
@@ -114,20 +89,14 @@ impl Core {
             target: target.to_string(),
             state: State::Disconnected,
             frames: Frames::new(MAX_SETUP_FRAME),
-            output: VecDeque::new(),
-            queued: 0,
-            taken: 0,
-            in_flight: VecDeque::new(),
-            next_correlation_id: 0,
+            in_flight: InFlight::default(),
             throttled_until: None,
             last_use: None,
             events: VecDeque::new(),
             connection: 0,
-            failures: 0,
-            retry_at: None,
+            pace: Pace::new(&config),
             last_cause: None,
             resets: 0,
-            random: config.seed,
             config,
         }
     }
@@ -164,17 +133,14 @@ impl Core {
 
     /// When the next attempt to connect may start; `None` for at once.
     pub(crate) fn retry_at(&self, now: Instant) -> Option<Instant> {
-        self.retry_at.filter(|at| *at > now)
+        self.pace.retry_at().filter(|at| *at > now)
     }
 
     /// The driver begins to connect.
     pub(crate) fn handle_connecting(&mut self, now: Instant) {
         debug_assert!(!self.has_transport(), "connects only when disconnected");
-        let longest = self.config.setup_timeout_max.max(self.config.setup_timeout);
-        let timeout = doubled(self.config.setup_timeout, self.failures, longest);
         self.connection += 1;
-        self.retry_at = None;
-        let deadline = now + self.spread(timeout);
+        let deadline = later(now, self.pace.start_attempt());
         self.state = State::Connecting { since: now, deadline };
     }
 
@@ -207,7 +173,8 @@ impl Core {
     /// The owner closes it, or its address changed; not a failure that asks for a pause.
     pub(crate) fn close(&mut self, cause: &Cause) {
         self.disconnect(|_| cause.clone());
-        (self.failures, self.retry_at, self.resets) = (0, None, 0);
+        self.pace.reset();
+        self.resets = 0;
     }
 
     /// The next connections go elsewhere.
@@ -238,98 +205,49 @@ impl Core {
         self.queue(now, deadline, Some(request.ticket), request);
     }
 
-    /// Puts header and body into the output, and the request in flight; one of the set-up has no ticket.
+    /// Puts a request in flight; one of the set-up has no ticket.
     fn queue(&mut self, now: Instant, deadline: Instant, ticket: Option<u64>, request: Outgoing) {
-        let Outgoing { api, version, body, expects_response, expected_len, .. } = request;
-        let flexible = api.api().is_some_and(|api| (api.is_flexible)(version));
-        let correlation_id = self.next_correlation_id;
-        let len = body.iter().map(Bytes::len).sum();
-        let head = match header::encode_request_head(api, version, flexible, correlation_id, self.client_id.as_ref(), len) {
-            Ok(head) => head,
-            Err(error) => {
+        let api = request.api;
+        match (self.in_flight.push(now, deadline, ticket, self.client_id.as_ref(), request), ticket) {
+            (Ok(()), _) => self.trust_next(),
+            (Err(error), ticket) => {
                 let cause = Cause::new(CauseKind::Encode, format!("{api} cannot be sent: {error}")).at(&self.target);
                 match ticket {
                     Some(ticket) => self.events.push_back(Event::Answered(ticket, Err(Failure::unwritten(cause)))),
                     None => self.fail(now, &cause),
                 }
-                return;
-            }
-        };
-        self.next_correlation_id = correlation_id.checked_add(1).unwrap_or(0);
-        let start = self.queued;
-        for bytes in std::iter::once(head).chain(body) {
-            if !bytes.is_empty() {
-                self.queued += bytes.len() as u64;
-                self.output.push_back(bytes);
             }
         }
-        self.in_flight.push_back(InFlight {
-            ticket,
-            api,
-            version,
-            flexible,
-            correlation_id,
-            sent: now,
-            deadline,
-            expects_response,
-            expected_len,
-            span: (start, self.queued),
-            started: false,
-        });
-        self.trust_next();
     }
 
-    /// Says how long the next answer may be by what its request allowed.
+    /// Lets the next answer be as long as its request allowed.
     fn trust_next(&mut self) {
-        let next = self.in_flight.iter().find(|request| request.expects_response);
-        let allowed = next.map_or(0, |request| request.expected_len).min(self.config.max_frame);
-        self.frames.set_trusted(allowed);
+        self.frames.set_trusted(self.in_flight.expected_len().min(self.config.max_frame));
     }
 
     /// Is there something to write?
     pub(crate) fn has_output(&self) -> bool {
-        !self.output.is_empty()
+        self.in_flight.has_output()
     }
 
     /// What to write next, in as many of `slices` as there is something for; says how many.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut count = 0;
-        for (slice, bytes) in slices.iter_mut().zip(&self.output) {
-            *slice = IoSlice::new(bytes);
-            count += 1;
-        }
-        count
+        self.in_flight.slices(slices)
     }
 
     /// The transport took `count` bytes.
     pub(crate) fn handle_written(&mut self, now: Instant, count: usize) {
         self.last_use = Some(now);
-        self.taken += count as u64;
-        debug_assert!(self.taken <= self.queued, "more was taken than there was");
-        let mut left = count;
-        while left > 0 {
-            let Some(front) = self.output.front_mut() else { break };
-            let step = left.min(front.len());
-            front.advance(step);
-            left -= step;
-            if front.is_empty() {
-                self.output.pop_front();
-            }
-        }
-        let (taken, connection) = (self.taken, self.connection);
-        let events = &mut self.events;
-        self.in_flight.retain_mut(|request| {
-            let Some(ticket) = request.ticket else { return true };
-            if !request.started && request.span.0 < taken {
-                request.started = true;
-                events.push_back(Event::Written(ticket));
-            }
-            let done = !request.expects_response && request.span.1 <= taken;
-            if done {
-                let body = ResponseBody { api: request.api, version: request.version, body: Bytes::new(), connection };
-                events.push_back(Event::Answered(ticket, Ok(body)));
-            }
-            !done
+        let (events, connection) = (&mut self.events, self.connection);
+        self.in_flight.handle_written(count, |request, progress| {
+            let Some(ticket) = request.ticket else { return };
+            events.push_back(match progress {
+                Progress::Started => Event::Written(ticket),
+                Progress::Finished => {
+                    let body = ResponseBody { api: request.api, version: request.version, body: Bytes::new(), connection };
+                    Event::Answered(ticket, Ok(body))
+                }
+            });
         });
     }
 
@@ -356,45 +274,29 @@ impl Core {
 
     /// A whole frame, without its length.
     fn handle_frame(&mut self, now: Instant, frame: &Bytes) {
-        let at = self.in_flight.iter().position(|request| request.expects_response && request.span.1 <= self.taken);
-        // Requests that expect no answer are passed over; one that is not all written cannot have one, nor what follows it.
-        let request = at.and_then(|at| self.in_flight.get(at).map(|request| (at, request)));
-        let Some((at, request)) = request else {
-            let text = format!("{} sent an answer that nobody had asked for", self.target);
-            return self.fail(now, &Cause::new(CauseKind::Protocol, text));
-        };
-        let (api, version) = (request.api, request.version);
-        let (found, body) = match header::decode_response(frame, api, request.flexible) {
-            Ok(decoded) => decoded,
+        let (request, body) = match self.in_flight.handle_answer(frame) {
+            Ok(answer) => answer,
             Err(error) => {
-                let text = format!("the header of {}'s answer to {api} cannot be read: {error}", self.target);
+                let text = format!("{} is out of step: {error}", self.target);
                 return self.fail(now, &Cause::new(CauseKind::Protocol, text));
             }
         };
-        if found != request.correlation_id {
-            let text = format!(
-                "{} answered request {found} where the answer to {api}, request {}, was due: requests and answers are out of step",
-                self.target, request.correlation_id
-            );
-            return self.fail(now, &Cause::new(CauseKind::Protocol, text));
-        }
         self.last_use = Some(now);
-        let ticket = self.in_flight.remove(at).and_then(|request| request.ticket);
         self.trust_next();
-        match (ticket, &mut self.state) {
+        match (request.ticket, &mut self.state) {
             (Some(ticket), State::Ready { answered, .. }) => {
                 *answered = true;
-                self.failures = 0;
-                let throttle = throttle_of(api, version, &body);
-                let body = ResponseBody { api, version, body, connection: self.connection };
+                self.pace.handle_success();
+                let throttle = throttle_of(request.api, request.version, &body);
+                let body = ResponseBody { api: request.api, version: request.version, body, connection: self.connection };
                 self.events.push_back(Event::Answered(ticket, Ok(body)));
                 if let Some(pause) = throttle {
                     self.handle_throttle(now, pause);
                 }
             }
             (None, State::SettingUp { handshake, .. }) => {
-                let progress = handshake.handle_response(now, body);
-                self.advance(now, progress);
+                let step = handshake.handle_response(now, body);
+                self.advance(now, step);
             }
             _ => debug_assert!(false, "an answer in the wrong state"),
         }
@@ -409,23 +311,21 @@ impl Core {
         let before = self.throttled_until.unwrap_or(now).max(now);
         let Some(longer) = until.checked_duration_since(before).filter(|longer| !longer.is_zero()) else { return };
         self.throttled_until = Some(until);
-        for request in &mut self.in_flight {
-            request.deadline += longer;
-        }
+        self.in_flight.extend(longer);
         self.events.push_back(Event::Throttled(longer));
     }
 
     /// What the set-up wants next.
-    fn advance(&mut self, now: Instant, progress: Progress) {
-        match progress {
-            Progress::Send { api, version, body } => {
+    fn advance(&mut self, now: Instant, step: Step) {
+        match step {
+            Step::Send { api, version, body } => {
                 // The set-up's own deadline covers it.
                 let State::SettingUp { deadline, .. } = self.state else { return };
                 let timeout = deadline.saturating_duration_since(now);
                 let request = Outgoing { ticket: 0, api, version, body, timeout, expects_response: true, expected_len: 0 };
                 self.queue(now, deadline, None, request);
             }
-            Progress::Done { versions, throttle } => {
+            Step::Done { versions, throttle } => {
                 self.state = State::Ready { versions, answered: false };
                 self.frames.set_limit(self.config.max_frame);
                 self.resets = 0;
@@ -436,7 +336,7 @@ impl Core {
                     self.handle_throttle(now, pause);
                 }
             }
-            Progress::Fail(cause) => self.fail(now, &cause),
+            Step::Fail(cause) => self.fail(now, &cause),
         }
     }
 
@@ -484,12 +384,11 @@ impl Core {
                 self.fail(now, &cause);
             }
             State::Ready { .. } => {
-                let late = self.in_flight.iter().find(|request| request.deadline <= now);
-                if let Some(late) = late {
-                    self.request_timeout(now, late.api);
+                if let Some(late) = self.in_flight.late(now) {
+                    let api = late.api;
+                    self.request_timeout(now, api);
                 } else if self.idle_at().is_some_and(|at| at <= now) {
                     self.disconnect(|_| Cause::new(CauseKind::Disconnected, "idle"));
-                    self.retry_at = None;
                 }
             }
             _ => {}
@@ -502,8 +401,7 @@ impl Core {
             State::Disconnected => None,
             State::Connecting { deadline, .. } | State::SettingUp { deadline, .. } => Some(*deadline),
             State::Ready { .. } => {
-                let requests = self.in_flight.iter().map(|request| request.deadline);
-                requests.chain(self.throttled_until).chain(self.idle_at()).min()
+                [self.in_flight.next_deadline(), self.throttled_until, self.idle_at()].into_iter().flatten().min()
             }
         }
     }
@@ -520,7 +418,7 @@ impl Core {
 
     /// At least one request got no answer in its time.
     fn request_timeout(&mut self, now: Instant, api: ApiKey) {
-        let (target, taken) = (self.target.clone(), self.taken);
+        let target = self.target.clone();
         let closed = format!("the connection to {target} was closed because {api}, sent on it, got no answer in its time");
         let closed = Cause::new(CauseKind::Disconnected, closed).at(&target);
         self.pause_after(now, |this| {
@@ -528,8 +426,8 @@ impl Core {
                 if request.deadline > now {
                     return closed.clone();
                 }
-                let (what, waited) = (request.api, now.saturating_duration_since(request.sent));
-                let text = if request.span.1 <= taken {
+                let (what, waited) = (request.api, now.saturating_duration_since(request.since));
+                let text = if request.is_written {
                     format!("{target} did not answer {what} within {waited:.1?}")
                 } else {
                     format!("{what} could not be written to {target} within {waited:.1?}: the broker does not read")
@@ -578,51 +476,29 @@ impl Core {
         let worked = matches!(self.state, State::Ready { answered: true, .. });
         let had = self.has_transport();
         end(self);
-        if worked || !had {
-            return;
+        if had && !worked {
+            self.pace.handle_failure(now);
         }
-        let pause = doubled(self.config.reconnect_backoff, self.failures, self.config.reconnect_backoff_max);
-        self.failures = self.failures.saturating_add(1);
-        let pause = self.spread(pause);
-        self.retry_at = Some(now + pause);
     }
 
     /// Answers everything in flight with a failure and forgets the connection.
-    fn disconnect(&mut self, cause: impl Fn(&InFlight) -> Cause) {
+    fn disconnect(&mut self, cause: impl Fn(&Sent) -> Cause) {
         self.state = State::Disconnected;
-        self.output.clear();
         self.throttled_until = None;
         self.last_use = None;
         self.frames = Frames::new(MAX_SETUP_FRAME);
-        for request in std::mem::take(&mut self.in_flight) {
+        for request in self.in_flight.clear() {
             let Some(ticket) = request.ticket else { continue };
-            let written = if request.started { Written::Maybe } else { Written::No };
+            let written = if request.is_started { Written::Maybe } else { Written::No };
             let cause = cause(&request).at(&self.target);
             self.events.push_back(Event::Answered(ticket, Err(Failure { written, cause })));
         }
-        self.queued = self.taken;
-    }
-
-    /// `duration`, up to a fifth longer or shorter.
-    fn spread(&mut self, duration: Duration) -> Duration {
-        // SplitMix64.
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let unit = ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64;
-        duration.mul_f64(0.8 + 0.4 * unit)
     }
 }
 
 /// `duration` after `now`; a year where that is more than a year or cannot be told.
 pub(crate) fn later(now: Instant, duration: Duration) -> Instant {
     now + duration.min(Duration::from_secs(365 * 24 * 3600))
-}
-
-/// `first`, doubled `times`, at most `longest`.
-fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
-    first.saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX)).min(longest)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::protocol::{ApiKey, ApiMessage, ErrorCode, Str, Writer};
 
 /// What the set-up wants next.
 #[derive(Debug)]
-pub(crate) enum Progress {
+pub(crate) enum Step {
     /// Send this and hand over the answer.
     Send {
         /// Which API.
@@ -56,7 +56,7 @@ pub(crate) struct Handshake {
 
 impl Handshake {
     /// Begins; `oldest` for brokers that closed the connection at newer versions of ApiVersions.
-    pub(crate) fn start(config: &ConnectionConfig, oldest: bool) -> (Self, Progress) {
+    pub(crate) fn start(config: &ConnectionConfig, oldest: bool) -> (Self, Step) {
         let text = |text: &str| Str::new(text.to_owned()).unwrap_or_default();
         let request = ApiVersionsRequest {
             client_software_name: text(&config.software_name),
@@ -84,7 +84,7 @@ impl Handshake {
     }
 
     /// The answer to what was last sent: what follows the header.
-    pub(crate) fn handle_response(&mut self, now: Instant, body: Bytes) -> Progress {
+    pub(crate) fn handle_response(&mut self, now: Instant, body: Bytes) -> Step {
         match (&mut self.step, &self.versions) {
             (Some(step), Some(_)) => {
                 let action = step.handle_response(now, body);
@@ -94,7 +94,7 @@ impl Handshake {
         }
     }
 
-    fn handle_versions(&mut self, now: Instant, body: &Bytes) -> Progress {
+    fn handle_versions(&mut self, now: Instant, body: &Bytes) -> Step {
         // The code comes first in every version, so that this can be read without knowing the version.
         let code = body.first_chunk().map(|code| ErrorCode(i16::from_be_bytes(*code)));
         if code == Some(ErrorCode::UNSUPPORTED_VERSION) && !self.is_second && self.version > 0 {
@@ -112,12 +112,12 @@ impl Handshake {
             }
             Err(error) => {
                 let text = ApiVersionsResponse::explain(body, self.version, error);
-                return Progress::Fail(Cause::new(CauseKind::Protocol, format!("cannot read what the broker serves: {text}")));
+                return Step::Fail(Cause::new(CauseKind::Protocol, format!("cannot read what the broker serves: {text}")));
             }
         };
         if response.error_code != ErrorCode::NONE {
             let text = format!("the broker refused to say what it serves: {}", response.error_code);
-            return Progress::Fail(Cause::new(CauseKind::Setup, text));
+            return Step::Fail(Cause::new(CauseKind::Setup, text));
         }
         self.versions = Some(ApiVersions::new(&response));
         self.throttle = duration(response.throttle_time_ms);
@@ -125,30 +125,30 @@ impl Handshake {
     }
 
     /// Sends ApiVersions.
-    fn ask(&mut self, version: i16) -> Progress {
+    fn ask(&mut self, version: i16) -> Step {
         self.version = version;
         let mut writer = Writer::with_capacity(self.request.encoded_len(version));
         self.request.encode(version, &mut writer);
-        Progress::Send { api: ApiKey::API_VERSIONS, version, body: writer.finish() }
+        Step::Send { api: ApiKey::API_VERSIONS, version, body: writer.finish() }
     }
 
     /// Begins the next step.
-    fn next(&mut self, now: Instant) -> Progress {
+    fn next(&mut self, now: Instant) -> Step {
         self.step = self.steps.next();
         match (&mut self.step, &self.versions) {
             (Some(step), Some(versions)) => {
                 let action = step.start(now, versions);
                 self.act(now, action)
             }
-            _ => Progress::Done { versions: self.versions.clone().unwrap_or_default(), throttle: self.throttle },
+            _ => Step::Done { versions: self.versions.clone().unwrap_or_default(), throttle: self.throttle },
         }
     }
 
-    fn act(&mut self, now: Instant, action: SetupAction) -> Progress {
+    fn act(&mut self, now: Instant, action: SetupAction) -> Step {
         match action {
-            SetupAction::Send { api, version, body } => Progress::Send { api, version, body },
+            SetupAction::Send { api, version, body } => Step::Send { api, version, body },
             SetupAction::Done => self.next(now),
-            SetupAction::Fail(cause) => Progress::Fail(cause),
+            SetupAction::Fail(cause) => Step::Fail(cause),
         }
     }
 }

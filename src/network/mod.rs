@@ -17,6 +17,8 @@ mod driver;
 mod failure;
 mod handle;
 mod handshake;
+mod in_flight;
+mod pace;
 pub(crate) mod setup;
 mod source;
 pub(crate) mod throttle;

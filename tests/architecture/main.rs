@@ -27,6 +27,8 @@ const CORES: &[&str] = &[
     "network/connection",
     "network/failure",
     "network/handshake",
+    "network/in_flight",
+    "network/pace",
     "network/throttle",
     "network/versions",
     "cluster/backoff",

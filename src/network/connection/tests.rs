@@ -3,7 +3,7 @@ use crate::network::setup::{SetupAction, SetupStep};
 use crate::protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use crate::protocol::messages::fetch::FetchRequest;
 use crate::protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
-use crate::protocol::{ApiMessage, ErrorCode};
+use crate::protocol::{ApiMessage, ErrorCode, header};
 
 const SECOND: Duration = Duration::from_secs(1);
 
