@@ -136,7 +136,7 @@ pub(crate) fn join(cluster: Cluster, config: GroupConfig) -> Result<(GroupHandle
     let now = tokio::time::Instant::now().into_std();
     let config = Arc::new(config);
     let driver = Driver {
-        core: Classic::new(config.clone(), cluster.backoff(), fastrand::u64(..), now),
+        core: Classic::new(config.clone(), cluster.backoff(), cluster.config().seed, now),
         snapshots: cluster.subscribe(),
         link: None,
         side: None,

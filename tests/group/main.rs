@@ -4,6 +4,7 @@
 
 mod checkpoints;
 mod heartbeats;
+mod histories;
 mod membership;
 mod rebalances;
 

@@ -95,8 +95,8 @@ async fn what_stays_is_read_on_during_the_rebalance() {
     append(&broker, 1, 0..1);
     next(&mut first).await;
     next(&mut first).await;
-    // The second member's JoinGroup starts a rebalance, and the first's is not answered for a minute.
-    let held = broker.intercept_next(ApiKey::SYNC_GROUP, 1, |_| Intercept::Delay(20 * SECOND));
+    // The second member's JoinGroup starts a rebalance, and for a while nobody hears how it ends.
+    let held = broker.intercept_all(ApiKey::SYNC_GROUP, |_| Intercept::Delay(20 * SECOND));
     let stop = flag();
     let second = run(member(&client).build().unwrap(), stop.clone());
     read_for(&mut first, 5 * SECOND).await;
