@@ -72,7 +72,9 @@ async fn rk_227_a_deleted_topic_is_gone_and_an_unknown_one_an_error() {
 async fn rk_228_partitions_can_be_added_but_not_taken() {
     let broker = Broker::builder().topic("t", 3).start_in_memory().unwrap();
     let client = connect(&broker).await;
+    client.deliver(Record::new("t").partition(2).value("x")).await.unwrap();
     client.admin().create_partitions("t", 10, Validate::AndApply).await.unwrap();
+    client.deliver(Record::new("t").partition(9).value("x")).await.unwrap();
     assert_eq!(client.partition_count("t").await.unwrap(), 10);
     let error = client.admin().create_partitions("t", 3, Validate::AndApply).await.unwrap_err();
     assert_eq!((error.code(), error.topic()), (Some(ErrorCode::INVALID_PARTITIONS), Some("t")));

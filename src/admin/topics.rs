@@ -219,7 +219,12 @@ impl Admin {
             verdict(answer.error_code, answer.error_message.as_ref(), format!("topic {topic} was not given {total} partitions"))
                 .map_err(|error| error.with_api("CreatePartitions").with_topic(&topic))?;
         }
-        if validate == Validate::Only { Ok(()) } else { self.wait_for_leaders(&topic, Some(total), deadline).await }
+        if validate == Validate::AndApply {
+            self.wait_for_leaders(&topic, Some(total), deadline).await?;
+            // Producers of this client use the new partitions at once, not when metadata is old.
+            self.cluster.refreshed(deadline).await;
+        }
+        Ok(())
     }
 
     /// All topics that may be seen, by name; broken ones are left out.

@@ -221,6 +221,19 @@ impl Shared {
         self.wait_for(known, deadline).await.ok_or_else(|| self.unreachable(ErrorKind::Timeout))
     }
 
+    /// See `Cluster::refreshed`.
+    pub(super) async fn refreshed(self: &Arc<Self>, deadline: Instant) {
+        // An answer under way may have been asked for too early.
+        let (before, is_asking) = {
+            let inner = self.lock();
+            (inner.refresh.answered_rounds(), inner.refresh.is_asking())
+        };
+        let wanted = before + 1 + u64::from(is_asking);
+        self.command(refresh::Command::Refresh);
+        let _waiting = Waiting::new(self);
+        let _ = self.wait_for(|| (self.progress().0 >= wanted).then_some(()), deadline).await;
+    }
+
     /// See `Cluster::connect`.
     pub(super) async fn connect(self: &Arc<Self>) -> Result<()> {
         let failed_before = self.lock().refresh.failed_rounds();

@@ -233,6 +233,11 @@ impl Cluster {
         self.shared().command(refresh::Command::Refresh);
     }
 
+    /// Waits until metadata was learned anew, at most until `deadline`: after a change that components of this client must see.
+    pub(crate) async fn refreshed(&self, deadline: Instant) {
+        self.shared().refreshed(deadline).await;
+    }
+
     /// A broker named a partition's new leader (KIP-951): used at once if the epoch is newer, and a refresh follows.
     pub(crate) fn leader_hint(&self, topic: &Topic, partition: i32, leader: BrokerId, leader_epoch: i32, endpoint: Option<Node>) {
         let topic = topic.clone();

@@ -182,6 +182,11 @@ impl Refresh {
         self.answered_rounds
     }
 
+    /// Is somebody being asked now?
+    pub(crate) fn is_asking(&self) -> bool {
+        self.round.is_some()
+    }
+
     /// Was the state learned within its age?
     pub(crate) fn is_fresh(&self, now: Instant) -> bool {
         self.learned.is_some_and(|learned| now.saturating_duration_since(learned) <= self.config.max_age + SLOW_PEER)
@@ -256,6 +261,9 @@ impl Refresh {
                 }
                 if self.rebootstrap {
                     self.abandon_round(now);
+                } else if !self.is_needed() && self.round.as_ref().is_some_and(|round| round.asked.is_empty()) {
+                    // Whoever wanted to know is gone: a client that was closed opens no more connections.
+                    self.end_failed_round(now);
                 }
             }
         }
@@ -337,18 +345,7 @@ impl Refresh {
             return;
         }
         let Some(peer) = round.candidates.pop_front() else {
-            self.round = None;
-            self.failed_rounds += 1;
-            self.fruitless = self.fruitless.saturating_add(1);
-            let again = self.pause(now, self.config.backoff);
-            self.not_before = Some(again);
-            self.due = (self.is_needed()).then_some(again);
-            if self.due.is_none() {
-                // Nobody tries any more, so no time counts as failing.
-                self.failing_since = None;
-            }
-            self.actions.push_back(Action::RoundEnded);
-            return;
+            return self.end_failed_round(now);
         };
         if matches!(peer, Peer::Seed(_)) && std::mem::take(&mut round.began_with_brokers) {
             self.actions.push_back(Action::Rebootstrap);
@@ -360,6 +357,21 @@ impl Refresh {
         round.company_at = now + SLOW_PEER;
         round.asked.insert(ticket, (peer, topics));
         self.actions.push_back(Action::Send { ticket, peer, request });
+    }
+
+    /// Nobody answered: another round follows after a pause if anybody needs it.
+    fn end_failed_round(&mut self, now: Instant) {
+        self.round = None;
+        self.failed_rounds += 1;
+        self.fruitless = self.fruitless.saturating_add(1);
+        let again = self.pause(now, self.config.backoff);
+        self.not_before = Some(again);
+        self.due = (self.is_needed()).then_some(again);
+        if self.due.is_none() {
+            // Nobody tries any more, so no time counts as failing.
+            self.failing_since = None;
+        }
+        self.actions.push_back(Action::RoundEnded);
     }
 
     /// Ends the round that runs, to begin another at once.

@@ -375,6 +375,15 @@ fn a_leader_hint_is_used_at_once_and_followed_by_a_refresh() {
 }
 
 #[test]
+fn when_nobody_needs_it_any_more_no_other_peer_is_asked() {
+    let mut harness = Harness::new(config(3));
+    harness.command(Command::Wait);
+    harness.command(Command::Unwait);
+    harness.fail();
+    assert_eq!((harness.asked.len(), harness.refresh.next_timeout()), (1, None));
+}
+
+#[test]
 fn any_order_of_inputs_leaves_no_timer_in_the_past_and_no_request_without_end() {
     for seed in 0..300 {
         let mut harness = Harness::new(RefreshConfig { seed, ..config(3) });
