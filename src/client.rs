@@ -77,7 +77,6 @@ impl Client {
     }
 
     /// Sets up a producer that sends in the background.
-    #[expect(clippy::disallowed_methods, reason = "the seed is drawn here")]
     pub fn producer(&self) -> ProducerBuilder {
         self.inner.prototypes.producer.clone().on(self.component_cluster())
     }
