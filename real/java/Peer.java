@@ -1,7 +1,8 @@
 // A Kafka client of the other kind: what klamm wrote is read by it, what it writes is read by klamm, and it joins klamm's groups.
 //
 //   Peer read BOOTSTRAP TOPIC [read_committed]         every record up to the ends as they are now, as JSON lines
-//   Peer write BOOTSTRAP TOPIC CODEC                   records from standard input (JSON lines, see `record`), prints where each is
+//   Peer write BOOTSTRAP TOPIC CODEC[,CODEC]           records from standard input (JSON lines, see `record`), prints where each is;
+//                                                      of several codecs, records of partition N are written with the Nth
 //   Peer member BOOTSTRAP GROUP TOPIC,TOPIC STRATEGY   a member of a group until its standard input ends
 //   Peer transactions BOOTSTRAP ID                     commands from standard input: begin | send TOPIC PARTITION VALUE | commit | abort
 //
@@ -102,28 +103,33 @@ public class Peer {
         return p;
     }
 
-    static void write(String bootstrap, String topic, String codec) throws Exception {
-        Properties p = producer(bootstrap);
-        p.put("compression.type", codec);
-        p.put("linger.ms", "20");
-        try (var producer = new KafkaProducer<byte[], byte[]>(p)) {
-            List<Future<RecordMetadata>> sent = new ArrayList<>();
-            for (String line; (line = IN.readLine()) != null; ) {
-                JsonNode n = JSON.readTree(line);
-                var record = new ProducerRecord<>(topic, n.hasNonNull("partition") ? n.get("partition").asInt() : null,
-                    n.hasNonNull("timestamp") ? n.get("timestamp").asLong() : null, bytes(n.get("key")), bytes(n.get("value")));
-                if (n.hasNonNull("headers")) {
-                    for (JsonNode h : n.get("headers")) {
-                        record.headers().add(h.get(0).asText(), bytes(h.get(1)));
-                    }
-                }
-                sent.add(producer.send(record));
-            }
-            for (var future : sent) {
-                RecordMetadata m = future.get();
-                say(JSON.createObjectNode().put("partition", m.partition()).put("offset", m.offset()).toString());
-            }
+    static void write(String bootstrap, String topic, String codecs) throws Exception {
+        List<KafkaProducer<byte[], byte[]>> producers = new ArrayList<>();
+        for (String codec : codecs.split(",")) {
+            Properties p = producer(bootstrap);
+            p.put("compression.type", codec);
+            p.put("linger.ms", "20");
+            producers.add(new KafkaProducer<>(p));
         }
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        for (String line; (line = IN.readLine()) != null; ) {
+            JsonNode n = JSON.readTree(line);
+            Integer partition = n.hasNonNull("partition") ? n.get("partition").asInt() : null;
+            var record = new ProducerRecord<>(topic, partition,
+                n.hasNonNull("timestamp") ? n.get("timestamp").asLong() : null, bytes(n.get("key")), bytes(n.get("value")));
+            if (n.hasNonNull("headers")) {
+                for (JsonNode h : n.get("headers")) {
+                    record.headers().add(h.get(0).asText(), bytes(h.get(1)));
+                }
+            }
+            sent.add(producers.get(producers.size() == 1 ? 0 : partition).send(record));
+        }
+        producers.forEach(KafkaProducer::flush);
+        for (var future : sent) {
+            RecordMetadata m = future.get();
+            say(JSON.createObjectNode().put("partition", m.partition()).put("offset", m.offset()).toString());
+        }
+        producers.forEach(KafkaProducer::close);
     }
 
     static String names(Collection<TopicPartition> partitions) {
