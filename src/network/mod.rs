@@ -1,15 +1,16 @@
 //! One connection to one broker: set-up, frames, requests in flight, time-outs.
 //!
-//! `connection` is the core: bytes in, bytes out, what is in flight, what is due. `driver` runs it over a [`Transport`] that a
-//! [`Connector`] made, connects when somebody wants something and again after failures. Where requests come from is a
-//! [`RequestSource`]: the driver pulls from it when there is room in flight, so a producer can decide at the last moment what to
-//! send. [`Connection`] is the source for everyone else: typed requests over a bounded queue.
+//! What a user sees of it is how bytes get there: a [`Connector`] opens a [`Transport`] to a [`Target`]. [`TcpConnector`] is the one used
+//! unless the client is given another, such as a proxy or a pipe in memory; TLS is a connector around a connector.
 //!
-//! A connection never retries a request. It says exactly once what became of it: an answer, or a [`Failure`] that tells whether the
-//! broker can have seen it. Retrying, routing and choosing brokers is `cluster`'s.
+//! Inside, `connection` is the core: bytes in, bytes out, what is in flight, what is due. `driver` runs it over a transport, connects
+//! when somebody wants something and again after failures. Where requests come from is a `RequestSource`: the driver pulls from it when
+//! there is room in flight, so that a producer can decide at the last moment what to send. `Connection` is the source for everyone
+//! else: typed requests over a bounded queue.
 //!
-//! A connection counts as ready when all set-up steps are through: ApiVersions first (KIP-35, KIP-511), then those that
-//! [`ConnectionConfig::setup`] adds (SASL). TLS is a connector around a connector.
+//! A connection never retries a request. It says exactly once what became of it: an answer, or a `Failure` that tells whether the
+//! broker can have seen it. Retrying, routing and choosing brokers is `cluster`'s. A connection counts as ready when all set-up steps
+//! are through: ApiVersions first (KIP-35, KIP-511), then those that its configuration adds (SASL).
 
 pub(crate) mod clock;
 mod connection;
