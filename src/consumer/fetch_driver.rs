@@ -53,6 +53,7 @@ pub(crate) fn spawn(cluster: Cluster, shared: Arc<Shared>, max_wait: Duration, a
         connections: BTreeMap::new(),
         interests: BTreeMap::new(),
         work: Work::default(),
+        give_away_by: None,
     };
     runtime.spawn(driver.run(assignment));
     Ok(())
@@ -78,6 +79,8 @@ struct Driver {
     work: Work,
     /// Of a Fetch: what the broker may wait, and what the answer may take.
     timeout: Duration,
+    /// When what is marked is committed if the user is not back by then to give partitions away.
+    give_away_by: Option<Instant>,
 }
 
 /// Something that was under way and is over.
@@ -172,6 +175,14 @@ impl Driver {
         {
             self.commit(group, Some(commit), now, None);
         }
+        if let Some(group) = group
+            && self.give_away_by.is_some_and(|by| now >= by)
+        {
+            // The group will go on without us: what is done shall count all the same.
+            self.give_away_by = None;
+            let commit = state.take_commit(now);
+            self.commit(group, commit, now, None);
+        }
         if state.fetch.is_new() {
             // A partition that only now got a place to begin at.
             let snapshot = self.cluster.snapshot();
@@ -192,7 +203,7 @@ impl Driver {
             }
         }
         let commit = state.next_commit().filter(|_| group.is_some());
-        Some([state.fetch.next_timeout(), state.pauses.next_timeout(), commit].into_iter().flatten().min())
+        Some([state.fetch.next_timeout(), state.pauses.next_timeout(), commit, self.give_away_by].into_iter().flatten().min())
     }
 
     fn fetch(&mut self, ticket: Ticket, broker: BrokerId, by_id: bool, request: FetchRequest) {
@@ -299,6 +310,7 @@ impl Driver {
                 tracing::info!(?partitions, "partitions will be given away");
                 state.hold(now, &partitions);
                 state.notify(Notice::Revoking { partitions, deadline, done });
+                self.give_away_by = Some(deadline);
             }
             GroupEvent::Lost { partitions, cause } => {
                 tracing::warn!(?partitions, %cause, "partitions lost");
@@ -317,7 +329,8 @@ impl Driver {
     }
 
     fn follow(&mut self, state: &mut State, now: Instant, snapshot: &Snapshot) {
-        let partitions: Vec<(usize, TopicPartition)> = state.fetch.partitions().map(|(slot, name)| (slot, name.clone())).collect();
+        let partitions: Vec<(usize, TopicPartition)> =
+            state.fetch.partitions().map(|(slot, name)| (slot, name.clone())).collect();
         self.interests.retain(|topic, _| partitions.iter().any(|(_, name)| name.topic == *topic));
         for (slot, name) in partitions {
             if !self.interests.contains_key(&name.topic) {

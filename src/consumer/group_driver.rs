@@ -171,6 +171,8 @@ struct InFlight {
     ticket: Ticket,
     /// Does it hang on the connection to the coordinator?
     on_link: bool,
+    /// Is it the consumer's answer?
+    awaited: bool,
     outcome: Pin<Box<dyn Future<Output = Outcome> + Send>>,
 }
 
@@ -252,6 +254,9 @@ impl Driver {
         while let Some(action) = self.core.poll(now()) {
             self.act(action);
         }
+        // Whoever is no longer waited for must notice: what it would give away may be assigned anew.
+        let awaited = self.core.awaited();
+        self.in_flight.retain(|item| !item.awaited || Some(item.ticket) == awaited);
         self.activity.wanted.store(self.core.is_stale(), Ordering::Relaxed);
     }
 
@@ -314,7 +319,7 @@ impl Driver {
             let deadline = tokio::time::Instant::now() + timeout;
             Outcome::Coordinator(cluster.coordinator(CoordinatorType::Group, &group, deadline).await)
         };
-        self.in_flight.push(InFlight { ticket, on_link: false, outcome: Box::pin(lookup) });
+        self.in_flight.push(InFlight { ticket, on_link: false, awaited: false, outcome: Box::pin(lookup) });
     }
 
     /// Waits until the cluster has said of each topic what it is, or that it is not there.
@@ -334,7 +339,7 @@ impl Driver {
             };
             Outcome::Answer(result)
         };
-        self.in_flight.push(InFlight { ticket, on_link: false, outcome: Box::pin(answer) });
+        self.in_flight.push(InFlight { ticket, on_link: false, awaited: false, outcome: Box::pin(answer) });
     }
 
     fn topics_changed(&mut self) {
@@ -362,7 +367,7 @@ impl Driver {
                 Err(error) => Err(error),
             })
         };
-        self.in_flight.push(InFlight { ticket, on_link: !aside, outcome: Box::pin(exchange) });
+        self.in_flight.push(InFlight { ticket, on_link: !aside, awaited: false, outcome: Box::pin(exchange) });
     }
 
     fn reconnect(&mut self) {
@@ -408,7 +413,7 @@ impl Driver {
             _ = answer.await;
             Outcome::Prepared
         };
-        self.in_flight.push(InFlight { ticket, on_link: false, outcome: Box::pin(outcome) });
+        self.in_flight.push(InFlight { ticket, on_link: false, awaited: true, outcome: Box::pin(outcome) });
         done
     }
 }

@@ -336,9 +336,12 @@ impl Intake {
                 if let Err(error) = result {
                     tracing::warn!(?partitions, %error, "committing before partitions are given away failed");
                 }
+                // The group may have gone on without us; then they are lost, which is told next, and may be ours anew already.
+                if done.is_closed() {
+                    return;
+                }
                 self.shared.lock().unassign(now(), &partitions);
                 call(&mut self.hooks.revoked, &partitions);
-                // The group may have gone on without us by now; then they are lost, which is told next.
                 let _ = done.send(());
             }
             Then::End => {

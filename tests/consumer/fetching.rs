@@ -30,7 +30,8 @@ async fn rk_157_a_consumer_s_fetch_has_the_defaults() {
 async fn rk_158_the_settings_of_a_consumer_are_on_the_wire() {
     let (broker, client) = start(Broker::builder().topic("t", 1)).await;
     append(&broker, "t", 0, 0..1);
-    let builder = client.consumer("g").topics(["t"]).fetch_min_bytes(3).fetch_max_bytes(7_000_000).max_partition_fetch_bytes(70_000);
+    let builder =
+        client.consumer("g").topics(["t"]).fetch_min_bytes(3).fetch_max_bytes(7_000_000).max_partition_fetch_bytes(70_000);
     let mut consumer = builder.fetch_max_wait(Duration::from_millis(321)).build().unwrap();
     next(&mut consumer, 1).await;
     let request = &broker.decoded::<FetchRequest>()[0];
@@ -256,7 +257,10 @@ async fn a_corrupted_batch_is_an_error_with_its_place_and_what_is_before_it_is_d
     let broken = broker.intercept_all(ApiKey::FETCH, |_| {
         Intercept::edit::<FetchRequest>(|response| {
             for data in response.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
-                let Some(records) = data.records.as_mut().filter(|records| !records.0.is_empty() && data.partition_index == 0) else { continue };
+                let Some(records) = data.records.as_mut().filter(|records| !records.0.is_empty() && data.partition_index == 0)
+                else {
+                    continue;
+                };
                 let mut bytes = records.0.to_vec();
                 let last = bytes.len() - 1;
                 bytes[last] ^= 1;
@@ -294,7 +298,8 @@ async fn a_corrupted_batch_is_an_error_with_its_place_and_what_is_before_it_is_d
 async fn missing_authorization_is_told_and_reading_goes_on_when_it_comes() {
     let (broker, client) = start(Broker::builder().topic("t", 1)).await;
     append(&broker, "t", 0, 0..3);
-    let refused = broker.intercept_all(ApiKey::FETCH, |_| Intercept::partition_error("t", 0, ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+    let refused =
+        broker.intercept_all(ApiKey::FETCH, |_| Intercept::partition_error("t", 0, ErrorCode::TOPIC_AUTHORIZATION_FAILED));
     let mut consumer = client.consumer("g").topics(["t"]).build().unwrap();
     let error = consumer.next().await.unwrap_err();
     assert_eq!((error.kind(), error.topic(), error.partition()), (ErrorKind::Authorization, Some("t"), Some(0)));

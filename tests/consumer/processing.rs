@@ -95,7 +95,8 @@ async fn rk_141_a_handler_that_fails_commits_what_was_before_and_names_the_recor
     let (broker, client) = start(Broker::builder().topic("t", 1)).await;
     append(&broker, "t", 0, 0..10);
     let mut consumer = member(&client).build().unwrap();
-    let fail = |at: i64| move |message: Message| async move { if message.offset == at { Err("no such customer") } else { Ok(()) } };
+    let fail =
+        |at: i64| move |message: Message| async move { if message.offset == at { Err("no such customer") } else { Ok(()) } };
     let error = consumer.each_message(fail(5)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Processing);
     assert_eq!((error.topic(), error.partition(), error.offset()), (Some("t"), Some(0), Some(5)));

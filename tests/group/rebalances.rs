@@ -255,3 +255,30 @@ async fn a_subscription_can_change_while_the_consumer_runs() {
     assert_eq!(broker.committed("g", "t", 0), Some(2), "what was done before counts");
     assert_eq!(consumer.assignment(), [klamm::TopicPartition::new("u", 0)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_is_not_back_in_time_loses_the_partitions_but_not_what_was_marked() {
+    let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+    append(&broker, 0, 0..3);
+    let range = || Arc::new(RangeAssignor) as Arc<dyn Assignor>;
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let (lost, revoked) = (events.clone(), events.clone());
+    let mut consumer = member(&client)
+        .assignors([range()])
+        .max_poll_interval(60 * SECOND)
+        .auto_commit_interval(Duration::ZERO)
+        .on_lost(move |partitions| lost.lock().unwrap().push(("lost", partitions.len())))
+        .on_revoked(move |partitions| revoked.lock().unwrap().push(("revoked", partitions.len())))
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        next(&mut consumer).await;
+    }
+    broker.rebalance_group("g");
+    tokio::time::sleep(44 * SECOND).await;
+    assert_eq!(broker.committed("g", "t", 0), None, "it waits for the user");
+    tokio::time::sleep(12 * SECOND).await;
+    assert_eq!(broker.committed("g", "t", 0), Some(2), "the third is in the user's hands");
+    assert_eq!(next(&mut consumer).await.offset, 2, "and comes again");
+    assert_eq!(*events.lock().unwrap(), [("lost", 1)]);
+}

@@ -264,6 +264,14 @@ impl Classic {
         matches!(self.state, State::Stale)
     }
 
+    /// The event that the consumer's answer is awaited to.
+    pub(crate) fn awaited(&self) -> Option<Ticket> {
+        match &self.state {
+            State::Preparing { ticket, .. } | State::Releasing { ticket, .. } => Some(*ticket),
+            _ => None,
+        }
+    }
+
     /// Is a JoinGroup or SyncGroup unanswered? Behind it, nothing else on its connection is.
     pub(crate) fn is_parked(&self) -> bool {
         matches!(self.state, State::Joining { sent: Some(_) } | State::Syncing { .. })
