@@ -178,3 +178,36 @@ async fn rk_197_added_partitions_are_used_within_the_age_of_metadata_without_any
     tokio::time::sleep(age + Duration::from_millis(100)).await;
     assert_eq!(producer.send(Record::new("t").partition(2).value("x")).await.unwrap().partition, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn connecting_tries_each_seed_once_and_a_client_that_was_built_tries_until_its_time_is_up() {
+    let refusing = Refusing::default();
+    let tried = || refusing.0.swap(0, Ordering::Relaxed);
+    let builder = || Client::builder(["a:1", "b:2"]).connector(refusing.clone()).default_api_timeout(Duration::from_secs(10));
+    let error = builder().connect().await.unwrap_err();
+    assert!(error.to_string().contains("a:1: ") && error.to_string().contains("b:2: "), "{error}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(tried(), 2);
+
+    let client = builder().build().unwrap();
+    let start = tokio::time::Instant::now();
+    let error = client.topics().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("no one at a:1") && error.to_string().contains("no one at b:2"), "{error}");
+    assert_eq!(start.elapsed(), Duration::from_secs(10));
+    let while_waiting = tried();
+    assert!((10..60).contains(&while_waiting), "{while_waiting} attempts in 10 s");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(tried() <= 2, "nobody waits any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_client_closes_its_connections_and_stops() {
+    let broker = Broker::builder().topic("t", 1).start_in_memory().unwrap();
+    let client = Client::builder(broker.bootstrap()).connector(broker.connector()).connect().await.unwrap();
+    client.partition_count("t").await.unwrap();
+    assert!(broker.connections(1) > 0);
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(broker.connections(1), 0);
+}
