@@ -35,7 +35,7 @@ pub(super) struct Shared {
     inner: Mutex<Inner>,
     snapshot: watch::Sender<Arc<Snapshot>>,
     /// Touched when a round ended or a lookup settled.
-    events: watch::Sender<()>,
+    pub(super) events: watch::Sender<()>,
     /// The task has something to look at.
     wake: Notify,
     ended: AtomicBool,
@@ -43,9 +43,9 @@ pub(super) struct Shared {
 }
 
 #[derive(Debug)]
-struct Inner {
-    refresh: Refresh,
-    coordinators: Coordinators,
+pub(super) struct Inner {
+    pub(super) refresh: Refresh,
+    pub(super) coordinators: Coordinators,
     /// Control connections, each with the address it goes to.
     control: BTreeMap<BrokerId, (Target, Connection)>,
     /// Connections to bootstrap servers, while a round needs them.
@@ -165,7 +165,7 @@ impl Shared {
     }
 
     /// Tells the lookups something.
-    fn lookup(&self, command: coordinators::Command) {
+    pub(super) fn lookup(&self, command: coordinators::Command) {
         self.lock().coordinators.handle_command(now(), command);
         self.wake.notify_one();
     }
@@ -186,136 +186,6 @@ impl Shared {
         let inner = self.lock();
         let known = inner.refresh.snapshot().topic(topic).filter(|known| known.error.is_none())?;
         inner.refresh.is_fresh(now()).then(|| known.clone())
-    }
-
-    /// See `Cluster::topic`.
-    pub(super) async fn topic(self: &Arc<Self>, topic: &Topic, deadline: Instant) -> Result<Arc<TopicMetadata>> {
-        let (answers_before, _) = self.progress();
-        let _waiting = Waiting::new(self);
-        if self.snapshot().topic(topic).is_some() {
-            // What is known is an error, perhaps an old one.
-            self.command(refresh::Command::Refresh);
-        }
-        let usable = || {
-            if let Some(known) = self.known_topic(topic) {
-                return Some(Ok(known));
-            }
-            let fresh = self.progress().0 > answers_before;
-            let final_error = |error: &Error| fresh && !error.is_retriable();
-            self.snapshot().topic_error(topic).filter(final_error).map(Err)
-        };
-        match self.wait_for(usable, deadline).await {
-            Some(result) => result,
-            None if self.snapshot().version == 0 => Err(self.unreachable(ErrorKind::Timeout).with_topic(topic)),
-            None => Err(self.snapshot().topic_error(topic).unwrap_or_else(|| self.unreachable(ErrorKind::Timeout))),
-        }
-    }
-
-    /// See `Cluster::learned`.
-    pub(super) async fn learned(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Snapshot>> {
-        let known = || Some(self.snapshot()).filter(|snapshot| snapshot.version > 0);
-        if let Some(snapshot) = known() {
-            return Ok(snapshot);
-        }
-        let _waiting = Waiting::new(self);
-        self.wait_for(known, deadline).await.ok_or_else(|| self.unreachable(ErrorKind::Timeout))
-    }
-
-    /// See `Cluster::refreshed`.
-    pub(super) async fn refreshed(self: &Arc<Self>, deadline: Instant) {
-        // An answer under way may have been asked for too early.
-        let (before, is_asking) = {
-            let inner = self.lock();
-            (inner.refresh.answered_rounds(), inner.refresh.is_asking())
-        };
-        let wanted = before + 1 + u64::from(is_asking);
-        self.command(refresh::Command::Refresh);
-        let _waiting = Waiting::new(self);
-        let _ = self.wait_for(|| (self.progress().0 >= wanted).then_some(()), deadline).await;
-    }
-
-    /// See `Cluster::connect`.
-    pub(super) async fn connect(self: &Arc<Self>) -> Result<()> {
-        let failed_before = self.lock().refresh.failed_rounds();
-        let _waiting = Waiting::new(self);
-        let settled = || {
-            if self.snapshot().version > 0 {
-                return Some(Ok(()));
-            }
-            let failed = self.lock().refresh.failed_rounds() > failed_before;
-            failed.then(|| Err(self.unreachable(ErrorKind::Disconnected)))
-        };
-        let mut events = self.events.subscribe();
-        loop {
-            if let Some(result) = settled() {
-                return result;
-            }
-            if events.changed().await.is_err() {
-                return Err(self.unreachable(ErrorKind::Disconnected));
-            }
-        }
-    }
-
-    /// See `Cluster::coordinator`.
-    pub(super) async fn coordinator(self: &Arc<Self>, key: Key, deadline: Instant) -> Result<Node> {
-        let started = Instant::now();
-        let wish = Wish::new(self, key);
-        let settled = || match self.lock().coordinators.state(&wish.key) {
-            Some(State::Found(node)) => Some(Ok(node.clone())),
-            Some(State::Refused(error)) => Some(Err(error.clone())),
-            _ => None,
-        };
-        if let Some(result) = self.wait_for(settled, deadline).await {
-            return result;
-        }
-        let last = self.lock().coordinators.reason(&wish.key).cloned();
-        let last = last.unwrap_or_else(|| self.unreachable(ErrorKind::Disconnected));
-        let message = format!("no coordinator was found for \"{}\" in time; last: {last}", wish.key.key);
-        let mut error = Error::new(ErrorKind::Timeout, message).with_api("FindCoordinator").with_source(last.clone());
-        if let Some(code) = last.code() {
-            error = error.with_code(code);
-        }
-        Err(error.with_attempts(0, started.elapsed()))
-    }
-
-    /// Looks each time something happened until there is something to see or the deadline has come.
-    async fn wait_for<T>(&self, mut look: impl FnMut() -> Option<T>, deadline: Instant) -> Option<T> {
-        let mut events = self.events.subscribe();
-        loop {
-            if let Some(seen) = look() {
-                return Some(seen);
-            }
-            match tokio::time::timeout_at(deadline, events.changed()).await {
-                Ok(Ok(())) => {}
-                _ => return look(),
-            }
-        }
-    }
-
-    /// An error that lists why each peer could not be used.
-    pub(super) fn unreachable(&self, kind: ErrorKind) -> Error {
-        let inner = self.lock();
-        let snapshot = inner.refresh.snapshot();
-        let reason = |(peer, error): (&Peer, &Error)| {
-            let name = match peer {
-                Peer::Seed(index) => self.config.seeds.get(*index).map(ToString::to_string).unwrap_or_default(),
-                Peer::Broker(id) => snapshot.node(*id).map_or_else(|| format!("broker {}", id.0), ToString::to_string),
-            };
-            format!("{name}: {error}")
-        };
-        let failures = inner.refresh.failures();
-        let reasons: Vec<_> = failures.iter().map(reason).collect();
-        let servers: Vec<_> = self.config.seeds.iter().map(ToString::to_string).collect();
-        let message = if reasons.is_empty() {
-            format!("no broker has answered yet (bootstrap servers: {})", servers.join(", "))
-        } else {
-            format!("no broker could be reached: {}; check bootstrap.servers and that brokers listen there", reasons.join("; "))
-        };
-        let error = Error::new(kind, message).with_api("Metadata").with_retriable(true);
-        match failures.values().next() {
-            Some(first) => error.with_source(first.clone()),
-            None => error,
-        }
     }
 
     /// The control connection to `node`, a new one if the broker listens elsewhere now.
@@ -342,7 +212,7 @@ impl Shared {
         control.chain(seeds).for_each(|(_, connection)| connection.close());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing under the lock can panic half-way; if it did, old state is better than none.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -524,41 +394,6 @@ pub(super) fn failed(failure: Failure, api: &'static str) -> Error {
         return Error::new(ErrorKind::Disconnected, "the connection was closed").with_api(api).with_source(error);
     }
     error
-}
-
-/// Somebody waits for metadata.
-struct Waiting<'a>(&'a Shared);
-
-impl<'a> Waiting<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        shared.command(refresh::Command::Wait);
-        Self(shared)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.command(refresh::Command::Unwait);
-    }
-}
-
-/// Somebody waits for a coordinator.
-struct Wish<'a> {
-    shared: &'a Shared,
-    key: Key,
-}
-
-impl<'a> Wish<'a> {
-    fn new(shared: &'a Shared, key: Key) -> Self {
-        shared.lookup(coordinators::Command::Want(key.clone()));
-        Self { shared, key }
-    }
-}
-
-impl Drop for Wish<'_> {
-    fn drop(&mut self) {
-        self.shared.lookup(coordinators::Command::Unwant(self.key.clone()));
-    }
 }
 
 /// Now, as the cores are told it: tokio's clock, which tests can pause.

@@ -15,6 +15,7 @@ mod refresh;
 mod request;
 mod routing;
 mod snapshot;
+mod wait;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
