@@ -1,11 +1,13 @@
 //! Connections inside the process: a pipe in place of a socket.
 
+#[cfg(feature = "connector")]
 use std::io::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
 use tokio::io::DuplexStream;
 
 use crate::driver::{Shared, connection};
+#[cfg(feature = "connector")]
 use crate::script::Reachability;
 
 /// Bytes a pipe holds in each direction.
@@ -16,6 +18,7 @@ pub(crate) type Pipe = DuplexStream;
 
 impl Shared {
     /// Connects to the node that has this address.
+    #[cfg(feature = "connector")]
     pub(crate) async fn connect(self: &Arc<Self>, host: &str, port: u16) -> Result<Pipe> {
         let node = self.look(|core| {
             let mut nodes = core.nodes().iter();

@@ -169,6 +169,7 @@ impl Shared {
         state.listeners.drain().for_each(|(_, task)| task.abort());
     }
 
+    #[cfg(feature = "connector")]
     pub(crate) fn is_stopped(&self) -> bool {
         lock(&self.state).stopped
     }
