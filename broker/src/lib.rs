@@ -17,6 +17,24 @@
 //! # }
 //! ```
 //!
+//! A client of klamm reaches it with nothing but memory in between; any other client over TCP
+//! ([`start_tcp`](BrokerBuilder::start_tcp)):
+//!
+#![cfg_attr(feature = "connector", doc = "```")]
+#![cfg_attr(not(feature = "connector"), doc = "```ignore")]
+//! use klamm::{Client, Record};
+//! use klamm_broker::Broker;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = Broker::builder().topic("greetings", 1).start_in_memory()?;
+//! let client = Client::builder(broker.bootstrap()).connector(broker.connector()).build()?;
+//! client.deliver(Record::new("greetings").value("hello")).await?;
+//! assert_eq!(broker.values("greetings", 0)?, ["hello"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A test scripts it through the handle: [`Broker::intercept`] decides on each request, [`Broker::requests`] tells what came,
 //! [`Broker::stop_node`] and [`Broker::move_leader`] make trouble, [`Broker::records`] shows what is in a log. Nothing in it is
 //! random, and its time is tokio's: with `tokio::time::pause` a test of minutes takes milliseconds and goes the same way every time.
@@ -32,13 +50,15 @@ mod connector;
 mod core;
 mod driver;
 mod groups;
+mod logs;
 mod raw_client;
 mod script;
 
-pub use broker::{Broker, InterceptId, LoggedRecord};
+pub use broker::{Broker, InterceptId};
 pub use builder::BrokerBuilder;
 #[cfg(feature = "connector")]
 pub use connector::MemoryConnector;
 pub use groups::{CommittedOffset, GroupMember};
+pub use logs::LoggedRecord;
 pub use raw_client::RawClient;
 pub use script::{ConnectionId, Edit, Intercept, PartitionError, Reachability, RequestView, SeenRequest};

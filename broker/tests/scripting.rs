@@ -98,6 +98,23 @@ async fn held_requests_go_on_when_released() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_more_than_a_hundred_requests_wait_at_a_connection() {
+    let broker = broker();
+    broker.intercept_next(ApiKey::PRODUCE, 1, |_| Intercept::Hold);
+    let mut client = broker.raw_client(1);
+    for _ in 0..150 {
+        client.send(9, &produce("x", &[0])).await.expect("sent");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(broker.requests().len(), 100);
+    broker.release();
+    for _ in 0..150 {
+        client.receive::<ProduceRequest>(9).await.expect("an answer");
+    }
+    assert_eq!(broker.requests().len(), 150);
+}
+
+#[tokio::test(start_paused = true)]
 async fn connections_close_before_or_after_the_request_took_effect() {
     for (verdict, records) in [(Intercept::CloseBefore, 0), (Intercept::ProcessThenClose, 1)] {
         let broker = broker();

@@ -145,6 +145,11 @@ impl Core {
         }
     }
 
+    /// How many requests wait at a connection.
+    pub(crate) fn queued(&self, id: ConnectionId) -> usize {
+        self.connections.get(&id).map_or(0, |connection| connection.queue.len())
+    }
+
     pub(crate) fn connections(&self, node: i32) -> Vec<ConnectionId> {
         self.connections.iter().filter(|(_, connection)| connection.node == node).map(|(id, _)| *id).collect()
     }

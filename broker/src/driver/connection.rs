@@ -9,13 +9,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use klamm::protocol::frame::Frames;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
-use crate::driver::Shared;
+use crate::driver::{Registered, Shared};
 use crate::script::ConnectionId;
 
 /// The largest request, as Kafka's `socket.request.max.bytes`.
 const MAX_REQUEST: usize = 104_857_600;
+
+/// Requests that may wait at one connection; more are not read. A real broker reads one at a time, but a test wants to see all that a
+/// client has in flight.
+const MAX_QUEUED: usize = 100;
 
 /// Serves `transport` until either side closes it.
 pub(super) async fn serve<T: AsyncRead + AsyncWrite + Send + 'static>(
@@ -24,12 +28,12 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Send + 'static>(
     host: String,
     transport: T,
 ) {
-    let Some((id, frames)) = shared.connected(node, &host) else { return };
+    let Some(Registered { id, frames, answered }) = shared.connected(node, &host) else { return };
     let (reader, writer) = tokio::io::split(transport);
     // Whichever ends first ends the other: a client that is gone needs no answers, and one that is closed is not heard.
     tokio::select! {
         _ = write(writer, frames) => {}
-        _ = read(&shared, id, reader) => {}
+        _ = read(&shared, id, reader, &answered) => {}
     }
     shared.closed(id);
 }
@@ -44,7 +48,12 @@ async fn write<T: AsyncWrite>(mut transport: WriteHalf<T>, mut frames: mpsc::Unb
     transport.shutdown().await
 }
 
-async fn read<T: AsyncRead>(shared: &Arc<Shared>, id: ConnectionId, mut transport: ReadHalf<T>) -> io::Result<()> {
+async fn read<T: AsyncRead>(
+    shared: &Arc<Shared>,
+    id: ConnectionId,
+    mut transport: ReadHalf<T>,
+    answered: &Notify,
+) -> io::Result<()> {
     let mut frames = Frames::new(MAX_REQUEST);
     loop {
         if transport.read_buf(frames.read_buffer()).await? == 0 {
@@ -57,6 +66,9 @@ async fn read<T: AsyncRead>(shared: &Arc<Shared>, id: ConnectionId, mut transpor
                     shared.arrived();
                     let verdict = shared.verdict(&request);
                     shared.with(|core, now| core.handle_request(now, request, verdict));
+                    while shared.look(|core| core.queued(id)) >= MAX_QUEUED {
+                        answered.notified().await;
+                    }
                 }
                 Ok(None) => break,
                 // Not Kafka's protocol: nothing to say to such a client.

@@ -40,12 +40,27 @@ pub(crate) struct Shared {
 struct State {
     core: Core,
     /// Where each connection's answers go; dropping one closes it.
-    outboxes: HashMap<ConnectionId, mpsc::UnboundedSender<Vec<Bytes>>>,
+    outboxes: HashMap<ConnectionId, Outbox>,
     /// The timer task sleeps until then.
     sleeping_until: Option<Instant>,
     tasks: Vec<JoinHandle<()>>,
     listeners: HashMap<i32, JoinHandle<()>>,
     stopped: bool,
+}
+
+/// Where a connection's answers go. The core lets no more than one request of a connection be answered at a time, so it never holds
+/// more than a few.
+struct Outbox {
+    frames: mpsc::UnboundedSender<Vec<Bytes>>,
+    /// Says that an answer was sent, so that there may be room for more requests.
+    answered: Arc<Notify>,
+}
+
+/// What the tasks of a connection are given.
+struct Registered {
+    id: ConnectionId,
+    frames: mpsc::UnboundedReceiver<Vec<Bytes>>,
+    answered: Arc<Notify>,
 }
 
 /// Tokio's time, which a test may have paused.
@@ -95,7 +110,8 @@ impl Shared {
                 Action::Send(id, frame) => {
                     if let Some(outbox) = state.outboxes.get(&id) {
                         // The receiver is gone when the client closed; the core will hear of it.
-                        let _ = outbox.send(frame);
+                        let _ = outbox.frames.send(frame);
+                        outbox.answered.notify_one();
                     }
                 }
                 Action::Close(id) => drop(state.outboxes.remove(&id)),
@@ -144,15 +160,16 @@ impl Shared {
     }
 
     /// Registers a connection to a node that runs.
-    fn connected(&self, node: i32, host: &str) -> Option<(ConnectionId, mpsc::UnboundedReceiver<Vec<Bytes>>)> {
+    fn connected(&self, node: i32, host: &str) -> Option<Registered> {
         let mut state = lock(&self.state);
         if state.stopped || !state.core.nodes().get(&node).is_some_and(|node| node.running) {
             return None;
         }
         let id = state.core.handle_connected(node, host);
-        let (outbox, frames) = mpsc::unbounded_channel();
-        state.outboxes.insert(id, outbox);
-        Some((id, frames))
+        let (sender, frames) = mpsc::unbounded_channel();
+        let answered = Arc::new(Notify::new());
+        state.outboxes.insert(id, Outbox { frames: sender, answered: answered.clone() });
+        Some(Registered { id, frames, answered })
     }
 
     fn closed(&self, id: ConnectionId) {
