@@ -52,6 +52,10 @@ pub(super) struct Accumulator<P> {
     brokers: BTreeMap<i32, Broker>,
     next_batch: u64,
     hurry: bool,
+    /// Rounds of metadata begun because of stale partitions.
+    metadata_round: u64,
+    /// Does a partition wait for a round that was not begun?
+    needs_metadata: bool,
     spread: Spread,
     finished: VecDeque<Finished<P>>,
     wakes: VecDeque<i32>,
@@ -66,6 +70,8 @@ struct Partition<P> {
     /// Failures since the last success.
     failures: u32,
     held: bool,
+    /// Its leader was not its leader: it waits for the metadata of a later round than this.
+    stale: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -166,6 +172,8 @@ impl<P> Accumulator<P> {
             brokers: BTreeMap::new(),
             next_batch: 0,
             hurry: false,
+            metadata_round: 0,
+            needs_metadata: false,
             finished: VecDeque::new(),
             wakes: VecDeque::new(),
         }
@@ -173,7 +181,14 @@ impl<P> Accumulator<P> {
 
     /// A partition's index from now on.
     pub(super) fn add_partition(&mut self, leader: Option<i32>) -> usize {
-        self.partitions.push(Partition { leader, batches: VecDeque::new(), not_before: None, failures: 0, held: false });
+        self.partitions.push(Partition {
+            leader,
+            batches: VecDeque::new(),
+            not_before: None,
+            failures: 0,
+            held: false,
+            stale: None,
+        });
         self.partitions.len() - 1
     }
 
@@ -187,7 +202,41 @@ impl<P> Accumulator<P> {
             broker.partitions.remove(&partition);
         }
         state.leader = leader;
+        state.stale = None;
         self.touched(partition);
+    }
+
+    /// The broker says that it does not lead `partition`: nothing is sent until the metadata was asked again.
+    pub(super) fn handle_stale(&mut self, partition: usize) {
+        if let Some(state) = self.partitions.get_mut(partition)
+            && !self.rules.hold_failed
+        {
+            state.stale = Some(self.metadata_round);
+            self.needs_metadata = true;
+        }
+    }
+
+    /// Does a partition wait for metadata that nobody has asked for yet?
+    pub(super) fn needs_metadata(&self) -> bool {
+        self.needs_metadata
+    }
+
+    /// The metadata is asked for. Returns the round's number, for `handle_metadata`.
+    pub(super) fn begin_metadata(&mut self) -> u64 {
+        self.needs_metadata = false;
+        self.metadata_round += 1;
+        self.metadata_round
+    }
+
+    /// The metadata of `round` is there, or not to be had: what waited for it goes where its leader is now.
+    pub(super) fn handle_metadata(&mut self, round: u64) {
+        for partition in 0..self.partitions.len() {
+            let stale = &mut self.partitions[partition].stale;
+            if stale.is_some_and(|waits| waits < round) {
+                *stale = None;
+                self.touched(partition);
+            }
+        }
     }
 
     /// The leader now.
@@ -643,7 +692,7 @@ impl<P> Accumulator<P> {
     /// The batch that the partition sends next, if it may send one, and from when on if nothing else happens.
     fn next_batch(&self, partition: usize) -> Option<(&Batch<P>, Instant)> {
         let state = self.partitions.get(partition)?;
-        if state.held || state.leader.is_none() {
+        if state.held || state.stale.is_some() || state.leader.is_none() {
             return None;
         }
         let on_the_way = |batch: &&Batch<P>| matches!(batch.state, State::InFlight | State::Gone);

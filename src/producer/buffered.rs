@@ -213,8 +213,9 @@ impl BufferedProducer {
             if !hope || attempts > self.limits.retries {
                 return Err(self.failed(attempts, &waiting));
             }
-            self.owner.engine.cluster.request_refresh();
-            tokio::time::sleep(self.limits.backoff).await;
+            let patience = Instant::now() + self.limits.backoff.max(Duration::from_secs(1));
+            let pause = tokio::time::sleep(self.limits.backoff);
+            tokio::join!(pause, self.owner.engine.cluster.refreshed(patience));
         }
     }
 

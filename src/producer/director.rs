@@ -25,18 +25,22 @@ use crate::protocol::{BrokerId, ErrorCode, ProducerId};
 /// A request for a producer id on its way.
 type Asking = Pin<Box<dyn Future<Output = Result<Identity>> + Send>>;
 
+/// Metadata asked for anew; gives the round's number.
+type Refreshing = Pin<Box<dyn Future<Output = u64> + Send>>;
+
 /// Runs until the producer is closed and empty.
 pub(super) async fn run(engine: Arc<Engine>) {
     let _last = Last(engine.clone());
     let mut snapshots = engine.cluster.subscribe();
     let mut addresses = BTreeMap::new();
     let mut asking: Option<Asking> = None;
+    let mut refreshing: Option<Refreshing> = None;
     let mut backoff = engine.cluster.new_backoff();
     let mut pause = Duration::ZERO;
     engine.handle_metadata();
     loop {
         begin_senders(&engine, &mut addresses);
-        let (until, ask) = {
+        let until = {
             let mut core = engine.core();
             if engine.is_closed() {
                 core.accumulator.set_hurry(true);
@@ -44,14 +48,16 @@ pub(super) async fn run(engine: Arc<Engine>) {
                     return;
                 }
             }
+            if asking.is_none() && core.accumulator.needs_identity() {
+                asking = Some(Box::pin(ask_identity(engine.clone(), pause)));
+            }
+            if refreshing.is_none() && core.accumulator.needs_metadata() {
+                refreshing = Some(Box::pin(refresh(engine.clone(), core.accumulator.begin_metadata())));
+            }
             let until = core.accumulator.next_timeout();
-            core.sleeping(until.is_none(), asking.is_some());
-            (until, core.accumulator.needs_identity())
+            core.sleeping(until.is_none(), asking.is_some(), refreshing.is_some());
+            until
         };
-        if ask && asking.is_none() {
-            asking = Some(Box::pin(ask_identity(engine.clone(), pause)));
-            engine.core().sleeping(until.is_none(), true);
-        }
         tokio::select! {
             () = engine.director.notified() => {}
             changed = snapshots.changed() => {
@@ -63,7 +69,12 @@ pub(super) async fn run(engine: Arc<Engine>) {
                 readdress(&engine, &mut addresses);
             }
             () = sleep_until(until) => engine.core().accumulator.handle_timeout(engine.now()),
-            answer = answered(&mut asking) => {
+            round = finished(&mut refreshing) => {
+                refreshing = None;
+                engine.handle_metadata();
+                engine.core().accumulator.handle_metadata(round);
+            }
+            answer = finished(&mut asking) => {
                 asking = None;
                 match answer {
                     Ok(identity) => {
@@ -101,11 +112,19 @@ async fn sleep_until(until: Option<std::time::Instant>) {
     }
 }
 
-async fn answered(asking: &mut Option<Asking>) -> Result<Identity> {
-    match asking {
-        Some(asking) => asking.as_mut().await,
+/// What is under way, if anything is.
+async fn finished<T>(under_way: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    match under_way {
+        Some(future) => future.as_mut().await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for metadata asked for from now on; not for long, since a leader that is not one says so again and does no harm.
+async fn refresh(engine: Arc<Engine>, round: u64) -> u64 {
+    let longest = engine.cluster.backoff().max.saturating_mul(2);
+    engine.cluster.refreshed(Instant::now() + longest).await;
+    round
 }
 
 /// Where each broker that we send to was when we last looked.

@@ -228,6 +228,9 @@ impl BrokerSource {
                 return;
             }
         }
+        if code.is_stale_metadata() && !hinted {
+            core.accumulator.handle_stale(index);
+        }
         // A new leader that is known needs no pause (KIP-951).
         core.accumulator.handle_answer(now, index, sent.batch, answer, Some(error), !hinted);
     }

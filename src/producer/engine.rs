@@ -93,6 +93,8 @@ pub(super) struct Core {
     director_idle: bool,
     /// The director asks for a producer id.
     director_asks: bool,
+    /// The director asks for metadata.
+    director_refreshes: bool,
     /// Memory of batches that ended while their bytes were on the way.
     orphans: BTreeMap<BatchId, Charge>,
 }
@@ -155,6 +157,7 @@ impl Engine {
                 wanted: BTreeSet::new(),
                 director_idle: false,
                 director_asks: false,
+                director_refreshes: false,
                 orphans: BTreeMap::new(),
             }),
             senders: Mutex::default(),
@@ -524,9 +527,9 @@ impl Core {
         self.orphans.remove(&id);
     }
 
-    /// The director goes to sleep: without an end, asking for a producer id?
-    pub(super) fn sleeping(&mut self, without_end: bool, asks: bool) {
-        (self.director_idle, self.director_asks) = (without_end, asks);
+    /// The director goes to sleep: without an end, asking for a producer id, asking for metadata?
+    pub(super) fn sleeping(&mut self, without_end: bool, asks: bool, refreshes: bool) {
+        (self.director_idle, self.director_asks, self.director_refreshes) = (without_end, asks, refreshes);
     }
 
     fn effects(&mut self, closed: bool) -> Effects {
@@ -552,7 +555,9 @@ impl Core {
         let deadline = self.director_idle && self.accumulator.next_timeout().is_some();
         self.director_idle &= !deadline;
         self.director_asks |= ask;
-        effects.director |= ask || deadline || (closed && self.accumulator.is_empty());
+        let refresh = !self.director_refreshes && self.accumulator.needs_metadata();
+        self.director_refreshes |= refresh;
+        effects.director |= ask || refresh || deadline || (closed && self.accumulator.is_empty());
         effects
     }
 }
