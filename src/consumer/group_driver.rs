@@ -76,24 +76,23 @@ enum Wish {
 }
 
 impl GroupHandle {
-    /// The user came into a call that reads: until `end_poll`, `max_poll_interval` does not run. Costs two stores.
+    /// The user came into a call that reads: until `end_poll`, `max_poll_interval` does not run, and a member that was thrown out for
+    /// it joins again. Costs a few nanoseconds.
     pub(crate) fn begin_poll(&self) {
         self.activity.polling.store(true, Ordering::Relaxed);
-        self.polled();
+        // In one order with what `turn` does when the member goes stale: either it sees this poll, or this sees that it is wanted.
+        self.activity.polls.fetch_add(1, Ordering::SeqCst);
+        if self.activity.wanted.load(Ordering::SeqCst) {
+            self.activity.wake.notify_one();
+        }
     }
 
     /// The user goes off with what it got (or dropped the call): `max_poll_interval` runs from now, give or take a heartbeat.
     pub(crate) fn end_poll(&self) {
+        // Only the user counts, and it is in one place at a time.
+        let polls = self.activity.polls.load(Ordering::Relaxed);
+        self.activity.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
         self.activity.polling.store(false, Ordering::Relaxed);
-        self.activity.polls.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The user was here: `max_poll_interval` begins anew; a member that was thrown out for it joins again.
-    pub(crate) fn polled(&self) {
-        self.activity.polls.fetch_add(1, Ordering::Relaxed);
-        if self.activity.wanted.load(Ordering::Relaxed) {
-            self.activity.wake.notify_one();
-        }
     }
 
     /// Commits; retries what may succeed later until `deadline`. Waits while a rebalance does not allow commits. Partitions that
@@ -128,7 +127,6 @@ fn closed() -> Error {
 ///
 /// # Errors
 /// If the configuration cannot work, or there is no runtime to run the task.
-#[expect(clippy::disallowed_methods, reason = "the seed is drawn here")]
 pub(crate) fn join(cluster: Cluster, config: GroupConfig) -> Result<(GroupHandle, mpsc::Receiver<GroupEvent>)> {
     config.validate()?;
     let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
@@ -252,18 +250,24 @@ impl Driver {
 
     /// Lets the core see the time and the user's activity, then does all that it asks for.
     fn turn(&mut self) {
-        let polls = self.activity.polls.load(Ordering::Relaxed);
-        if polls != self.polls_seen || self.activity.polling.load(Ordering::Relaxed) {
-            self.polls_seen = polls;
-            self.command(Command::Polled);
-        }
-        while let Some(action) = self.core.poll(now()) {
-            self.act(action);
+        loop {
+            let polls = self.activity.polls.load(Ordering::SeqCst);
+            if polls != self.polls_seen || self.activity.polling.load(Ordering::Relaxed) {
+                self.polls_seen = polls;
+                self.command(Command::Polled);
+            }
+            while let Some(action) = self.core.poll(now()) {
+                self.act(action);
+            }
+            self.activity.wanted.store(self.core.is_stale(), Ordering::SeqCst);
+            // A poll that came before it knew that it is wanted.
+            if !self.core.is_stale() || self.activity.polls.load(Ordering::SeqCst) == polls {
+                break;
+            }
         }
         // Whoever is no longer waited for must notice: what it would give away may be assigned anew.
         let awaited = self.core.awaited();
         self.in_flight.retain(|item| !item.awaited || Some(item.ticket) == awaited);
-        self.activity.wanted.store(self.core.is_stale(), Ordering::Relaxed);
     }
 
     fn command(&mut self, command: Command) {

@@ -396,7 +396,8 @@ impl Classic {
             member_id: text(&self.member_id),
             group_instance_id: self.instance_id(),
         };
-        let timeout = self.config.request_timeout.min(self.config.session_timeout);
+        // Early enough for another one, on a new connection, before the session is over.
+        let timeout = self.config.request_timeout.min(self.config.session_timeout / 2);
         let ticket = self.send(Request::Heartbeat(request), timeout);
         self.heartbeat = Some((ticket, generation_id));
         self.heartbeat_at = now + self.config.heartbeat_interval;
