@@ -101,18 +101,15 @@ pub async fn story(client: &Client, topic: &str) -> Result<()> {
 /// Handles `count` records as a member of `group`; gives their values.
 async fn consume(client: &Client, topic: &str, group: &str, count: usize) -> Result<BTreeSet<String>> {
     let mut consumer = client.consumer(group).topics([topic]).build()?;
-    let handle = consumer.handle();
     let mut values = BTreeSet::new();
-    consumer
-        .each_message(async |message| {
-            let value = message.value.as_deref().unwrap_or_default();
-            values.insert(String::from_utf8_lossy(value).into_owned());
-            if values.len() == count {
-                handle.stop();
-            }
-            Ok::<(), klamm::Error>(())
-        })
-        .await?;
+    // Asking for the next message marks the one before as processed; after `stop` what was marked is committed, and the group left.
+    while let Some(message) = consumer.next().await? {
+        let value = message.value.as_deref().unwrap_or_default();
+        values.insert(String::from_utf8_lossy(value).into_owned());
+        if values.len() == count {
+            consumer.stop();
+        }
+    }
     consumer.close(LIMIT).await?;
     Ok(values)
 }

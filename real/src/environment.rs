@@ -1,5 +1,6 @@
 //! Addresses, handed over by `cargo xtask test`.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The value of an environment variable that xtask sets.
@@ -15,6 +16,12 @@ pub(crate) fn variable(name: &str) -> String {
 /// Address of the single broker.
 pub fn bootstrap() -> String {
     variable("KLAMM_KAFKA")
+}
+
+/// Where one of the library's examples is, built in release beside the command line.
+pub fn example(name: &str) -> PathBuf {
+    let klamm = PathBuf::from(variable("KLAMM_BIN"));
+    klamm.parent().unwrap_or(Path::new(".")).join("examples").join(name)
 }
 
 /// Addresses of the cluster of three, comma-separated.

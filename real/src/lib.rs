@@ -14,7 +14,7 @@ mod proxy;
 mod topic;
 
 pub use command_line::{Klamm, Output, klamm};
-pub use environment::{bootstrap, cluster_bootstrap, seeds, unique};
+pub use environment::{bootstrap, cluster_bootstrap, example, seeds, unique};
 pub use java::{JavaPeer, JavaRecord, java_read, java_write, kafka_tool};
 pub use librdkafka::{librdkafka_read, librdkafka_write};
 pub use node::Node;

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 async fn the_quickstart_tells_its_story_on_apache_kafka() {
     for bootstrap in [bootstrap(), cluster_bootstrap()] {
         let run = Command::new(example("quickstart")).arg(&bootstrap).kill_on_drop(true).output();
-        let output = timeout(Duration::from_secs(120), run).await.expect("it ends within two minutes").expect("it can be started");
+        let output =
+            timeout(Duration::from_secs(120), run).await.expect("it ends within two minutes").expect("it can be started");
         let told = String::from_utf8_lossy(&output.stdout);
         println!("{told}");
         assert!(output.status.success(), "{}: {}\n{told}", output.status, String::from_utf8_lossy(&output.stderr));

@@ -107,12 +107,12 @@ async fn rk_112_a_whole_topic_is_read_in_order_and_nothing_is_committed() {
     }
     let mut seen: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     let mut count = 0;
-    let read = client.each_message(topic.as_str(), SeekTo::Beginning, async |message| {
+    let read = client.each_message(topic.as_str(), SeekTo::Beginning, |message| {
         let place = seen.entry(message.partition).or_default();
         assert_eq!(message.offset, place.len() as i64);
         place.push(std::str::from_utf8(&message.value.expect("a value")).expect("text").parse().expect("a number"));
         count += 1;
-        if count == 300 { Err("that was the last") } else { Ok(()) }
+        std::future::ready(if count == 300 { Err("that was the last") } else { Ok(()) })
     });
     let end = tokio::time::timeout(Duration::from_secs(30), read).await.expect("it is read").expect_err("the last ends it");
     assert_eq!(end.kind(), ErrorKind::Processing, "{end:?}");

@@ -80,6 +80,7 @@ fn minimum() -> Result<usize, String> {
 
 fn run_real(filters: &[&str]) -> Result<(Count, String), String> {
     process::run(&mut process::cargo(&["build", "--release", "--package", "klamm-cli"]))?;
+    process::run(&mut process::cargo(&["build", "--release", "--package", "klamm", "--example", "quickstart"]))?;
     process::run(&mut process::cargo(&["test", "--no-run", "--package", "klamm-real"]))?;
     let class_path = kafka::class_path(&kafka::fetch()?)?;
     let peers = kafka::compile_peers(&class_path)?;

@@ -54,14 +54,14 @@ async fn consume(client: &Client, count: usize) -> Done<BTreeSet<String>> {
     let handle = consumer.handle();
     let mut values = BTreeSet::new();
     consumer
-        .each_message(async |message| {
+        .each_message(|message| {
             let value = String::from_utf8_lossy(message.value.as_deref().unwrap_or_default()).into_owned();
             println!("  handled {value} (partition {}, offset {})", message.partition, message.offset);
             values.insert(value);
             if values.len() == count {
                 handle.stop();
             }
-            Ok::<(), klamm::Error>(())
+            std::future::ready(Ok::<(), klamm::Error>(()))
         })
         .await?;
     consumer.close(LIMIT).await?;
