@@ -38,7 +38,6 @@ impl Output {
     ///
     /// # Panics
     /// If it is not.
-    #[must_use]
     pub fn success(self) -> Self {
         assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self

@@ -9,14 +9,18 @@ mod command_line;
 mod environment;
 mod java;
 mod librdkafka;
+mod member;
 mod node;
 mod proxy;
+mod tap;
 mod topic;
 
 pub use command_line::{Klamm, Output, klamm};
 pub use environment::{bootstrap, cluster_bootstrap, example, seeds, unique};
 pub use java::{JavaPeer, JavaRecord, java_read, java_write, kafka_tool};
 pub use librdkafka::{librdkafka_read, librdkafka_write};
+pub use member::{JavaMember, Member, Place, fill, member, places, wait_until};
 pub use node::Node;
 pub use proxy::Proxy;
+pub use tap::Tap;
 pub use topic::{as_record, connect, create, new_replicated_topic, new_topic, read_all};

@@ -15,20 +15,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::cluster::{Cluster, CoordinatorType, Node, Route, Snapshot, TopicInterest};
+use crate::cluster::{Cluster, CoordinatorType, Node, Snapshot, TopicInterest};
 pub(crate) use crate::consumer::group::GroupConfig;
 use crate::consumer::group::classic::Classic;
 use crate::consumer::group::{Action, Command, Event, Request, Response, Ticket};
 use crate::consumer::group_link::GroupLink;
 use crate::consumer::offsets::OffsetAndMetadata;
-use crate::protocol::messages::describe_groups::DescribeGroupsRequest;
-use crate::protocol::{ErrorCode, GroupId, Str};
 use crate::{Error, ErrorKind, Result, Topic, TopicPartition};
 
 /// How long a member whose handles are all gone may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// How long to ask what an error is about.
-const EXPLANATION: Duration = Duration::from_secs(5);
 /// Commands and events on their way; more wait.
 const CHANNEL: usize = 16;
 
@@ -166,8 +162,6 @@ enum Outcome {
     Answer(Result<Response>),
     Coordinator(Result<Node>),
     Prepared,
-    /// Why the membership failed, in more words.
-    Explained(Error),
 }
 
 /// Something that will end with an outcome for the core.
@@ -298,10 +292,6 @@ impl Driver {
         match outcome {
             Outcome::Answer(result) => self.core.handle_response(now(), ticket, result),
             Outcome::Prepared => self.command(Command::Prepared(ticket)),
-            Outcome::Explained(error) => {
-                self.over = true;
-                self.pending.push_back(GroupEvent::Failed(error));
-            }
             Outcome::Coordinator(Ok(node)) => {
                 if self.node.as_ref() != Some(&node) {
                     self.reconnect();
@@ -412,40 +402,12 @@ impl Driver {
                 self.over = true;
                 return;
             }
-            Event::Failed(error) if error.code() == Some(ErrorCode::INCONSISTENT_GROUP_PROTOCOL) => {
-                return self.explain(error);
-            }
             Event::Failed(error) => {
                 self.over = true;
                 GroupEvent::Failed(error)
             }
         };
         self.pending.push_back(event);
-    }
-
-    /// Asks what the group's other members use, so that the error names both sides.
-    fn explain(&mut self, error: Error) {
-        let (cluster, group) = (self.cluster.clone(), self.config.group_id.clone());
-        let explained = async move {
-            let request = DescribeGroupsRequest { groups: vec![GroupId(Str::truncated(&group))], ..Default::default() };
-            let described = tokio::time::timeout(EXPLANATION, cluster.request(request, Route::Group(group))).await;
-            let described = described.ok().and_then(Result::ok).and_then(|mut response| response.groups.pop());
-            let known = described.filter(|group| group.error_code.is_ok() && !group.protocol_type.as_str().is_empty());
-            Outcome::Explained(match known {
-                Some(group) => {
-                    let (kind, protocol, members) = (group.protocol_type, group.protocol_data, group.members.len());
-                    Error::from_code(
-                        ErrorCode::INCONSISTENT_GROUP_PROTOCOL,
-                        format!("{}; the group is of type {kind:?}, uses {protocol:?}, members: {members}", error.message()),
-                    )
-                    .with_api("JoinGroup")
-                    .with_fatal(true)
-                }
-                None => error,
-            })
-        };
-        // The membership is over, so the ticket means nothing to the core.
-        self.in_flight.push(InFlight { ticket: 0, on_link: false, awaited: false, outcome: Box::pin(explained) });
     }
 
     /// A sender whose use (or drop: then nobody will answer better) tells the core that the consumer is done.
