@@ -30,7 +30,10 @@ fn fill(broker: &Broker, topic: &str, records: usize, size: usize, compression: 
             builder.append(1_700_000_000_000, None, Some(&value), NO_HEADERS).expect("a record fits");
         }
         let batch = builder.close(compression).expect("the codec is built in").stamp(-1, -1, -1, false);
-        broker.append(topic, i32::try_from(index).expect("few batches") % PARTITIONS, batch).expect("a batch").expect("a partition");
+        broker
+            .append(topic, i32::try_from(index).expect("few batches") % PARTITIONS, batch)
+            .expect("a batch")
+            .expect("a partition");
     }
 }
 

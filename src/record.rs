@@ -290,12 +290,6 @@ impl Message {
         TopicPartition { topic: self.topic.clone(), partition: self.partition }
     }
 
-    /// Its place without its content, for an error about it.
-    #[cfg(feature = "client")]
-    pub(crate) fn about(&self) -> Self {
-        Self::new(&self.topic, self.partition, self.offset)
-    }
-
     /// A copy in memory of its own, so that the response it came in can be freed.
     #[must_use]
     pub fn detach(&self) -> Self {

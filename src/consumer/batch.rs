@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use crate::Result;
 use crate::consumer::chunk::Opened;
 use crate::consumer::fetch::unreadable;
 use crate::consumer::positions::Place;
 use crate::protocol::records::{Cursor, RecordRef};
 use crate::record::{Message, TimestampType, Topic, TopicPartition};
-use crate::{Error, Result};
 
 /// Records of one partition in the order of their offsets; from [`Consumer::next_batch`](crate::consumer::Consumer::next_batch) and
 /// [`Consumer::each_batch`](crate::consumer::Consumer::each_batch).
@@ -81,7 +81,7 @@ impl Batch {
     pub fn records(&self) -> BatchRecords<'_> {
         let mut parts = self.parts.iter();
         let current = parts.next().map(|part| (part, part.cursor()));
-        BatchRecords { partition: &self.partition, current, parts }
+        BatchRecords { partition: &self.partition, at: self.first_offset, current, parts }
     }
 
     /// The records as messages of their own, which share the batch's memory.
@@ -125,6 +125,8 @@ impl<'a> IntoIterator for &'a Batch {
 #[derive(Clone, Debug)]
 pub struct BatchRecords<'a> {
     partition: &'a TopicPartition,
+    /// The offset of the next record, or one before it.
+    at: i64,
     current: Option<(&'a Opened, Cursor)>,
     parts: std::slice::Iter<'a, Opened>,
 }
@@ -137,9 +139,12 @@ impl<'a> Iterator for BatchRecords<'a> {
         loop {
             let (part, cursor) = self.current.as_mut()?;
             match part.record(cursor) {
-                Some(Ok(record)) => return Some(Ok(record)),
+                Some(Ok(record)) => {
+                    self.at = record.offset + 1;
+                    return Some(Ok(record));
+                }
                 Some(Err(fault)) => {
-                    let error: Error = unreadable(self.partition, part.at(), fault);
+                    let error = unreadable(self.partition, self.at, fault);
                     self.current = None;
                     return Some(Err(error));
                 }

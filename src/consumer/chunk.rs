@@ -65,6 +65,9 @@ pub(crate) struct Parsed {
     pub(crate) cut: Option<Option<usize>>,
 }
 
+/// What cannot be read, and the offset at which reading must go on.
+pub(crate) type Fault = (i64, BatchError);
+
 /// One producer's aborted transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Aborted {
@@ -194,7 +197,7 @@ impl Chunk {
     ///
     /// # Errors
     /// The batch cannot be read, now or ever; the offset at which reading must go on.
-    pub(crate) fn prepare(&mut self, limits: Limits) -> Result<bool, (i64, BatchError)> {
+    pub(crate) fn prepare(&mut self, limits: Limits) -> Result<bool, Fault> {
         loop {
             if self.open.as_ref().is_some_and(|open| open.left > 0) {
                 return Ok(true);
@@ -218,7 +221,7 @@ impl Chunk {
     /// # Errors
     /// The record is broken; the offset at which reading must go on.
     #[inline]
-    pub(crate) fn read(&mut self, partition: &TopicPartition) -> Option<Result<(Message, Checkpoint), (i64, BatchError)>> {
+    pub(crate) fn read(&mut self, partition: &TopicPartition) -> Option<Result<(Message, Checkpoint), Fault>> {
         let last_batch = self.is_last();
         let open = self.open.as_mut().filter(|open| open.left > 0)?;
         let message = match open.message(partition) {
@@ -237,7 +240,7 @@ impl Chunk {
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare), if not even one can be opened.
-    pub(crate) fn take(&mut self, limits: Limits, limit: usize) -> Result<Option<(Vec<Opened>, Checkpoint)>, (i64, BatchError)> {
+    pub(crate) fn take(&mut self, limits: Limits, limit: usize) -> Result<Option<(Vec<Opened>, Checkpoint)>, Fault> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         let mut next = self.next;
         while bytes < limit {
@@ -315,11 +318,6 @@ impl Opened {
     /// What the records' timestamps tell.
     pub(crate) fn timestamp_type(&self) -> TimestampType {
         self.timestamp_type
-    }
-
-    /// Bytes of the records, decompressed.
-    pub(crate) fn size(&self) -> usize {
-        self.records.size()
     }
 
     /// The record at `cursor`, which moves behind it; begin with [`cursor`](Self::cursor).

@@ -120,7 +120,7 @@ pub(crate) enum Action {
 #[derive(Debug)]
 pub(crate) enum Item {
     /// Records.
-    Chunk(Chunk),
+    Chunk(Box<Chunk>),
     /// The leader says that this offset is not in its log.
     OutOfRange { place: Place, offset: i64 },
     /// The partition cannot be read on; it will be tried again.
@@ -335,7 +335,7 @@ impl Fetch {
     }
 
     /// The user has not used this chunk up; it is the first to be handed out again.
-    pub(crate) fn put_back(&mut self, chunk: Chunk) {
+    pub(crate) fn put_back(&mut self, chunk: Box<Chunk>) {
         if self.partitions.get(&chunk.place().slot).is_some_and(|partition| partition.place == chunk.place()) {
             self.queue.push_front(Item::Chunk(chunk));
         } else {

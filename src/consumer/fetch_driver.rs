@@ -315,7 +315,7 @@ impl Driver {
             GroupEvent::Lost { partitions, cause } => {
                 tracing::warn!(?partitions, %cause, "partitions lost");
                 state.unassign(now, &partitions);
-                state.notify(Notice::Lost { partitions, cause });
+                state.notify(Notice::Lost(partitions));
             }
             GroupEvent::Failed(error) => state.fail(error),
         }

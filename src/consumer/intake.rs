@@ -19,12 +19,13 @@ use tokio::sync::oneshot;
 
 use crate::consumer::batch::Batch;
 use crate::consumer::builder::{Hook, Hooks};
-use crate::consumer::chunk::Chunk;
+use crate::consumer::chunk::{Chunk, Fault};
 use crate::consumer::fetch::{Item, unreadable};
 use crate::consumer::handle::commit_now;
 use crate::consumer::positions::{Checkpoint, Place};
+use crate::consumer::processing::Failed;
 use crate::consumer::state::{Notice, Shared, State, now};
-use crate::protocol::records::{BatchError, Limits};
+use crate::protocol::records::Limits;
 use crate::{Error, Message, Result, TopicPartition};
 
 /// What was handed out last, for its mark.
@@ -58,7 +59,7 @@ pub(crate) struct Intake {
 /// The chunk that records are read from.
 #[derive(Debug)]
 struct Taken {
-    chunk: Chunk,
+    chunk: Box<Chunk>,
     partition: TopicPartition,
 }
 
@@ -287,7 +288,7 @@ impl Intake {
     /// A batch of the chunk cannot be read: the partition stays before it, and it is fetched anew, for it may have been damaged on the
     /// way.
     #[cold]
-    fn faulty(&mut self, (offset, fault): (i64, BatchError)) -> Error {
+    fn faulty(&mut self, (offset, fault): Fault) -> Error {
         let Some(taken) = self.chunk.take() else {
             return Error::new(crate::ErrorKind::Bug, "a fault without a chunk").with_source(fault);
         };
@@ -312,7 +313,7 @@ impl Intake {
                 drop(state);
                 call(&mut self.hooks.assigned, &partitions);
             }
-            Notice::Lost { partitions, cause: _ } => {
+            Notice::Lost(partitions) => {
                 drop(state);
                 let hook = if self.hooks.lost.is_some() { &mut self.hooks.lost } else { &mut self.hooks.revoked };
                 call(hook, &partitions);
@@ -416,8 +417,8 @@ impl Intake {
     }
 
     /// It was not, and is to be handed out again.
-    pub(crate) fn failed(&mut self, place: Option<Place>, offset: i64) {
-        let (Some(place), now) = (place, now()) else { return };
+    pub(crate) fn failed(&mut self, place: Place, offset: i64) {
+        let now = now();
         let mut state = self.shared.lock();
         if let Some(taken) = self.chunk.take_if(|taken| taken.chunk.place() == place) {
             state.fetch.recharge(std::mem::take(&mut self.charged), 0);
@@ -427,11 +428,13 @@ impl Intake {
         self.shared.wake.notify_one();
     }
 
-    /// The place that a record just handed out came from.
-    pub(crate) fn place(&self, message: &Message) -> Option<Place> {
-        let taken = self.chunk.as_ref()?;
-        debug_assert_eq!((&taken.partition.topic, taken.partition.partition), (&message.topic, message.partition));
-        Some(taken.chunk.place())
+    /// The record handed out last was not processed.
+    pub(crate) fn failed_on(&mut self, failed: Failed, offset: i64) -> Error {
+        // Only a poll lets go of the chunk that it came from.
+        let Some(taken) = &self.chunk else { return failed.on_record(&TopicPartition::new("", -1), offset) };
+        let (error, place) = (failed.on_record(&taken.partition, offset), taken.chunk.place());
+        self.failed(place, offset);
+        error
     }
 
     /// Was the end reached?

@@ -158,7 +158,6 @@ impl Consumer {
     ///
     /// # Cancel safety
     /// A record is taken only in the moment it is returned: dropping the future loses nothing.
-    #[allow(clippy::should_implement_trait)]
     pub async fn next(&mut self) -> Result<Option<Message>> {
         self.begin()?;
         let _polling = Polling::begin(self.group.as_ref());
@@ -199,11 +198,10 @@ impl Consumer {
     {
         while let Some(message) = self.next().await? {
             let handed_out = self.intake.take_previous();
-            let (place, about) = (self.intake.place(&message), message.about());
+            let offset = message.offset;
             let processed = processing::contain(async { handler(message).await }).await;
             if let Err(failed) = processed {
-                self.intake.failed(place, about.offset);
-                let error = failed.on_message(&about);
+                let error = self.intake.failed_on(failed, offset);
                 commit_what_was_before(self.handle.clone()).await;
                 return Err(error);
             }
@@ -234,7 +232,7 @@ impl Consumer {
             let batch = Arc::new(batch);
             let processed = processing::contain(async { handler(batch.clone()).await }).await;
             if let Err(failed) = processed {
-                self.intake.failed(Some(batch.place), batch.first_offset());
+                self.intake.failed(batch.place, batch.first_offset());
                 let error = failed.on_batch(&batch);
                 commit_what_was_before(self.handle.clone()).await;
                 return Err(error);

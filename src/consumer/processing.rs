@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 
 use crate::consumer::batch::Batch;
-use crate::{Error, ErrorKind, Message};
+use crate::{Error, ErrorKind, TopicPartition};
 
 /// Why a handler did not succeed.
 #[derive(Debug)]
@@ -51,9 +51,8 @@ impl Failed {
     }
 
     /// As the error of the call, for a record.
-    pub(crate) fn on_message(self, message: &Message) -> Error {
-        let error = self.into_error("a record").with_topic(&message.topic).with_partition(message.partition);
-        error.with_offset(message.offset)
+    pub(crate) fn on_record(self, partition: &TopicPartition, offset: i64) -> Error {
+        self.into_error("a record").with_topic(&partition.topic).with_partition(partition.partition).with_offset(offset)
     }
 
     /// As the error of the call, for a batch.

@@ -19,6 +19,7 @@ use crate::consumer::list_offsets::list_offsets;
 use crate::consumer::processing;
 use crate::consumer::settings::{ConsumerSettings, IsolationLevel, OffsetReset};
 use crate::consumer::state::Shared;
+use crate::network::BoxFuture;
 use crate::{Message, Result, Topic, TopicPartition};
 
 /// Makes a [`Reader`]; from `Client::reader`.
@@ -152,7 +153,7 @@ enum Ends {
     None,
     /// Where the logs end at the first call; being asked for.
     Wanted,
-    Asked(Pin<Box<dyn Future<Output = Result<BTreeMap<TopicPartition, i64>>> + Send>>),
+    Asked(BoxFuture<'static, Result<BTreeMap<TopicPartition, i64>>>),
     /// There.
     At(BTreeMap<TopicPartition, i64>),
 }
@@ -176,7 +177,6 @@ impl Reader {
     ///
     /// # Cancel safety
     /// A record is taken only in the moment it is returned: dropping the future loses nothing.
-    #[allow(clippy::should_implement_trait)]
     pub async fn next(&mut self) -> Result<Option<Message>> {
         poll_fn(|cx| self.poll_message(cx)).await
     }
@@ -214,8 +214,9 @@ impl Reader {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         while let Some(message) = self.next().await? {
-            let about = message.about();
-            processing::contain(async { handler(message).await }).await.map_err(|failed| failed.on_message(&about))?;
+            let offset = message.offset;
+            let processed = processing::contain(async { handler(message).await }).await;
+            processed.map_err(|failed| self.intake.failed_on(failed, offset))?;
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ pub(crate) enum Notice {
     /// These are to be given away: commit their marks before `deadline`, call the hook, answer.
     Revoking { partitions: Vec<TopicPartition>, deadline: Instant, done: oneshot::Sender<()> },
     /// These are not ours any more, and nothing of them was handed out since.
-    Lost { partitions: Vec<TopicPartition>, cause: Error },
+    Lost(Vec<TopicPartition>),
     /// Something is wrong, but not for good.
     Trouble(Error),
 }

@@ -196,3 +196,29 @@ fn data_that_does_not_decompress_is_a_fault_at_its_offset() {
     let (offset, _) = chunk.prepare(Limits::default()).unwrap_err();
     assert_eq!(offset, 1);
 }
+
+#[test]
+fn a_broken_record_is_a_fault_at_its_offset_behind_all_before_it() {
+    let values = ["a"; 10];
+    let whole = batch(20, &values);
+    let size = (whole.len() - 61) / values.len();
+    for broken in 0..values.len() {
+        let mut bytes = whole.to_vec();
+        // The record's length: longer than what is left.
+        bytes[61 + broken * size] = 0x7e;
+        let checksum = crc32c::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
+        let mut chunk = parse(place(), 20, bytes.into(), None, 30).chunk.unwrap();
+        let partition = TopicPartition::new("t", 0);
+        let mut seen = Vec::new();
+        let at = loop {
+            assert!(chunk.prepare(Limits::default()).unwrap());
+            match chunk.read(&partition).unwrap() {
+                Ok((message, _)) => seen.push(message.offset),
+                Err((at, _)) => break at,
+            }
+        };
+        let before: Vec<i64> = (20..).take(broken).collect();
+        assert_eq!((seen, at), (before, 20 + i64::try_from(broken).unwrap()));
+    }
+}

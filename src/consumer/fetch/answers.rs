@@ -121,7 +121,7 @@ impl Fetch {
             partition.ask = self.settings.partition_max_bytes;
             partition.buffered += chunk.size();
             self.buffered += chunk.size();
-            self.queue.push_back(Item::Chunk(chunk));
+            self.queue.push_back(Item::Chunk(Box::new(chunk)));
         }
         if let Some(fault) = parsed.fault {
             partition.blocked = true;

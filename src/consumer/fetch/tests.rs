@@ -100,7 +100,7 @@ fn refused(partition: i32, code: ErrorCode) -> PartitionData {
     PartitionData { partition_index: partition, error_code: code, ..Default::default() }
 }
 
-fn chunk(item: Option<Item>) -> Chunk {
+fn chunk(item: Option<Item>) -> Box<Chunk> {
     match item {
         Some(Item::Chunk(chunk)) => chunk,
         other => panic!("no chunk: {other:?}"),
