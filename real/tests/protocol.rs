@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::IoSlice;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use klamm::protocol::messages::consumer_protocol_assignment::{ConsumerProtocolAssignment, TopicPartition};
@@ -221,11 +221,14 @@ async fn records_are_written_and_read_in_every_version() {
     let mut bare = Bare::connect().await;
 
     for version in bare.versions::<InitProducerIdRequest>() {
-        let request = InitProducerIdRequest { transaction_timeout_ms: 60_000, ..InitProducerIdRequest::default() };
+        let request =
+            InitProducerIdRequest { transactional_id: None, transaction_timeout_ms: 60_000, ..InitProducerIdRequest::default() };
         let response = bare.call(version, &request).await;
         assert_eq!(response.error_code, ErrorCode::NONE, "InitProducerId {version}");
         assert!(response.producer_id != ProducerId(-1), "InitProducerId {version}");
     }
+    let now: i64 =
+        SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis().try_into().expect("milliseconds");
     let mut end = 0;
     for version in bare.versions::<ProduceRequest>() {
         let mut batch = BatchBuilder::new(256);
