@@ -226,3 +226,98 @@ async fn rk_185_producer_and_consumer_go_on_when_their_broker_was_restarted() {
     assert_eq!(next().await, (4, "meanwhile".to_owned()));
     consumer.close(Duration::from_secs(20)).await.expect("it ends in order");
 }
+
+/// A node that is frozen answers nothing, yet its connections stay: time-outs must find out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_freezes_in_the_middle_loses_and_doubles_nothing() {
+    let _alone = alone().await;
+    let settled = connect(&cluster_bootstrap()).await;
+    let topic = new_replicated_topic(&settled, "frozen", 3).await;
+    // A broker that answers nothing is found out by the time-out of a request.
+    let client = Client::builder(cluster_bootstrap()).request_timeout(Duration::from_secs(3)).connect().await.expect("a broker");
+    let producer = client.producer().build().expect("a producer");
+    let mut reader = client.reader(topic.as_str()).build().expect("a reader");
+    let read = tokio::spawn(async move {
+        let mut seen = BTreeMap::<String, usize>::new();
+        while seen.len() < 2000 {
+            let message = reader.next().await.expect("no error").expect("it has no end");
+            *seen.entry(String::from_utf8(message.value.expect("a value").to_vec()).expect("text")).or_default() += 1;
+        }
+        seen
+    });
+    let node = leader(&settled, &topic, 1).await;
+    let mut sent = Vec::new();
+    let mut thawed = None;
+    for number in 0..2000 {
+        if number == 500 {
+            node.pause();
+            thawed = Some(spawn_blocking(move || {
+                std::thread::sleep(Duration::from_secs(9));
+                node.resume();
+            }));
+        }
+        let record = Record::new(topic.as_str()).value(number.to_string()).partition(number % 3);
+        sent.push(producer.enqueue(record).await.expect("there is room"));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for (number, delivery) in sent.into_iter().enumerate() {
+        delivery.await.unwrap_or_else(|error| panic!("record {number}: {error:?}"));
+    }
+    let wanted: BTreeMap<String, usize> = (0..2000).map(|number| (number.to_string(), 1)).collect();
+    let seen = tokio::time::timeout(Duration::from_secs(60), read).await.expect("it is read in a minute").expect("the reader");
+    assert_eq!(seen, wanted, "what the reader saw");
+    thawed.expect("it was frozen").await.expect("it was thawed");
+    assert_eq!(counts(&topic).await, wanted, "what is in the log");
+    in_sync(&settled, &topic).await;
+}
+
+/// Every node once, one after the other, as an upgrade does it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_is_not_noticed_by_producers_and_groups() {
+    let _alone = alone().await;
+    let client = connect(&cluster_bootstrap()).await;
+    let topic = new_replicated_topic(&client, "rolling", 6).await;
+    let producer = client.producer().build().expect("a producer");
+    let mut consumer = client.consumer(unique("rolling")).topics([topic.as_str()]).build().expect("a consumer");
+    let handle = consumer.handle();
+    let consume = tokio::spawn(async move {
+        let mut last = BTreeMap::<i32, i64>::new();
+        let mut count = 0;
+        while let Some(message) = consumer.next().await.expect("no error") {
+            let before = last.insert(message.partition, message.offset);
+            assert!(before.is_none_or(|before| before < message.offset), "{} after {before:?}", message.offset);
+            count += 1;
+        }
+        count
+    });
+    let restarts = spawn_blocking(|| {
+        for node in [Node(1), Node(2), Node(3)] {
+            node.stop_and_wait();
+            node.start();
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
+    let mut sent = Vec::new();
+    while !restarts.is_finished() {
+        let record = Record::new(topic.as_str()).value(sent.len().to_string()).partition(sent.len() as i32 % 6);
+        sent.push(producer.enqueue(record).await.expect("there is room"));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    restarts.await.expect("every node was restarted");
+    let count = sent.len();
+    for (number, delivery) in sent.into_iter().enumerate() {
+        delivery.await.unwrap_or_else(|error| panic!("record {number}: {error:?}"));
+    }
+    let found = counts(&topic).await;
+    assert_eq!(found.len(), count);
+    assert!(found.values().all(|count| *count == 1), "something came twice");
+    let limit = Instant::now() + Duration::from_secs(60);
+    while (0..6).map(|partition| handle.position(topic.as_str(), partition).unwrap_or(0)).sum::<i64>() < count as i64 {
+        assert!(Instant::now() < limit, "the group did not catch up");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    handle.stop();
+    let consumed = tokio::time::timeout(Duration::from_secs(60), consume).await.expect("it ends").expect("the consumer");
+    assert_eq!(consumed, count, "the group saw each record once: nobody took anything over");
+    in_sync(&client, &topic).await;
+}

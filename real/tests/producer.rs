@@ -2,10 +2,10 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use klamm::admin::NewTopic;
+use klamm::admin::{NewTopic, Validate};
 use klamm::{Client, ErrorKind, Header, Record};
 use klamm_real::{JavaRecord, bootstrap, connect, create, java_read, java_write, new_topic, read_all, unique};
 
@@ -190,4 +190,65 @@ async fn rk_070_keys_go_to_the_same_partitions_as_with_javas_producer() {
     }
     assert_eq!(found.len(), 100);
     assert_eq!(found, theirs);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rk_197_partitions_that_are_added_are_used_within_the_age_of_metadata() {
+    let client = Client::builder(bootstrap()).metadata_max_age(Duration::from_secs(1)).connect().await.expect("a broker");
+    let other = connect(&bootstrap()).await;
+    let topic = new_topic(&client, "grows", 1).await;
+    let producer = client.producer().build().expect("a producer");
+    let mut reader = client.reader(topic.as_str()).build().expect("a reader");
+    producer.send(Record::new(topic.as_str()).value("first")).await.expect("delivered");
+    assert_eq!(reader.next().await.expect("a message").expect("it has no end").partition, 0);
+    other.admin().create_partitions(topic.as_str(), 3, Validate::AndApply).await.expect("added");
+    let mut used = BTreeMap::new();
+    let limit = Instant::now() + Duration::from_secs(20);
+    let mut number = 0;
+    while used.len() < 3 {
+        assert!(Instant::now() < limit, "only {used:?} were used");
+        number += 1;
+        let record = Record::new(topic.as_str()).key(number.to_string()).value("later");
+        *used.entry(producer.send(record).await.expect("no error happened").partition).or_insert(0) += 1;
+    }
+    // The reader found them, too, and reads them from their beginning.
+    let mut seen = BTreeMap::new();
+    for _ in 0..number {
+        let message = tokio::time::timeout(Duration::from_secs(30), reader.next()).await.expect("in time").expect("a message");
+        *seen.entry(message.expect("it has no end").partition).or_insert(0) += 1;
+    }
+    assert_eq!(seen, used);
+}
+
+/// The new topic has the old one's name and another id; what is sent after belongs to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_deleted_and_made_anew_is_written_and_read_under_its_new_id() {
+    let client = connect(&bootstrap()).await;
+    let topic = new_topic(&client, "again", 2).await;
+    let producer = client.producer().build().expect("a producer");
+    let mut buffer = client.buffered_producer().max_retries(10).build().expect("a producer");
+    for number in 0..10 {
+        producer.send(Record::new(topic.as_str()).value(number.to_string()).partition(number % 2)).await.expect("delivered");
+    }
+    buffer.produce(Record::new(topic.as_str()).value("x").partition(0)).expect("buffered");
+    buffer.deliver().await.expect("delivered");
+    let other = connect(&bootstrap()).await;
+    let id = |client: Client, topic: String| async move {
+        let described = client.admin().describe_topics([topic.as_str()]).await.expect("an answer").remove(0).1;
+        described.expect("described").topic_id.expect("an id")
+    };
+    let before = id(other.clone(), topic.clone()).await;
+    other.admin().delete_topics([topic.as_str()]).await.expect("an answer").remove(0).1.expect("deleted");
+    create(&other, NewTopic::new(topic.as_str()).partitions(2).replicas(1)).await;
+    assert_ne!(id(other.clone(), topic.clone()).await, before);
+    for number in 0..10 {
+        let sent = producer.send(Record::new(topic.as_str()).value(format!("new {number}")).partition(number % 2)).await;
+        let metadata = sent.unwrap_or_else(|error| panic!("{number}: {error:?}"));
+        assert_eq!(metadata.offset, Some(i64::from(number / 2)), "in the new topic, from its beginning on");
+    }
+    buffer.produce(Record::new(topic.as_str()).value("new x").partition(0)).expect("buffered");
+    buffer.deliver().await.expect("delivered");
+    let values: Vec<_> = read_all(&client, &topic).await.into_iter().filter_map(|message| message.value).collect();
+    assert_eq!(values.len(), 11);
+    assert!(values.iter().all(|value| value.starts_with(b"new ")), "{values:?}");
 }
