@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use klamm::admin::GroupDescription;
@@ -332,4 +333,52 @@ async fn a_group_led_by_java_balances_on_range() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_with_java_led_by_klamm_balances_on_range() {
     mixed("range", Arc::new(RangeAssignor), false).await;
+}
+
+/// Members come and go in order, faster than the group settles, while records are written.
+async fn coming_and_going(assignor: Arc<dyn Assignor>) {
+    const ROUNDS: usize = 8;
+    let client = connect(&bootstrap()).await;
+    let (topic, group) = (new_topic(&client, "restless", 6).await, unique("group"));
+    let start = || Member::start(member(&client, &group, &[&topic]).assignors([assignor.clone()]));
+    let written = Arc::new(AtomicUsize::new(0));
+    let writing = tokio::spawn({
+        let (client, topic, written) = (client.clone(), topic.clone(), written.clone());
+        async move {
+            loop {
+                fill(&client, &topic, 6, written.load(Ordering::SeqCst), 60).await;
+                if written.fetch_add(60, Ordering::SeqCst) > 3000 {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
+    let (mut members, mut seen) = (vec![start(), start()], Vec::new());
+    for round in 0..ROUNDS {
+        members.push(start());
+        tokio::time::sleep(Duration::from_millis(100 + 150 * (round as u64 % 4))).await;
+        // Now the oldest, now the newest: the leader, and one that may not have its part yet.
+        let goes = if round % 2 == 0 { members.remove(0) } else { members.pop().expect("there are some") };
+        seen.push(places(&goes.stop().await));
+    }
+    writing.await.expect("written");
+    let written = written.load(Ordering::SeqCst);
+    let before: usize = seen.iter().map(Vec::len).sum();
+    wait_until("all is seen", || before + members.iter().map(Member::count).sum::<usize>() >= written).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for member in members {
+        seen.push(places(&member.stop().await));
+    }
+    assert_eq!(together(seen), all(6, (written / 6) as i64), "nothing twice, nothing left out");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_come_and_go_in_order_see_everything_once_on_cooperative_sticky() {
+    coming_and_going(Arc::new(CooperativeStickyAssignor)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_come_and_go_in_order_see_everything_once_on_range() {
+    coming_and_going(Arc::new(RangeAssignor)).await;
 }
