@@ -107,7 +107,7 @@ impl Client {
 
     /// Sets up a reader of a topic, or of one of its partitions, without a group: nothing is committed anywhere.
     pub fn reader(&self, topic: impl Into<Topic>) -> ReaderBuilder {
-        ReaderBuilder::new(self.component_cluster(), topic)
+        ReaderBuilder::new(self.component_cluster(), topic, self.inner.prototypes.consumer.clone())
     }
 
     /// Calls `handler` with each record of `topic` from `from` on, those of one partition in order, without end and without a group.

@@ -12,6 +12,7 @@ use crate::cluster::driver::Shared;
 use crate::cluster::refresh::{self, Peer};
 use crate::cluster::{Node, Snapshot, TopicMetadata};
 use crate::error::{Error, ErrorKind, Result};
+use crate::network::{CONNECT_ADVICE, Target};
 use crate::record::Topic;
 
 impl Shared {
@@ -124,11 +125,22 @@ impl Shared {
         let inner = self.lock();
         let snapshot = inner.refresh.snapshot();
         let reason = |(peer, error): (&Peer, &Error)| {
-            let name = match peer {
-                Peer::Seed(index) => self.config().seeds.get(*index).map(ToString::to_string).unwrap_or_default(),
-                Peer::Broker(id) => snapshot.node(*id).map_or_else(|| format!("broker {}", id.0), ToString::to_string),
+            let (name, address) = match peer {
+                Peer::Seed(index) => {
+                    let address = self.config().seeds.get(*index).map(ToString::to_string).unwrap_or_default();
+                    (address.clone(), address)
+                }
+                Peer::Broker(id) => match snapshot.node(*id) {
+                    Some(node) => (node.to_string(), Target::new(&*node.host, node.port).to_string()),
+                    None => (format!("broker {}", id.0), String::new()),
+                },
             };
-            format!("{name}: {error}")
+            // The advice comes once, at the end, and most reasons name the address.
+            let mut text = error.message().strip_suffix(CONNECT_ADVICE).unwrap_or(error.message()).to_owned();
+            if let Some(code) = error.code() {
+                text = format!("{text}: {code}");
+            }
+            if !address.is_empty() && text.contains(&address) { text } else { format!("{name}: {text}") }
         };
         let failures = inner.refresh.failures();
         let reasons: Vec<_> = failures.iter().map(reason).collect();

@@ -35,10 +35,11 @@ pub struct ReaderBuilder {
 }
 
 impl ReaderBuilder {
-    pub(crate) fn new(cluster: Cluster, topic: impl Into<Topic>) -> Self {
+    /// With `settings` of fetching; those of groups, and what to do about a lost offset, are not a reader's.
+    pub(crate) fn new(cluster: Cluster, topic: impl Into<Topic>, mut settings: ConsumerSettings) -> Self {
         let topic = topic.into();
-        let mut settings = ConsumerSettings::new(String::new());
-        settings.topics.push(topic.clone());
+        settings.group_id.clear();
+        settings.topics = vec![topic.clone()];
         settings.automatically_mark = false;
         settings.auto_offset_reset = OffsetReset::Error;
         Self { cluster, settings, topic, partition: None, from: SeekTo::Beginning, to_end: false }

@@ -195,6 +195,8 @@ impl State {
         let place = self.positions.assign(partition.clone());
         if let Start::At(offset) = start {
             self.positions.begin(place, offset, None);
+            // It may be where the user wants to end.
+            self.wake_user();
         }
         self.fetch.handle_command(now, Command::Start { place, partition, start });
     }

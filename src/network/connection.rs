@@ -27,7 +27,9 @@ use crate::network::handshake::{Handshake, Step};
 use crate::network::in_flight::{InFlight, Progress, Sent};
 use crate::network::pace::Pace;
 use crate::network::throttle::{MAX_THROTTLE, throttle_of};
-use crate::network::{ApiVersions, Cause, CauseKind, ConnectionConfig, Failure, Outgoing, ResponseBody, Target, Written};
+use crate::network::{
+    ApiVersions, CONNECT_ADVICE, Cause, CauseKind, ConnectionConfig, Failure, Outgoing, ResponseBody, Target, Written,
+};
 use crate::protocol::frame::Frames;
 use crate::protocol::{ApiKey, Str};
 
@@ -155,10 +157,9 @@ impl Core {
 
     /// The transport could not be made.
     pub(crate) fn handle_connect_failed(&mut self, now: Instant, reason: &str) {
-        let text = format!(
-            "cannot connect to {}: {reason}; check that a broker listens there and that its advertised address is right",
-            self.target
-        );
+        // With one address the reason begins with it, which is named already.
+        let reason = reason.strip_prefix(&self.target).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(reason);
+        let text = format!("cannot connect to {}: {reason}{CONNECT_ADVICE}", self.target);
         self.fail(now, &Cause::new(CauseKind::Connect, text));
     }
 

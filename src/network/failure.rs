@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
 
+/// What to do about an address that cannot be connected to; the end of such a message.
+pub(crate) const CONNECT_ADVICE: &str = "; check that a broker listens there and that its advertised address is right";
+
 /// Can the broker have seen the request?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Written {

@@ -33,7 +33,7 @@ use std::time::Duration;
 use crate::network::setup::SetupStep;
 
 pub(crate) use driver::{SourceHandle, spawn_source};
-pub(crate) use failure::{Cause, CauseKind, Failure, Written};
+pub(crate) use failure::{CONNECT_ADVICE, Cause, CauseKind, Failure, Written};
 pub(crate) use handle::Connection;
 pub(crate) use source::{Feedback, Outgoing, RequestSource, ResponseBody};
 pub use transport::{BoxFuture, Connector, Target, TcpConnector, Transport};

@@ -153,6 +153,17 @@ async fn a_partition_is_read_from_an_offset_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_offset_that_is_the_end_already_is_the_end_of_reading() {
+    let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+    let limit = Duration::from_secs(60);
+    let mut empty = client.reader("t").partition(0).from(0).to_end().build().unwrap();
+    assert!(tokio::time::timeout(limit, empty.next()).await.expect("nothing comes").unwrap().is_none());
+    append(&broker, "t", 0, 0..10);
+    let mut read = client.reader("t").from(10).to_end().build().unwrap();
+    assert!(tokio::time::timeout(limit, read.next()).await.expect("nothing comes").unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_behind_a_transaction_s_marker_is_reached() {
     let (broker, client) = start(Broker::builder().topic("t", 1)).await;
     append(&broker, "t", 0, 0..2);
