@@ -41,6 +41,16 @@ impl Failure {
         }
     }
 
+    /// 1, when everything was said already.
+    pub(crate) fn told() -> Self {
+        Self::refused("")
+    }
+
+    /// Is there nothing left to say?
+    pub(crate) fn is_told(&self) -> bool {
+        self.message.is_empty()
+    }
+
     /// Is it the closed pipe of a reader that has seen enough? Then nothing is said and the command has not failed.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         self.code == 0
@@ -67,7 +77,8 @@ impl From<Error> for Failure {
         };
         let mut message = error.to_string();
         let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
+        // klamm's own errors have said in their message what those below them said.
+        while let Some(cause) = source.filter(|cause| !cause.is::<Error>()) {
             let text = cause.to_string();
             if !message.contains(&text) {
                 message.push_str(": ");

@@ -119,28 +119,39 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("klamm: {failure}");
+            if !failure.is_told() {
+                eprintln!("klamm: {failure}");
+            }
             failure.code()
         }
     }
 }
 
 async fn run(arguments: Arguments) -> Done {
-    let stop = Stop::listen().map_err(|error| Failure::refused(format!("signals can't be listened to: {error}")))?;
+    let mut stop = Stop::listen().map_err(|error| Failure::refused(format!("signals can't be listened to: {error}")))?;
     let options = arguments.options;
     if !matches!(arguments.command, Command::Topics(_)) {
         options.no_config_pairs()?;
     }
+    // These two owe something when they are stopped; the others just end.
     match arguments.command {
         Command::Produce(arguments) => produce::run(&options, arguments, stop).await,
         Command::Consume(arguments) => consume::run(&options, arguments, stop).await,
-        Command::QueryOffsets(arguments) => query_offsets::run(&options, arguments).await,
-        Command::Cluster => cluster::run(&options).await,
-        Command::ApiVersions(arguments) => api_versions::run(&options, arguments).await,
-        Command::Topics(arguments) => topics::run(&options, arguments).await,
-        Command::Groups(arguments) => groups::run(&options, arguments).await,
-        Command::Perf(arguments) => perf::run(&options, arguments).await,
-        Command::Demo => demo::run().await,
+        other => stop.unless_asked(run_at_once(&options, other)).await.unwrap_or(Ok(())),
+    }
+}
+
+/// A command that owes nothing when it is stopped.
+async fn run_at_once(options: &Options, command: Command) -> Done {
+    match command {
+        Command::Produce(_) | Command::Consume(_) => Ok(()),
+        Command::QueryOffsets(arguments) => query_offsets::run(options, arguments).await,
+        Command::Cluster => cluster::run(options).await,
+        Command::ApiVersions(arguments) => api_versions::run(options, arguments).await,
+        Command::Topics(arguments) => topics::run(options, arguments).await,
+        Command::Groups(arguments) => groups::run(options, arguments).await,
+        Command::Perf(arguments) => perf::run(options, arguments).await,
+        Command::Demo => demo::run(options).await,
         Command::Later(later) => {
             let name = format!("{later:?}");
             let name = name.split('(').next().unwrap_or_default();

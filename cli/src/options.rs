@@ -96,6 +96,11 @@ impl Options {
         Ok(self.settings()?.get(name).map(str::to_owned))
     }
 
+    /// A client that has not sent anything yet, to try out settings.
+    pub(crate) fn client(&self) -> Done<Client> {
+        Ok(Client::from_properties(self.settings()?)?.build()?)
+    }
+
     /// A client that has reached the cluster.
     pub(crate) async fn connect(&self) -> Done<Client> {
         let builder = Client::from_properties(self.settings()?)?;

@@ -32,6 +32,15 @@ impl Stop {
         *self.0.borrow()
     }
 
+    /// What `future` gives, or `None` if a stop is asked for before.
+    pub(crate) async fn unless_asked<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.asked() => None,
+            result = future => Some(result),
+        }
+    }
+
     /// Waits until it is.
     pub(crate) async fn asked(&mut self) {
         if self.0.wait_for(|asked| *asked).await.is_err() {

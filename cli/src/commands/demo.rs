@@ -1,12 +1,16 @@
 //! `klamm demo`: the main story on a broker inside this process, in words.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::future::ready;
 use std::time::Duration;
 
 use klamm::{Client, Record};
 use klamm_broker::Broker;
 
 use crate::exit::{Done, Failure};
+use crate::options::Options;
+use crate::output::Output;
 
 const TOPIC: &str = "orders";
 const GROUP: &str = "billing";
@@ -15,62 +19,78 @@ const FIRST_RUN: usize = 12;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Produces, consumes in a group, checkpoints and resumes.
-pub(crate) async fn run() -> Done {
-    let broker = Broker::builder().nodes(3).topic(TOPIC, 3).start_in_memory()?;
+pub(crate) async fn run(options: &Options) -> Done {
+    let mut output = options.output();
+    let broker = Broker::builder().nodes(3).topic(TOPIC, 3).start_in_memory().map_err(not_started)?;
     let client = Client::builder(broker.bootstrap()).connector(broker.connector()).client_id("demo").connect().await?;
-    println!("A Kafka cluster of three brokers runs inside this process, with a topic \"{TOPIC}\" of three partitions.");
+    say(
+        &mut output,
+        &format_args!("A Kafka cluster of three brokers runs inside this process, with a topic \"{TOPIC}\" of three partitions."),
+    )?;
 
-    println!(
-        "\nA producer sends {RECORDS} orders of four customers. The customer is the key, so each customer's orders stay in order:"
-    );
+    let about = "The customer is the key, so each customer's orders stay in order";
+    say(&mut output, &format_args!("\nA producer sends {RECORDS} orders of four customers. {about}:"))?;
     let producer = client.producer().build()?;
     for number in 1..=RECORDS {
         let customer = format!("customer-{}", number % 4);
         let at = producer.send(Record::new(TOPIC).key(customer.clone()).value(format!("order {number}"))).await?;
-        println!("  order {number:2} of {customer} is in partition {} at offset {}", at.partition, at.offset.unwrap_or(-1));
+        let (partition, offset) = (at.partition, at.offset.unwrap_or(-1));
+        say(&mut output, &format_args!("  order {number:2} of {customer} is in partition {partition} at offset {offset}"))?;
     }
     producer.close().await?;
 
-    println!(
-        "\nA member of the group \"{GROUP}\" handles {FIRST_RUN} of them, then stops; on its way out it commits how far it came:"
-    );
-    let first = consume(&client, FIRST_RUN).await?;
-    show_checkpoint(&client).await?;
+    let about = "then stops; on its way out it commits how far it came";
+    say(&mut output, &format_args!("\nA member of the group \"{GROUP}\" handles {FIRST_RUN} of them, {about}:"))?;
+    let first = consume(&client, FIRST_RUN, &mut output).await?;
+    show_checkpoint(&client, &mut output).await?;
 
-    println!("\nAnother member goes on from the checkpoint and gets the rest, none twice:");
-    let second = consume(&client, RECORDS - FIRST_RUN).await?;
-    show_checkpoint(&client).await?;
+    say(&mut output, &"\nAnother member goes on from the checkpoint and gets the rest, none twice:")?;
+    let second = consume(&client, RECORDS - FIRST_RUN, &mut output).await?;
+    show_checkpoint(&client, &mut output).await?;
 
     if first.len() + second.len() != RECORDS || !first.is_disjoint(&second) {
         return Err(Failure::refused("the story went wrong: records were lost or handled twice. Please report this"));
     }
-    println!("\nAll {RECORDS} orders were handled once. Try it on your own cluster: klamm -b HOST:PORT produce TOPIC");
+    let next = "Try it on your own cluster: klamm -b HOST:PORT produce TOPIC";
+    say(&mut output, &format_args!("\nAll {RECORDS} orders were handled once. {next}"))?;
     client.close().await;
     Ok(())
 }
 
-async fn consume(client: &Client, count: usize) -> Done<BTreeSet<String>> {
+/// A line that is seen at once.
+fn say(output: &mut Output, line: &impl Display) -> Done {
+    output.line(line)?;
+    output.flush()
+}
+
+fn not_started(error: std::io::Error) -> Failure {
+    Failure::refused(format!("the embedded broker could not be started: {error}"))
+}
+
+async fn consume(client: &Client, count: usize, output: &mut Output) -> Done<BTreeSet<String>> {
     let mut consumer = client.consumer(GROUP).topics([TOPIC]).build()?;
     let handle = consumer.handle();
     let mut values = BTreeSet::new();
+    let mut told = Ok(());
     consumer
         .each_message(|message| {
             let value = String::from_utf8_lossy(message.value.as_deref().unwrap_or_default()).into_owned();
-            println!("  handled {value} (partition {}, offset {})", message.partition, message.offset);
+            let line = format_args!("  handled {value} (partition {}, offset {})", message.partition, message.offset).to_string();
+            told = say(output, &line);
             values.insert(value);
-            if values.len() == count {
+            if values.len() == count || told.is_err() {
                 handle.stop();
             }
-            std::future::ready(Ok::<(), klamm::Error>(()))
+            ready(Ok::<(), klamm::Error>(()))
         })
         .await?;
     consumer.close(LIMIT).await?;
+    told?;
     Ok(values)
 }
 
-async fn show_checkpoint(client: &Client) -> Done {
+async fn show_checkpoint(client: &Client, output: &mut Output) -> Done {
     let offsets = client.admin().group_offsets(GROUP).await?;
     let text: Vec<String> = offsets.iter().map(|offset| format!("{} -> {}", offset.partition, offset.committed)).collect();
-    println!("  committed: {}", text.join(", "));
-    Ok(())
+    say(output, &format_args!("  committed: {}", text.join(", ")))
 }

@@ -2,13 +2,15 @@
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use klamm::producer::{Acks, Delivery, Producer};
 use klamm::protocol::records::Compression;
-use klamm::{Error, ErrorKind, Header, Record, Topic};
+use klamm::{Client, Error, ErrorKind, Header, Record, RecordMetadata, Topic};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Split};
 use tokio::sync::mpsc;
 
 use crate::exit::{Done, Failure};
@@ -62,13 +64,17 @@ struct LineReader {
 }
 
 impl LineReader {
-    fn record(&self, line: String) -> Result<Record, String> {
+    /// The record of a line, which need not be text.
+    fn record(&self, line: Vec<u8>) -> Result<Record, String> {
         let mut record = if self.json {
-            record_from_json(&self.topic, &line)?
+            let text = std::str::from_utf8(&line).map_err(|error| format!("not a JSON object: {error}"))?;
+            record_from_json(&self.topic, text)?
         } else {
-            let parts = self.key_separator.as_deref().and_then(|separator| line.split_once(separator));
-            match parts {
-                Some((key, value)) => Record::new(&self.topic).key(key.to_owned()).value(value.to_owned()),
+            let line = Bytes::from(line);
+            let separator = self.key_separator.as_deref().unwrap_or_default().as_bytes();
+            let at = (!separator.is_empty()).then(|| line.windows(separator.len()).position(|part| part == separator)).flatten();
+            match at {
+                Some(at) => Record::new(&self.topic).key(line.slice(..at)).value(line.slice(at + separator.len()..)),
                 None => Record::new(&self.topic).value(line),
             }
         };
@@ -114,63 +120,73 @@ pub(crate) async fn run(options: &Options, arguments: Arguments, mut stop: Stop)
             (Box::new(file), progress(length))
         }
     };
-    let client = options.connect().await?;
-    let mut builder = client.producer();
-    if let Some(compression) = arguments.compression {
-        builder = builder.compression(compression);
-    }
-    if let Some(acks) = &arguments.acks {
-        builder = builder.acks(match acks.as_str() {
-            "0" => Acks::None,
-            "1" => Acks::Leader,
-            _ => Acks::All,
-        });
-    }
-    if let Some(idempotent) = arguments.idempotent {
-        builder = builder.idempotent(idempotent);
-    }
-    let producer = builder.build()?;
+    let producer = |client: &Client| {
+        let mut builder = client.producer();
+        if let Some(compression) = arguments.compression {
+            builder = builder.compression(compression);
+        }
+        if let Some(acks) = &arguments.acks {
+            builder = builder.acks(match acks.as_str() {
+                "0" => Acks::None,
+                "1" => Acks::Leader,
+                _ => Acks::All,
+            });
+        }
+        if let Some(idempotent) = arguments.idempotent {
+            builder = builder.idempotent(idempotent);
+        }
+        builder.build()
+    };
+    // Wrong settings are told before a broker is looked for.
+    drop(producer(&options.client()?)?);
+    let Some(client) = stop.unless_asked(options.connect()).await else {
+        eprintln!("0 delivered, 0 failed");
+        return Ok(());
+    };
+    let producer = producer(&client?)?;
 
     let (sender, receiver) = mpsc::channel(UNPRINTED);
     let printer = tokio::spawn(print(options.output(), receiver));
-    let lines = BufReader::with_capacity(256 << 10, input).lines();
-    let end = feed(&producer, &reader, lines, &sender, &bar, &mut stop).await;
-    drop(sender);
-    // Everything accepted is delivered or failed before the printer ends.
-    producer.close().await?;
-    bar.finish_and_clear();
+    let lines = BufReader::with_capacity(256 << 10, input).split(b'\n');
+    let end = feed(&producer, &reader, lines, sender, &bar, &mut stop).await;
+    // Everything accepted is delivered or failed before the printer ends; what failed is counted there.
+    let _ = producer.close().await;
     let printed = printer.await.map_err(|error| Failure::refused(format!("printing failed: {error}")))?;
-    let (delivered, failed) = match printed {
-        Ok(counts) => counts,
-        Err((failure, (delivered, failed))) if failure.is_closed_pipe() => {
-            eprintln!("{delivered} delivered, {failed} failed (standard output was closed: later records were not counted)");
-            return Err(failure);
-        }
-        Err((failure, _)) => return Err(failure),
-    };
-    eprintln!("{delivered} delivered, {failed} failed");
-    end?;
-    if failed == 0 {
-        Ok(())
-    } else {
-        Err(Failure::refused(format!("{failed} of {} records were not delivered", delivered + failed)))
+    bar.finish_and_clear();
+    if let Err(failure) = &end {
+        eprintln!("klamm: {failure}");
     }
+    let Printed { delivered, failed, output } = printed;
+    if let Err(failure) = &output
+        && !failure.is_closed_pipe()
+    {
+        eprintln!("klamm: {failure}");
+    }
+    // The last line, whatever happened.
+    eprintln!("{delivered} delivered, {failed} failed");
+    if end.is_err() || failed > 0 || output.is_err_and(|failure| !failure.is_closed_pipe()) {
+        return Err(Failure::told());
+    }
+    Ok(())
 }
 
 /// Hands every line to the producer.
 async fn feed(
     producer: &Producer,
     reader: &LineReader,
-    mut lines: Lines<BufReader<Box<dyn AsyncRead + Send + Unpin>>>,
-    outcomes: &mpsc::Sender<Outcome>,
+    mut lines: Split<BufReader<Box<dyn AsyncRead + Send + Unpin>>>,
+    outcomes: mpsc::Sender<Outcome>,
     bar: &ProgressBar,
     stop: &mut Stop,
 ) -> Done {
     loop {
+        // With a place for its outcome, a record that was taken is counted even if standard output is closed meanwhile.
+        let Ok(place) = outcomes.reserve().await else { return Ok(()) };
         let line = tokio::select! {
             biased;
             () = stop.asked() => return Ok(()),
-            line = lines.next_line() => line.map_err(|error| Failure::refused(format!("input: {error}")))?,
+            () = outcomes.closed() => return Ok(()),
+            line = lines.next_segment() => line.map_err(|error| Failure::refused(format!("the input can't be read: {error}")))?,
         };
         let Some(line) = line else { return Ok(()) };
         bar.inc(line.len() as u64 + 1);
@@ -187,56 +203,91 @@ async fn feed(
                 }
             },
         };
-        // The printer is gone only when standard output is.
-        if outcomes.send(outcome).await.is_err() || over {
+        place.send(outcome);
+        if over {
             return Ok(());
         }
     }
 }
 
-/// Delivered and failed.
-type Counts = (u64, u64);
+/// What the printer has seen in the end.
+struct Printed {
+    delivered: u64,
+    failed: u64,
+    /// Whether all could be written out.
+    output: Done,
+}
 
-/// Prints outcomes in order until there are no more.
-async fn print(mut output: Output, mut outcomes: mpsc::Receiver<Outcome>) -> Result<Counts, (Failure, Counts)> {
-    let (mut delivered, mut failed, mut line) = (0, 0, 0_u64);
+/// Prints outcomes in order until there are no more. When standard output is closed no more lines are taken; those that were are
+/// still counted.
+async fn print(output: Output, mut outcomes: mpsc::Receiver<Outcome>) -> Printed {
+    let mut printed = Printed { delivered: 0, failed: 0, output: Ok(()) };
+    let (mut output, mut line) = (Some(output), 0_u64);
     loop {
         let outcome = match outcomes.try_recv() {
-            Ok(outcome) => outcome,
+            Ok(outcome) => Some(outcome),
             Err(_) => {
                 // Nothing to print at the moment: what was printed is shown before waiting.
-                output.flush().map_err(|failure| (failure, (delivered, failed)))?;
-                match outcomes.recv().await {
-                    Some(outcome) => outcome,
-                    None => return Ok((delivered, failed)),
-                }
+                let flushed = output.as_mut().map_or(Ok(()), Output::flush);
+                printed.keep(flushed, &mut output, &mut outcomes);
+                outcomes.recv().await
             }
         };
+        let Some(outcome) = outcome else { return printed };
         line += 1;
         let result = match outcome {
-            Outcome::Sent(delivery) => delivery.await.map_err(|error| (error.to_string(), error.is_possibly_written())),
+            Outcome::Sent(delivery) => printed.delivery(delivery, &mut output, &mut outcomes).await,
             Outcome::Failed(error) => Err((error.to_string(), error.is_possibly_written())),
             Outcome::Malformed(why) => Err((why, false)),
         };
-        let printed = match result {
-            Ok(at) => {
-                delivered += 1;
-                if !output.is_json() {
-                    continue;
-                }
-                output.line(&json!({"topic": at.topic.as_str(), "partition": at.partition, "offset": at.offset, "timestamp": at.timestamp}))
+        match &result {
+            Ok(_) => printed.delivered += 1,
+            Err(_) => printed.failed += 1,
+        }
+        let is_json = output.as_ref().is_some_and(Output::is_json);
+        let value = match result {
+            Ok(at) if is_json => {
+                json!({"topic": at.topic.as_str(), "partition": at.partition, "offset": at.offset, "timestamp": at.timestamp})
             }
-            Err((error, possibly_written)) => {
-                failed += 1;
-                if output.is_json() {
-                    output.line(&json!({"error": error, "possibly_written": possibly_written, "line": line}))
-                } else {
-                    eprintln!("klamm: line {line}: {error}");
-                    Ok(())
-                }
+            Ok(_) => continue,
+            Err((error, possibly_written)) if is_json => {
+                json!({"error": error, "possibly_written": possibly_written, "line": line})
+            }
+            Err((error, _)) => {
+                eprintln!("klamm: line {line}: {error}");
+                continue;
             }
         };
-        printed.map_err(|failure| (failure, (delivered, failed)))?;
+        let written = output.as_mut().map_or(Ok(()), |output| output.line(&value));
+        printed.keep(written, &mut output, &mut outcomes);
+    }
+}
+
+impl Printed {
+    /// Remembers that output failed: nothing more is written, and no more lines are taken.
+    fn keep(&mut self, result: Done, output: &mut Option<Output>, outcomes: &mut mpsc::Receiver<Outcome>) {
+        if result.is_err() {
+            (self.output, *output) = (result, None);
+            outcomes.close();
+        }
+    }
+
+    /// Waits for what becomes of a record, showing before what was printed if that takes time.
+    async fn delivery(
+        &mut self,
+        mut delivery: Delivery,
+        output: &mut Option<Output>,
+        outcomes: &mut mpsc::Receiver<Outcome>,
+    ) -> Result<RecordMetadata, (String, bool)> {
+        let result = match tokio::time::timeout(Duration::ZERO, &mut delivery).await {
+            Ok(result) => result,
+            Err(_) => {
+                let flushed = output.as_mut().map_or(Ok(()), Output::flush);
+                self.keep(flushed, output, outcomes);
+                delivery.await
+            }
+        };
+        result.map_err(|error| (error.to_string(), error.is_possibly_written()))
     }
 }
 
@@ -265,17 +316,19 @@ mod tests {
 
     #[test]
     fn a_line_is_split_at_the_first_separator_only() {
-        let record = reader(Some(":"), false).record("k:v:w".to_owned()).unwrap();
+        let record = reader(Some(":"), false).record(b"k:v:w".to_vec()).unwrap();
         assert_eq!((record.key.as_deref(), record.value.as_deref()), (Some(&b"k"[..]), Some(&b"v:w"[..])));
-        let record = reader(Some(":"), false).record("whole".to_owned()).unwrap();
+        let record = reader(Some(":"), false).record(b"whole".to_vec()).unwrap();
         assert_eq!((record.key, record.value.as_deref()), (None, Some(&b"whole"[..])));
+        let record = reader(Some("::"), false).record(b"\xff::\xfe\r".to_vec()).unwrap();
+        assert_eq!((record.key.as_deref(), record.value.as_deref()), (Some(&b"\xff"[..]), Some(&b"\xfe\r"[..])));
     }
 
     #[test]
     fn an_object_may_choose_its_own_partition_and_headers_are_added() {
-        let record = reader(None, true).record(r#"{"value":"v","partition":3,"headers":{"b":"2"}}"#.to_owned()).unwrap();
+        let record = reader(None, true).record(r#"{"value":"v","partition":3,"headers":{"b":"2"}}"#.into()).unwrap();
         assert_eq!(record.partition, Some(3));
         assert_eq!(record.headers.len(), 2);
-        assert_eq!(reader(None, true).record(r#"{"value":"v"}"#.to_owned()).unwrap().partition, Some(1));
+        assert_eq!(reader(None, true).record(r#"{"value":"v"}"#.into()).unwrap().partition, Some(1));
     }
 }

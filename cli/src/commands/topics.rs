@@ -1,6 +1,6 @@
 //! `klamm topics list | describe | create | add-partitions | delete`.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use klamm::admin::{Admin, ConfigResource, NewTopic, Outcomes, TopicDescription, Validate};
 use klamm::protocol::{BrokerId, Uuid};
@@ -78,7 +78,7 @@ pub(crate) async fn run(options: &Options, arguments: Arguments) -> Done {
         return Err(Failure::not_built_yet(&format!("`klamm topics {name}`")));
     }
     if let Command::Delete { topics, yes: false } = &command {
-        confirm(topics)?;
+        confirm(topics).await?;
     }
     let client = options.connect().await?;
     let admin = client.admin();
@@ -123,14 +123,21 @@ pub(crate) async fn run(options: &Options, arguments: Arguments) -> Done {
 }
 
 /// Asks on a terminal; elsewhere `--yes` is needed.
-fn confirm(topics: &[String]) -> Done {
+async fn confirm(topics: &[String]) -> Done {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage("deleting topics destroys their records: give --yes where nobody can be asked"));
     }
     eprint!("delete {} and all records? [y/N] ", topics.join(", "));
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
+    // On a thread of its own, so that a signal is heard while the answer is awaited.
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = match answer.await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => return Err(Failure::refused(format!("the answer can't be read: {error}; nothing was deleted"))),
+        Err(error) => return Err(Failure::refused(format!("the answer can't be read: {error}; nothing was deleted"))),
+    };
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::refused("nothing was deleted")) }
 }
 

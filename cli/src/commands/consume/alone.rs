@@ -2,7 +2,7 @@
 //! differs, all into one printer.
 
 use klamm::admin::OffsetSpec;
-use klamm::consumer::{IsolationLevel, OffsetReset, ReaderBuilder, SeekTo};
+use klamm::consumer::{IsolationLevel, OffsetReset, Reader, ReaderBuilder, SeekTo};
 use klamm::{Client, Message, Topic, TopicPartition};
 use tokio::sync::mpsc;
 
@@ -16,28 +16,18 @@ const UNPRINTED: usize = 1_000;
 
 /// Reads until stopped, the count is reached, or the end that was asked for.
 pub(super) async fn run(options: &Options, arguments: &Arguments, mut stop: Stop) -> Done {
-    let client = options.connect().await?;
-    let start = match arguments.offset {
-        Some(start) => start,
-        None if options.setting("auto.offset.reset")?.as_deref() == Some("latest") => Start::End,
-        None => Start::Beginning,
-    };
-    let mut readers = Vec::new();
-    for topic in &arguments.topics {
-        for builder in builders(options, &client, topic, &arguments.partitions, start).await? {
-            let builder = match arguments.isolation.as_deref() {
-                Some("read_uncommitted") => builder.isolation_level(IsolationLevel::ReadUncommitted),
-                _ => builder,
-            };
-            let builder = if arguments.exit_at_end { builder.to_end() } else { builder };
-            // An offset that was named and is gone is an error; the beginning and the end always are somewhere.
-            let builder = match start {
-                Start::Offset(_) => builder,
-                _ => builder.auto_offset_reset(OffsetReset::Earliest),
-            };
-            readers.push(builder.build()?);
+    let start = match (arguments.offset, options.setting("auto.offset.reset")?.as_deref()) {
+        (Some(start), _) => start,
+        (None, Some("latest")) => Start::End,
+        (None, Some("none")) => {
+            return Err(Failure::usage("auto.offset.reset is none, so there is no place to begin: give --offset"));
         }
-    }
+        (None, _) => Start::Beginning,
+    };
+    // Wrong settings are told before a broker is looked for.
+    drop(options.client()?);
+    let Some(readers) = stop.unless_asked(readers(options, arguments, start)).await else { return Ok(()) };
+    let readers = readers?;
     let (sender, mut messages) = mpsc::channel::<klamm::Result<Message>>(UNPRINTED);
     for mut reader in readers {
         let sender = sender.clone();
@@ -84,6 +74,29 @@ pub(super) async fn run(options: &Options, arguments: &Arguments, mut stop: Stop
     printer.flush()
 }
 
+/// What reads all that was asked for.
+async fn readers(options: &Options, arguments: &Arguments, start: Start) -> Done<Vec<Reader>> {
+    let client = options.connect().await?;
+    let mut readers = Vec::new();
+    for topic in &arguments.topics {
+        for builder in builders(options, &client, topic, &arguments.partitions, start).await? {
+            let builder = match arguments.isolation.as_deref() {
+                Some("read_uncommitted") => builder.isolation_level(IsolationLevel::ReadUncommitted),
+                Some(_) => builder.isolation_level(IsolationLevel::ReadCommitted),
+                None => builder,
+            };
+            let builder = if arguments.exit_at_end { builder.to_end() } else { builder };
+            // An offset that was named and is gone is an error; the beginning and the end always are somewhere.
+            let builder = match start {
+                Start::Offset(_) => builder,
+                _ => builder.auto_offset_reset(OffsetReset::Earliest),
+            };
+            readers.push(builder.build()?);
+        }
+    }
+    Ok(readers)
+}
+
 /// Readers of one topic: one where all partitions begin alike, else one for each.
 async fn builders(options: &Options, client: &Client, topic: &str, partitions: &[i32], start: Start) -> Done<Vec<ReaderBuilder>> {
     let from = match start {
@@ -98,7 +111,9 @@ async fn builders(options: &Options, client: &Client, topic: &str, partitions: &
     if let Some(wrong) =
         partitions.iter().find(|partition| usize::try_from(**partition).is_ok_and(|partition| partition >= count))
     {
-        return Err(Failure::refused(format!("topic {topic} has {count} partitions, so there is no partition {wrong}")));
+        return Err(Failure::refused(format!(
+            "topic {topic} has no partition {wrong}: it has {count}, numbered from 0; `klamm topics describe {topic}` shows them"
+        )));
     }
     let Start::BeforeEnd(back) = start else {
         if partitions.is_empty() {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use klamm::Client;
 use klamm::consumer::{Batch, Consumer, ConsumerHandle, IsolationLevel, OffsetReset};
 
 use super::{Arguments, Printer, Start};
@@ -18,20 +19,25 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Consumes until stopped; then commits and leaves the group.
 pub(super) async fn run(options: &Options, arguments: &Arguments, group: &str, mut stop: Stop) -> Done {
-    let client = options.connect().await?;
-    let topics = arguments.topics.iter().map(String::as_str);
-    let mut builder = client.consumer(group).topics(topics).automatically_mark_as_processed(false);
-    match arguments.offset {
-        Some(Start::Beginning) => builder = builder.auto_offset_reset(OffsetReset::Earliest),
-        Some(Start::End) => builder = builder.auto_offset_reset(OffsetReset::Latest),
-        _ => {}
-    }
-    match arguments.isolation.as_deref() {
-        Some("read_uncommitted") => builder = builder.isolation_level(IsolationLevel::ReadUncommitted),
-        Some(_) => builder = builder.isolation_level(IsolationLevel::ReadCommitted),
-        None => {}
-    }
-    let mut consumer = builder.build()?;
+    let consumer = |client: &Client| {
+        let topics = arguments.topics.iter().map(String::as_str);
+        let mut builder = client.consumer(group).topics(topics).automatically_mark_as_processed(false);
+        match arguments.offset {
+            Some(Start::Beginning) => builder = builder.auto_offset_reset(OffsetReset::Earliest),
+            Some(Start::End) => builder = builder.auto_offset_reset(OffsetReset::Latest),
+            _ => {}
+        }
+        match arguments.isolation.as_deref() {
+            Some("read_uncommitted") => builder = builder.isolation_level(IsolationLevel::ReadUncommitted),
+            Some(_) => builder = builder.isolation_level(IsolationLevel::ReadCommitted),
+            None => {}
+        }
+        builder.build()
+    };
+    // Wrong settings are told before a broker is looked for.
+    drop(consumer(&options.client()?)?);
+    let Some(client) = stop.unless_asked(options.connect()).await else { return Ok(()) };
+    let mut consumer = consumer(&client?)?;
     let done = read(&mut consumer, Printer::new(options, arguments), arguments.exit_at_end, &mut stop).await;
     // Whatever ended it: what was written out is committed, and the group is left in order.
     let closed = consumer.close(CLOSING).await;

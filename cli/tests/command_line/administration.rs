@@ -1,0 +1,92 @@
+//! `cluster`, `api-versions`, `topics`, `groups`.
+
+use klamm_broker::Broker;
+use serde_json::json;
+
+use super::{Running, json, keys, klamm, start};
+
+#[tokio::test]
+async fn the_cluster_is_shown_with_its_brokers() {
+    let (_broker, brokers) = start(Broker::builder().nodes(3).cluster_id("abc")).await;
+    let shown = json(&brokers, &["cluster"], "").await.success().json();
+    assert_eq!(shown.len(), 1);
+    assert_eq!(keys(&shown[0])[..4], ["cluster_id", "controller_id", "brokers", "features"]);
+    assert_eq!(shown[0]["cluster_id"], "abc");
+    assert!(shown[0]["controller_id"].is_i64());
+    let nodes = shown[0]["brokers"].as_array().unwrap();
+    assert_eq!((nodes.len(), keys(&nodes[0])), (3, vec!["id", "host", "port", "rack"]));
+    assert!(shown[0]["features"].is_object());
+    let text = klamm(&["-b", &brokers, "cluster"], "").await.success().stdout;
+    assert!(text.contains("cluster     abc"), "{text}");
+}
+
+#[tokio::test]
+async fn versions_of_each_api_are_shown() {
+    let (_broker, brokers) = start(Broker::builder()).await;
+    let apis = json(&brokers, &["api-versions"], "").await.success().json();
+    let columns = ["api_key", "name", "broker_min", "broker_max", "klamm_min", "klamm_max", "used"];
+    assert!(apis.iter().all(|api| keys(api) == columns));
+    let produce = apis.iter().find(|api| api["api_key"] == 0).unwrap();
+    assert_eq!(produce["name"], "Produce");
+    assert_eq!(produce["used"], produce["broker_max"].as_i64().unwrap().min(produce["klamm_max"].as_i64().unwrap()));
+    assert!(!json(&brokers, &["api-versions", "--broker", "1"], "").await.success().json().is_empty());
+    json(&brokers, &["api-versions", "--broker", "9", "--timeout", "5"], "").await.failure(1, &["9"]);
+}
+
+#[tokio::test]
+async fn topics_are_created_described_extended_and_deleted() {
+    let (broker, brokers) = start(Broker::builder().nodes(3)).await;
+    let create = ["topics", "create", "t", "--partitions", "2", "--replication", "3", "--config", "retention.ms=1000"];
+    let asked = json(&brokers, &[&create[..], &["--validate-only"]].concat(), "").await.success().json();
+    assert_eq!(asked, [json!({"topic": "t", "ok": true})]);
+    assert!(broker.topics().is_empty());
+    assert_eq!(json(&brokers, &create, "").await.success().json(), [json!({"topic": "t", "ok": true})]);
+    let again = json(&brokers, &create, "").await.failure(1, &[]).json();
+    assert_eq!((keys(&again[0]), &again[0]["error"]), (vec!["topic", "error", "message"], &json!("TOPIC_ALREADY_EXISTS")));
+
+    let described = json(&brokers, &["topics", "describe", "t"], "").await.success().json();
+    assert_eq!(keys(&described[0])[..5], ["name", "topic_id", "internal", "partitions", "configs"]);
+    let partitions = described[0]["partitions"].as_array().unwrap();
+    assert_eq!((partitions.len(), partitions[0]["replicas"].as_array().unwrap().len()), (2, 3));
+    assert_eq!(keys(&partitions[0]), ["partition", "leader", "leader_epoch", "replicas", "isr", "offline"]);
+    assert_eq!(described[0]["configs"]["retention.ms"], "1000");
+    assert_eq!(described[0]["topic_id"].as_str().unwrap().len(), 22);
+
+    json(&brokers, &["topics", "add-partitions", "t", "5"], "").await.success();
+    let listed = json(&brokers, &["topics"], "").await.success().json();
+    assert_eq!(keys(&listed[0]), ["name", "topic_id", "partitions", "internal"]);
+    assert_eq!((&listed[0]["name"], &listed[0]["partitions"], listed.len()), (&json!("t"), &json!(5), 1));
+    json(&brokers, &["topics", "add-partitions", "t", "3"], "").await.failure(1, &["1 of 1 failed"]);
+    let table = klamm(&["-b", &brokers, "topics", "list"], "").await.success().stdout;
+    assert!(table.contains("TOPIC_ID") && table.lines().count() == 2, "{table}");
+
+    json(&brokers, &["topics", "delete", "t"], "").await.failure(2, &["--yes"]);
+    assert_eq!(broker.topics(), ["t"]);
+    assert_eq!(
+        json(&brokers, &["topics", "delete", "t", "--yes"], "").await.success().json(),
+        [json!({"topic": "t", "ok": true})]
+    );
+    let gone = json(&brokers, &["topics", "delete", "t", "--yes"], "").await.failure(1, &[]).json();
+    assert_eq!(gone[0]["error"], "UNKNOWN_TOPIC_OR_PARTITION");
+    klamm(&["-b", &brokers, "topics", "describe", "t"], "").await.failure(1, &["t"]);
+}
+
+#[tokio::test]
+async fn a_group_is_described_with_its_members() {
+    let (_broker, brokers) = start(Broker::builder().topic("t", 2)).await;
+    klamm(&["-b", &brokers, "produce", "t"], "a\n").await.success();
+    let mut member = Running::start(&["-b", &brokers, "-X", "client.id=one", "consume", "t", "--group", "g"]);
+    assert_eq!(member.line().await.as_deref(), Some("a"));
+    let described = json(&brokers, &["groups", "describe", "g"], "").await.success().json();
+    assert_eq!(keys(&described[0])[..6], ["group", "type", "state", "protocol", "coordinator", "members"]);
+    assert_eq!((&described[0]["state"], &described[0]["protocol"]), (&json!("Stable"), &json!("cooperative-sticky")));
+    assert!(described[0]["coordinator"].is_i64());
+    let members = described[0]["members"].as_array().unwrap();
+    assert_eq!(keys(&members[0])[..5], ["member_id", "client_id", "host", "instance_id", "assignment"]);
+    assert_eq!((members.len(), &members[0]["client_id"]), (1, &json!("one")));
+    assert_eq!(members[0]["assignment"], json!([{"topic": "t", "partitions": [0, 1]}]));
+    let table = klamm(&["-b", &brokers, "groups", "describe", "g"], "").await.success().stdout;
+    assert!(table.starts_with("g  Stable  cooperative-sticky  coordinator"), "{table}");
+    member.signal("-TERM");
+    member.end().await.success();
+}
