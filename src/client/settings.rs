@@ -97,7 +97,7 @@ pub(super) fn from_properties(mut properties: Properties) -> Result<ClientBuilde
 fn only_built(name: &str, value: Option<String>, only: &str) -> Result<()> {
     match value {
         Some(value) if !value.eq_ignore_ascii_case(only) => {
-            let why = format!("setting \"{name}\" is \"{value}\": only {only} is built");
+            let why = format!("setting \"{name}\" is \"{value}\", which is not built yet; only {only} is");
             Err(Error::new(ErrorKind::InvalidConfig, why))
         }
         _ => Ok(()),

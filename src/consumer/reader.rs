@@ -130,6 +130,7 @@ impl ReaderBuilder {
             partition: self.partition,
             intake,
             assignment: Some(assignment),
+            begin: if let Start::At(offset) = start { Some(offset) } else { None },
             ends,
         })
     }
@@ -145,6 +146,8 @@ pub struct Reader {
     intake: Intake,
     /// Until reading begins.
     assignment: Option<Assignment>,
+    /// The offset that reading begins at, if it was named.
+    begin: Option<i64>,
     ends: Ends,
 }
 
@@ -285,7 +288,10 @@ impl Reader {
     fn at_end(&self) -> bool {
         let Ends::At(ends) = &self.ends else { return false };
         let state = self.intake.shared.lock();
-        ends.iter().all(|(partition, end)| state.positions.consumed(partition).is_some_and(|consumed| consumed >= *end))
+        // To begin beyond the end is a mistake, which the broker will tell; to come there, or a little further, is the end.
+        let is_there = |consumed: i64, end: i64| consumed == end || (consumed > end && self.begin != Some(consumed));
+        let consumed = |partition| state.positions.consumed(partition);
+        ends.iter().all(|(partition, end)| consumed(partition).is_some_and(|consumed| is_there(consumed, *end)))
     }
 
     fn is_beyond_end(&self, message: &Message) -> bool {

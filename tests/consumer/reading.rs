@@ -161,6 +161,9 @@ async fn an_offset_that_is_the_end_already_is_the_end_of_reading() {
     append(&broker, "t", 0, 0..10);
     let mut read = client.reader("t").from(10).to_end().build().unwrap();
     assert!(tokio::time::timeout(limit, read.next()).await.expect("nothing comes").unwrap().is_none());
+    let mut beyond = client.reader("t").from(11).to_end().build().unwrap();
+    let error = tokio::time::timeout(limit, beyond.next()).await.expect("nothing comes").unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::OffsetOutOfRange, Some(11)));
 }
 
 #[tokio::test(start_paused = true)]
