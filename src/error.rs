@@ -174,6 +174,11 @@ impl Error {
         self
     }
 
+    /// What failed, without the context that `Display` adds.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// Names the API.
     #[must_use]
     pub fn with_api(mut self, api: &'static str) -> Self {

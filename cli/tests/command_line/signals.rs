@@ -65,11 +65,11 @@ async fn a_second_signal_ends_at_once() {
 #[tokio::test]
 async fn a_command_that_waits_for_an_answer_ends_when_it_is_told_to() {
     let (broker, brokers) = start(Broker::builder()).await;
-    broker.intercept_all(ApiKey::DESCRIBE_CLUSTER, |_| Intercept::Swallow);
-    let waiting = Running::start(&["-b", &brokers, "cluster"]);
-    broker.wait_for(ApiKey::DESCRIBE_CLUSTER, 1).await;
+    broker.intercept_all(ApiKey::LIST_GROUPS, |_| Intercept::Swallow);
+    let waiting = Running::start(&["-b", &brokers, "groups", "list"]);
+    broker.wait_for(ApiKey::LIST_GROUPS, 1).await;
     waiting.signal("-INT");
     waiting.end().await.success();
-    let limited = super::klamm(&["-b", &brokers, "--timeout", "0.5", "cluster"], "").await;
-    limited.failure(124, &["describing the cluster", "--timeout 0.5"]);
+    let limited = super::klamm(&["-b", &brokers, "--timeout", "0.5", "groups"], "").await;
+    limited.failure(124, &["listing groups", "--timeout 0.5"]);
 }

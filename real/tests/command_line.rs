@@ -1,0 +1,127 @@
+//! The command line on Apache Kafka: topics, records there and back, offsets, groups.
+#![forbid(unsafe_code)]
+
+use klamm_real::{Klamm, Output, bootstrap, klamm, unique};
+use serde_json::{Value, json};
+
+/// Runs `klamm` with `--json` on the single broker.
+async fn run(arguments: &[&str], input: &str) -> Output {
+    let brokers = bootstrap();
+    klamm(&[&["-b", &brokers, "--json"], arguments].concat(), input).await
+}
+
+/// The same; it must exit with 0.
+async fn rows(arguments: &[&str], input: &str) -> Vec<Value> {
+    run(arguments, input).await.success().json_lines()
+}
+
+/// Creates a topic of its own.
+async fn topic(name: &str, partitions: &str) -> String {
+    let topic = unique(name);
+    let created = rows(&["topics", "create", &topic, "--partitions", partitions, "--replication", "1"], "").await;
+    assert_eq!(created, [json!({"topic": topic, "ok": true})]);
+    topic
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_are_created_described_extended_and_deleted_by_command() {
+    let topic = unique("commands");
+    let create = ["topics", "create", &topic, "--partitions", "2", "--replication", "1", "--config", "retention.ms=3600000"];
+    let asked = rows(&[&create[..], &["--validate-only"]].concat(), "").await;
+    assert_eq!(asked, [json!({"topic": topic, "ok": true})]);
+    rows(&create, "").await;
+    let again = run(&create, "").await;
+    assert_eq!((again.code, &again.json_lines()[0]["error"]), (Some(1), &json!("TOPIC_ALREADY_EXISTS")));
+
+    let described = rows(&["topics", "describe", &topic], "").await;
+    assert_eq!((&described[0]["name"], &described[0]["internal"]), (&json!(topic), &json!(false)));
+    assert_eq!(described[0]["configs"]["retention.ms"], "3600000");
+    let partitions = described[0]["partitions"].as_array().expect("partitions");
+    assert_eq!(partitions.len(), 2);
+    assert!(partitions.iter().all(|partition| partition["leader"].is_i64() && partition["isr"] == partition["replicas"]));
+
+    rows(&["topics", "add-partitions", &topic, "3"], "").await;
+    let listed = rows(&["topics", "list"], "").await;
+    let found = listed.iter().find(|row| row["name"] == topic.as_str()).expect("it is listed");
+    assert_eq!((&found["partitions"], &found["topic_id"]), (&json!(3), &described[0]["topic_id"]));
+    rows(&["topics", "delete", &topic, "--yes"], "").await;
+    let gone = run(&["topics", "delete", &topic, "--yes"], "").await;
+    assert_eq!((gone.code, &gone.json_lines()[0]["error"]), (Some(1), &json!("UNKNOWN_TOPIC_OR_PARTITION")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_given_as_json_come_back_as_json() {
+    let topic = topic("round", "3").await;
+    let input = concat!(
+        r#"{"key":"k","value":"v","partition":1,"headers":[["a","1"],["a",null]],"timestamp":1600000000000}"#,
+        "\n",
+        r#"{"value":{"base64":"/w=="},"partition":1}"#,
+        "\n",
+        r#"{"key":"only","partition":2}"#,
+        "\n"
+    );
+    for compression in ["none", "zstd"] {
+        let output = run(&["produce", &topic, "--input", "json", "--compression", compression], input).await.success();
+        assert_eq!(output.stderr.lines().last(), Some("3 delivered, 0 failed"));
+        assert_eq!(output.json_lines()[0]["partition"], 1);
+    }
+    // Partition 0 is empty, and its end is reached all the same.
+    for offset in ["beginning", "-4"] {
+        let records = rows(&["consume", &topic, "--offset", offset, "--exit-at-end"], "").await;
+        assert_eq!(records.len(), 6, "--offset {offset}");
+        let first = records.iter().find(|record| record["partition"] == 1 && record["offset"] == 0).expect("the first");
+        assert_eq!((&first["key"], &first["value"]), (&json!("k"), &json!("v")));
+        assert_eq!(first["headers"], json!([["a", "1"], ["a", null]]));
+        assert_eq!(first["timestamp"], 1_600_000_000_000_i64);
+        let second = records.iter().find(|record| record["partition"] == 1 && record["offset"] == 1).expect("the second");
+        assert_eq!((&second["key"], &second["value"]), (&Value::Null, &json!({"base64": "/w=="})));
+    }
+    let ends: Vec<_> = rows(&["query-offsets", &topic], "").await.iter().map(|row| row["offset"].as_i64()).collect();
+    assert_eq!(ends, [Some(0), Some(4), Some(2)]);
+    let at = rows(&["query-offsets", &format!("{topic}:1"), "--at", "1600000000001"], "").await;
+    assert_eq!((&at[0]["partition"], &at[0]["offset"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_described_while_it_reads_and_its_lag_is_zero_when_it_has() {
+    let (topic, group) = (topic("group", "2").await, unique("commands"));
+    rows(&["produce", &topic, "--key-separator", ":"], "a:1\nb:2\nc:3\n").await;
+    let brokers = bootstrap();
+    let mut member = Klamm::start(&["-b", &brokers, "-X", "client.id=one", "consume", &topic, "--group", &group]);
+    for _ in 0..3 {
+        assert!(member.line().await.is_some());
+    }
+    let described = rows(&["groups", "describe", &group], "").await;
+    assert_eq!((&described[0]["state"], &described[0]["protocol"]), (&json!("Stable"), &json!("cooperative-sticky")));
+    let members = described[0]["members"].as_array().expect("members");
+    assert_eq!((members.len(), &members[0]["client_id"]), (1, &json!("one")));
+    assert_eq!(members[0]["assignment"], json!([{"topic": topic, "partitions": [0, 1]}]));
+    member.signal("-TERM");
+    let ended = member.end().await.success();
+    assert_eq!(ended.stdout, "");
+
+    let offsets = rows(&["groups", "offsets", &group], "").await;
+    let sum = |key: &str| offsets.iter().map(|row| row[key].as_i64().expect("a number")).sum::<i64>();
+    assert_eq!((sum("committed"), sum("log_end"), sum("lag")), (3, 3, 0));
+    let listed = rows(&["groups", "list", "--state", "Empty"], "").await;
+    assert!(listed.iter().any(|row| row["group"] == group.as_str() && row["protocol"] == "consumer"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cluster_and_versions_are_shown_and_wrong_places_refused() {
+    let cluster = rows(&["cluster"], "").await;
+    assert!(cluster[0]["cluster_id"].is_string() && cluster[0]["features"]["metadata.version"].is_i64(), "{}", cluster[0]);
+    let apis = rows(&["api-versions"], "").await;
+    let produce = apis.iter().find(|api| api["name"] == "Produce").expect("Produce");
+    assert!(produce["used"].as_i64() >= Some(12), "{produce}");
+    let topic = topic("wrong", "1").await;
+    for (arguments, word) in [
+        (&["consume", &topic, "--partition", "5"][..], "no partition 5"),
+        (&["consume", &topic, "--offset", "99", "--exit-at-end"], "99"),
+        (&["query-offsets", &format!("{topic}:5")], "5"),
+    ] {
+        let output = run(arguments, "").await;
+        assert_eq!(output.code, Some(1), "{arguments:?}: {}", output.stderr);
+        assert!(output.stderr.contains(word), "{arguments:?}: {}", output.stderr);
+    }
+}
