@@ -125,7 +125,7 @@ async fn topics_and_partitions_that_are_not_there_are_refused() {
         (&["produce", "t", "--partition", "7"], &["7", "t"]),
         (&["consume", "missing"], &["missing"]),
         (&["consume", "t", "--partition", "7"], &["no partition 7", "it has 2"]),
-        (&["consume", "t", "--offset", "99", "--exit-at-end"], &["99", "out of"]),
+        (&["consume", "t", "--offset", "99", "--exit-at-end"], &["99", "OUT_OF_RANGE"]),
         (&["query-offsets", "missing"], &["missing"]),
         (&["query-offsets", "t:7"], &["t", "7"]),
         (&["topics", "describe", "missing"], &["missing"]),
