@@ -15,12 +15,13 @@
 //!
 //! A broker that had nothing to take is parked until the instant something becomes due; a change that is earlier wakes it, once.
 
+mod outcomes;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-use super::sequence::{BatchId, Identity, Next, Sequences, Stamp, Verdict};
-use super::verdict::Answer;
+use super::sequence::{BatchId, Identity, Next, Sequences, Stamp};
 use crate::cluster::{BackoffConfig, Spread};
 use crate::error::Error;
 
@@ -360,93 +361,6 @@ impl<P> Accumulator<P> {
         self.batch_mut(partition, id)?.payload.as_mut()
     }
 
-    /// An attempt to write a batch ended; `error` is what is said about it if it was the last. `pause`: shall a retry wait?
-    pub(super) fn handle_answer(
-        &mut self,
-        now: Instant,
-        partition: usize,
-        id: BatchId,
-        answer: Answer,
-        error: Option<Error>,
-        pause: bool,
-    ) {
-        let Some(index) = self.index(partition, id) else { return };
-        let verdict = self.verdict(partition, index, answer);
-        let state = &mut self.partitions[partition];
-        let batch = &mut state.batches[index];
-        let gone = batch.state == State::Gone;
-        match verdict {
-            Verdict::Acked => {
-                state.failures = 0;
-                state.not_before = None;
-                self.end(partition, index, Fate::Acked);
-            }
-            Verdict::Failed { possibly_written } => self.end(partition, index, Fate::Failed { error, possibly_written }),
-            Verdict::Retry if gone => self.end(partition, index, Fate::Dropped { possibly_written: true }),
-            Verdict::Retry if batch.attempts > self.rules.retries => {
-                batch.state = State::Ready;
-                let possibly_written = self.abandon(partition, index);
-                self.end(partition, index, Fate::Failed { error, possibly_written });
-            }
-            Verdict::Retry => {
-                batch.state = State::Ready;
-                batch.last_error = error.or(batch.last_error.take());
-                if matches!(answer, Answer::Unwritten | Answer::Unknown) {
-                    state.held |= self.rules.hold_failed;
-                    let backoff = self.spread.apply(self.rules.backoff.pause(state.failures.saturating_add(1)));
-                    state.not_before = pause.then(|| now + backoff).max(state.not_before);
-                    // One failure however many batches were on the way.
-                    if state.batches.iter().all(|batch| batch.state != State::InFlight) {
-                        state.failures = state.failures.saturating_add(1);
-                    }
-                }
-            }
-        }
-        self.end_given_up();
-        self.touched(partition);
-    }
-
-    /// The broker finds the batch too large. Returns its payload, to be written as several that `handle_split` puts in its place;
-    /// `None` if it has ended by this: it may have been written before.
-    pub(super) fn handle_too_large(&mut self, partition: usize, id: BatchId, error: &Error) -> Option<&mut P> {
-        let index = self.index(partition, id)?;
-        let verdict = self.verdict(partition, index, Answer::Refused);
-        let batch = &mut self.partitions[partition].batches[index];
-        let split = verdict == Verdict::Failed { possibly_written: false } && batch.state == State::InFlight;
-        batch.state = if split { State::Closing } else { batch.state };
-        if !split {
-            self.end(partition, index, Fate::Failed { error: Some(error.clone()), possibly_written: true });
-        }
-        self.end_given_up();
-        self.touched(partition);
-        if split { self.payload_mut(partition, id) } else { None }
-    }
-
-    /// Puts `parts` (payload, size, count) in the place of a batch that was too large. Returns them if it has ended meanwhile.
-    pub(super) fn handle_split(
-        &mut self,
-        partition: usize,
-        id: BatchId,
-        parts: Vec<(P, usize, u32)>,
-    ) -> Result<(), Vec<(P, usize, u32)>> {
-        let Some(index) = self.index(partition, id) else { return Err(parts) };
-        let queue = &mut self.partitions[partition].batches;
-        let Some(parent) = queue.remove(index) else { return Err(parts) };
-        for (offset, (payload, size, count)) in parts.into_iter().enumerate() {
-            let id = BatchId(self.next_batch);
-            self.next_batch += 1;
-            let Batch { opened, deadline, attempts, .. } = parent;
-            let (state, last_error) = (State::Ready, parent.last_error.clone());
-            let payload = Some(payload);
-            queue.insert(
-                index + offset,
-                Batch { id, state, opened, deadline, flush: true, size, count, attempts, doubt: false, last_error, payload },
-            );
-        }
-        self.touched(partition);
-        Ok(())
-    }
-
     /// `broker` has nothing to take: when to ask again, unless it is woken before.
     pub(super) fn park(&mut self, broker: i32) -> Option<Instant> {
         let until = self.brokers.get(&broker).and_then(|state| {
@@ -455,25 +369,6 @@ impl<P> Accumulator<P> {
         });
         self.brokers.entry(broker).or_default().parked = Parked::Until(until);
         until
-    }
-
-    /// Does `broker` have a batch to send now?
-    pub(super) fn has_due(&self, now: Instant, broker: i32) -> bool {
-        let Some(state) = self.brokers.get(&broker) else { return false };
-        state.partitions.iter().any(|partition| self.sendable_at(*partition).is_some_and(|at| at <= now))
-    }
-
-    /// Does `broker` have a batch at all?
-    pub(super) fn has_batches(&self, broker: i32) -> bool {
-        self.brokers.get(&broker).is_some_and(|state| !state.partitions.is_empty())
-    }
-
-    /// Nobody sends to `broker` any more; the next batch for it asks for a sender again.
-    pub(super) fn forget_sender(&mut self, broker: i32) {
-        if let Some(state) = self.brokers.get_mut(&broker) {
-            state.parked = Parked::Absent;
-        }
-        self.touch_all();
     }
 
     /// `broker` cannot be reached: without retries of its own, what waits for it failed once.
@@ -553,42 +448,6 @@ impl<P> Accumulator<P> {
         self.touch_all();
     }
 
-    /// The earliest instant at which a batch expires.
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let batches = self.partitions.iter().flat_map(|state| &state.batches);
-        batches.filter(|batch| batch.state != State::Gone).filter_map(|batch| batch.deadline).min()
-    }
-
-    /// Ends what is past its time.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.end_where(
-            |batch| batch.deadline.is_some_and(|deadline| deadline <= now),
-            |error, possibly_written| Fate::Expired { error, possibly_written },
-        );
-    }
-
-    /// Ends everything.
-    pub(super) fn drop_all(&mut self) {
-        self.end_where(|_| true, |_, possibly_written| Fate::Dropped { possibly_written });
-    }
-
-    /// Ends one batch that cannot be sent.
-    pub(super) fn fail(&mut self, partition: usize, id: BatchId, error: Error) {
-        let Some(index) = self.index(partition, id) else { return };
-        let possibly_written = self.abandon(partition, index);
-        self.end(partition, index, Fate::Failed { error: Some(error), possibly_written });
-        self.end_given_up();
-        self.touched(partition);
-    }
-
-    /// Ends everything that was never sent.
-    fn fail_unsent(&mut self, error: &Error) {
-        self.end_where(
-            |batch| batch.attempts == 0,
-            |_, possibly_written| Fate::Failed { error: Some(error.clone()), possibly_written },
-        );
-    }
-
     /// Payloads of all batches that have not ended, oldest first per partition.
     pub(super) fn payloads(&self) -> impl Iterator<Item = (usize, BatchId, &P)> {
         let queues = self.partitions.iter().enumerate();
@@ -620,73 +479,6 @@ impl<P> Accumulator<P> {
     fn batch_mut(&mut self, partition: usize, id: BatchId) -> Option<&mut Batch<P>> {
         let index = self.index(partition, id)?;
         self.partitions.get_mut(partition)?.batches.get_mut(index).filter(|batch| batch.state != State::Gone)
-    }
-
-    /// What an answer means for the batch, with sequence numbers or without.
-    fn verdict(&mut self, partition: usize, index: usize, answer: Answer) -> Verdict {
-        let batch = &mut self.partitions[partition].batches[index];
-        if let Some(sequences) = &mut self.sequences {
-            return sequences.handle_answer(partition, batch.id, answer);
-        }
-        batch.doubt |= answer.leaves_doubt();
-        match answer {
-            Answer::Acked => Verdict::Acked,
-            Answer::Unwritten | Answer::Unknown => Verdict::Retry,
-            Answer::OutOfSequence | Answer::Refused | Answer::RefusedUnknown => Verdict::Failed { possibly_written: batch.doubt },
-        }
-    }
-
-    /// Tells the sequences that a batch will not be sent again. Returns whether it may be in the log.
-    fn abandon(&mut self, partition: usize, index: usize) -> bool {
-        let batch = &self.partitions[partition].batches[index];
-        match &mut self.sequences {
-            Some(sequences) => sequences.abandon(partition, batch.id),
-            None => batch.doubt || batch.state == State::InFlight,
-        }
-    }
-
-    /// The batch has its result. One in flight stays, without its payload, until its answer.
-    fn end(&mut self, partition: usize, index: usize, fate: Fate) {
-        let queue = &mut self.partitions[partition].batches;
-        let batch = &mut queue[index];
-        let (in_flight, id, opened, attempts) = (batch.state == State::InFlight, batch.id, batch.opened, batch.attempts);
-        let payload = batch.payload.take();
-        let stays = in_flight && matches!(fate, Fate::Expired { .. } | Fate::Dropped { .. });
-        if stays {
-            batch.state = State::Gone;
-        } else {
-            queue.remove(index);
-        }
-        if let Some(payload) = payload {
-            self.finished.push_back(Finished { partition, batch: id, payload, fate, opened, attempts, in_flight: stays });
-        }
-    }
-
-    fn end_given_up(&mut self) {
-        while let Some((partition, id)) = self.sequences.as_mut().and_then(Sequences::poll_given_up) {
-            if let Some(index) = self.index(partition, id) {
-                let error = self.partitions[partition].batches[index].last_error.take();
-                self.end(partition, index, Fate::Failed { error, possibly_written: true });
-            }
-        }
-    }
-
-    fn end_where(&mut self, which: impl Fn(&Batch<P>) -> bool, fate: impl Fn(Option<Error>, bool) -> Fate) {
-        for partition in 0..self.partitions.len() {
-            let queue = &self.partitions[partition].batches;
-            let ids: Vec<_> =
-                queue.iter().filter(|batch| batch.state != State::Gone && which(batch)).map(|batch| batch.id).collect();
-            for id in ids {
-                // The sequences may have given it up because of one before it.
-                self.end_given_up();
-                let Some(index) = self.index(partition, id) else { continue };
-                let possibly_written = self.abandon(partition, index);
-                let error = self.partitions[partition].batches[index].last_error.take();
-                self.end(partition, index, fate(error, possibly_written));
-            }
-            self.end_given_up();
-            self.touched(partition);
-        }
     }
 
     /// The batch that the partition sends next, if it may send one, and from when on if nothing else happens.

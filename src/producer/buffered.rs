@@ -223,7 +223,7 @@ impl BufferedProducer {
     pub fn clear_buffer(&mut self) {
         self.buffer.clear();
         self.bytes = 0;
-        self.owner.engine.core().accumulator.drop_all();
+        self.owner.engine.ledger().accumulator.drop_all();
     }
 
     /// Takes out of the buffer what the last [`deliver`](Self::deliver) found refused for good, so that it does not fail the next
@@ -241,14 +241,14 @@ impl BufferedProducer {
     /// One attempt to send everything. Returns why topics could not be sent to.
     async fn attempt(&mut self) -> BTreeMap<Topic, Error> {
         let engine = self.owner.engine.clone();
-        engine.core().accumulator.release();
+        engine.ledger().accumulator.release();
         let blocked = self.hand_over(&engine).await;
-        engine.core().accumulator.flush();
+        engine.ledger().accumulator.flush();
         loop {
             let progress = engine.progress.notified();
             tokio::pin!(progress);
             progress.as_mut().enable();
-            if engine.look(|core| core.accumulator.is_at_rest()) {
+            if engine.look(|ledger| ledger.accumulator.is_at_rest()) {
                 return blocked;
             }
             progress.await;
@@ -305,8 +305,8 @@ impl BufferedProducer {
     }
 
     fn failed(&self, attempts: u32, blocked: &BTreeMap<Topic, Error>) -> DeliveryFailed {
-        let last_errors: BTreeMap<_, _> = self.owner.engine.look(|core| {
-            let errors = core.accumulator.last_errors();
+        let last_errors: BTreeMap<_, _> = self.owner.engine.look(|ledger| {
+            let errors = ledger.accumulator.last_errors();
             errors.map(|(payload, error)| (Arc::as_ptr(&payload.completion), error.clone())).collect()
         });
         let failed = self.buffer.iter().map(|buffered| {

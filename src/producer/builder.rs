@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::settings::{Acks, Choice};
+use super::settings::{Acks, Choice, any_seed};
 use super::{BufferedProducerBuilder, Producer};
 use crate::cluster::Cluster;
 use crate::error::Result;
@@ -104,7 +104,7 @@ impl ProducerBuilder {
     /// The same settings for another handle on the cluster; random choices are made anew.
     pub(crate) fn on(mut self, cluster: Cluster) -> Self {
         self.cluster = cluster;
-        self.choice.seed = fastrand::u64(..);
+        self.choice.seed = any_seed();
         self
     }
 

@@ -41,22 +41,22 @@ pub(super) async fn run(engine: Arc<Engine>) {
     loop {
         begin_senders(&engine, &mut addresses);
         let until = {
-            let mut core = engine.core();
+            let mut ledger = engine.ledger();
             if engine.is_closed() {
-                core.accumulator.set_hurry(true);
-                if core.accumulator.is_empty() {
+                ledger.accumulator.set_hurry(true);
+                if ledger.accumulator.is_empty() {
                     return;
                 }
             }
-            if asking.is_none() && core.accumulator.needs_identity() {
+            if asking.is_none() && ledger.accumulator.needs_identity() {
                 asking = Some(Box::pin(ask_identity(engine.clone(), pause)));
             }
-            if refreshing.is_none() && core.accumulator.needs_metadata() {
-                refreshing = Some(Box::pin(refresh(engine.clone(), core.accumulator.begin_metadata())));
+            if refreshing.is_none() && ledger.accumulator.needs_metadata() {
+                refreshing = Some(Box::pin(refresh(engine.clone(), ledger.accumulator.begin_metadata())));
             }
-            let until = core.accumulator.next_timeout();
-            core.sleeping(until.is_none(), asking.is_some(), refreshing.is_some());
-            until
+            let expiry = ledger.accumulator.next_timeout();
+            ledger.sleeping(expiry.is_none(), asking.is_some(), refreshing.is_some());
+            expiry.into_iter().chain(engine.buffers.next_timeout()).min()
         };
         tokio::select! {
             () = engine.director.notified() => {}
@@ -68,11 +68,15 @@ pub(super) async fn run(engine: Arc<Engine>) {
                 engine.handle_metadata();
                 readdress(&engine, &mut addresses);
             }
-            () = sleep_until(until) => engine.core().accumulator.handle_timeout(engine.now()),
+            () = sleep_until(until) => {
+                let now = engine.now();
+                engine.buffers.expire(now);
+                engine.ledger().accumulator.handle_timeout(now);
+            }
             round = finished(&mut refreshing) => {
                 refreshing = None;
                 engine.handle_metadata();
-                engine.core().accumulator.handle_metadata(round);
+                engine.ledger().accumulator.handle_metadata(round);
             }
             answer = finished(&mut asking) => {
                 asking = None;
@@ -81,12 +85,12 @@ pub(super) async fn run(engine: Arc<Engine>) {
                         backoff.reset();
                         pause = Duration::ZERO;
                         tracing::debug!(producer_id = identity.producer_id, epoch = identity.epoch, "producer id");
-                        engine.core().accumulator.handle_identity(identity);
+                        engine.ledger().accumulator.handle_identity(identity);
                     }
                     Err(error) => {
                         tracing::warn!(%error, "no producer id");
                         pause = backoff.next_pause();
-                        engine.core().accumulator.handle_identity_failed(&error, !error.is_retriable());
+                        engine.ledger().accumulator.handle_identity_failed(&error, !error.is_retriable());
                     }
                 }
             }
@@ -100,7 +104,7 @@ struct Last(Arc<Engine>);
 impl Drop for Last {
     fn drop(&mut self) {
         self.0.close();
-        self.0.core().accumulator.drop_all();
+        self.0.ledger().accumulator.drop_all();
         self.0.drop_senders();
     }
 }
@@ -132,7 +136,7 @@ type Addresses = BTreeMap<i32, (Arc<str>, u16)>;
 
 /// Begins sending to brokers that have batches and no sender yet.
 fn begin_senders(engine: &Arc<Engine>, addresses: &mut Addresses) {
-    let wanted: Vec<i32> = engine.look(|core| core.wanted.iter().copied().collect());
+    let wanted: Vec<i32> = engine.look(|ledger| ledger.wanted.iter().copied().collect());
     if wanted.is_empty() {
         return;
     }

@@ -1,7 +1,7 @@
 //! A broker's connection asks here what to send, and brings back the answers.
 //!
 //! At each turn: close the batches that are due, take the next batch of each partition that may send, stamp them (producer id, epoch,
-//! sequence, checksum), and write one Produce request with all of them. The stamp is decided under the core's lock; the checksum is
+//! sequence, checksum), and write one Produce request with all of them. The stamp is decided under the ledger's lock; the checksum is
 //! computed outside of it. Bytes once stamped for an attempt that may have reached the broker are what every later attempt sends.
 //!
 //! An answer is taken apart per partition: what the error codes mean is [`Answer`]'s, what becomes of a batch the accumulator's.
@@ -12,10 +12,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::delivery::Ack;
-use super::engine::{Engine, PartitionState, Payload};
+use super::engine::Engine;
+use super::ledger::Payload;
 use super::sequence::{BatchId, Stamp};
 use super::settings::Acks;
 use super::split;
+use super::topics::PartitionState;
 use super::verdict::Answer;
 use crate::cluster::Node;
 use crate::error::{Error, ErrorKind};
@@ -65,22 +67,22 @@ impl BrokerSource {
 
     /// What may go now; empty if nothing may.
     fn load(&mut self, now: Instant) -> Vec<Loaded> {
-        let due = self.engine.core().accumulator.due(now, self.broker);
+        let due = self.engine.ledger().accumulator.due(now, self.broker);
         for (partition, batch) in due {
             self.engine.close_open(partition, batch);
         }
         let snapshot = self.engine.cluster.snapshot();
-        let mut core = self.engine.core();
-        let core = &mut *core;
-        let taken = core.accumulator.take(now, self.broker);
+        let mut ledger = self.engine.ledger();
+        let ledger = &mut *ledger;
+        let taken = ledger.accumulator.take(now, self.broker);
         if taken.is_empty() {
-            self.timer = core.accumulator.park(self.broker);
+            self.timer = ledger.accumulator.park(self.broker);
             return Vec::new();
         }
         let mut loaded: Vec<Loaded> = Vec::with_capacity(taken.len());
         for taken in taken {
-            let content = core.accumulator.payload_mut(taken.partition, taken.batch).and_then(|payload| payload.content.take());
-            let (Some(content), Some(partition)) = (content, core.partitions.get(taken.partition)) else {
+            let content = ledger.accumulator.payload_mut(taken.partition, taken.batch).and_then(|payload| payload.content.take());
+            let (Some(content), Some(partition)) = (content, ledger.partitions.get(taken.partition)) else {
                 debug_assert!(false, "a batch is ready once it has its content");
                 continue;
             };
@@ -91,7 +93,7 @@ impl BrokerSource {
         loaded
     }
 
-    /// Stamps what is new, and lets the core keep all of it for another attempt.
+    /// Stamps what is new, and lets the ledger keep all of it for another attempt.
     fn stamp(&self, loaded: &mut [Loaded]) {
         let idempotent = self.engine.settings.idempotent;
         for batch in loaded.iter_mut() {
@@ -105,9 +107,9 @@ impl BrokerSource {
                 None => {}
             }
         }
-        let mut core = self.engine.core();
+        let mut ledger = self.engine.ledger();
         for batch in loaded {
-            if let Some(payload) = core.accumulator.payload_mut(batch.sent.partition.index, batch.sent.batch) {
+            if let Some(payload) = ledger.accumulator.payload_mut(batch.sent.partition.index, batch.sent.batch) {
                 payload.content = Some(batch.content.clone());
             }
         }
@@ -148,10 +150,10 @@ impl BrokerSource {
 
     /// The same answer for all batches of a request.
     fn answer_all(&self, now: Instant, sent: Vec<Sent>, answer: Answer, error: &Error) {
-        let mut core = self.engine.core();
+        let mut ledger = self.engine.ledger();
         for sent in sent {
-            core.answered(sent.batch);
-            core.accumulator.handle_answer(now, sent.partition.index, sent.batch, answer, Some(error.clone()), true);
+            ledger.answered(sent.batch);
+            ledger.accumulator.handle_answer(now, sent.partition.index, sent.batch, answer, Some(error.clone()), true);
         }
     }
 
@@ -190,14 +192,14 @@ impl BrokerSource {
         let code = found.error_code;
         let answer = Answer::of(code, engine.settings.idempotent);
         if answer == Answer::Acked {
-            let mut core = engine.core();
-            core.answered(sent.batch);
-            if let Some(payload) = core.accumulator.payload_mut(index, sent.batch) {
+            let mut ledger = engine.ledger();
+            ledger.answered(sent.batch);
+            if let Some(payload) = ledger.accumulator.payload_mut(index, sent.batch) {
                 let base_offset = (code.is_ok() && found.base_offset >= 0).then_some(found.base_offset);
                 let log_append_time = (found.log_append_time_ms >= 0).then_some(found.log_append_time_ms);
                 payload.ack = Ack { base_offset, log_append_time };
             }
-            core.accumulator.handle_answer(now, index, sent.batch, answer, None, false);
+            ledger.accumulator.handle_answer(now, index, sent.batch, answer, None, false);
             return;
         }
         let error = refusal(code, found, self.broker);
@@ -215,44 +217,44 @@ impl BrokerSource {
             let snapshot = engine.cluster.snapshot();
             let leader = snapshot.topic(topic).and_then(|topic| topic.partition(partition)).and_then(|found| found.leader);
             // Our own metadata may know a later leader than the broker that answered.
-            engine.core().accumulator.set_leader(index, leader.map(|leader| leader.0));
+            engine.ledger().accumulator.set_leader(index, leader.map(|leader| leader.0));
             leader.is_some_and(|leader| leader.0 != self.broker)
         };
-        let mut core = engine.core();
-        core.answered(sent.batch);
-        if let Some(payload) = core.accumulator.payload_mut(index, sent.batch) {
+        let mut ledger = engine.ledger();
+        ledger.answered(sent.batch);
+        if let Some(payload) = ledger.accumulator.payload_mut(index, sent.batch) {
             payload.record_errors = named_records(&error, found);
             if code == ErrorCode::CORRUPT_MESSAGE && payload.content.as_ref().is_some_and(is_damaged) {
                 let error = Error::new(ErrorKind::Bug, "the batch's bytes changed after it was made").with_source(error);
-                core.accumulator.handle_answer(now, index, sent.batch, Answer::Refused, Some(error), false);
+                ledger.accumulator.handle_answer(now, index, sent.batch, Answer::Refused, Some(error), false);
                 return;
             }
         }
         if code.is_stale_metadata() && !hinted {
-            core.accumulator.handle_stale(index);
+            ledger.accumulator.handle_stale(index);
         }
         // A new leader that is known needs no pause (KIP-951).
-        core.accumulator.handle_answer(now, index, sent.batch, answer, Some(error), !hinted);
+        ledger.accumulator.handle_answer(now, index, sent.batch, answer, Some(error), !hinted);
     }
 
     /// Makes two batches of one that the broker finds too large. Returns false if it has one record only.
     fn split(&self, sent: &Sent, error: &Error) -> bool {
         let (engine, index) = (&*self.engine, sent.partition.index);
-        let mut core = engine.core();
+        let mut ledger = engine.ledger();
         let several = |payload: &mut Payload| payload.content.as_ref().is_some_and(|content| content.count() > 1);
-        if !core.accumulator.payload_mut(index, sent.batch).is_some_and(several) {
+        if !ledger.accumulator.payload_mut(index, sent.batch).is_some_and(several) {
             return false;
         }
-        core.answered(sent.batch);
-        let Some(payload) = core.accumulator.handle_too_large(index, sent.batch, error) else { return true };
+        ledger.answered(sent.batch);
+        let Some(payload) = ledger.accumulator.handle_too_large(index, sent.batch, error) else { return true };
         let (completion, range, mut charge) = (payload.completion.clone(), payload.range.clone(), payload.charge.take());
         let Some(content) = payload.content.take() else { return true };
-        drop(core);
+        drop(ledger);
         let parts = match split::split(content, engine.settings.compression, engine.settings.compression_level) {
             Ok(parts) => parts,
             Err(cause) => {
                 let error = error.clone().with_source(cause);
-                engine.core().accumulator.fail(index, sent.batch, error);
+                engine.ledger().accumulator.fail(index, sent.batch, error);
                 return true;
             }
         };
@@ -267,9 +269,9 @@ impl BrokerSource {
         });
         let parts = parts.collect::<Vec<_>>();
         completion.split(parts.len());
-        let mut core = engine.core();
+        let mut ledger = engine.ledger();
         // If it expired meanwhile its records have their result.
-        let _ = core.accumulator.handle_split(index, sent.batch, parts);
+        let _ = ledger.accumulator.handle_split(index, sent.batch, parts);
         true
     }
 }
@@ -298,7 +300,7 @@ impl RequestSource for BrokerSource {
                 // The broker lacks a version that can carry this; another one, after an election, may not.
                 let error = Failure::unwritten(cause).into_error(ProduceRequest::NAME);
                 self.answer_all(now, sent, Answer::Unwritten, &error);
-                self.timer = self.engine.core().accumulator.park(self.broker);
+                self.timer = self.engine.ledger().accumulator.park(self.broker);
                 Poll::Pending
             }
         }
@@ -312,10 +314,10 @@ impl RequestSource for BrokerSource {
         self.feedback = Feedback::default();
         match result {
             Ok(_) if self.engine.settings.acks == Acks::None => {
-                let mut core = self.engine.core();
+                let mut ledger = self.engine.ledger();
                 for sent in sent {
-                    core.answered(sent.batch);
-                    core.accumulator.handle_answer(now, sent.partition.index, sent.batch, Answer::Acked, None, false);
+                    ledger.answered(sent.batch);
+                    ledger.accumulator.handle_answer(now, sent.partition.index, sent.batch, Answer::Acked, None, false);
                 }
             }
             Ok(ResponseBody { version, body, .. }) => match ProduceResponse::decode(&body, version) {
@@ -341,7 +343,7 @@ impl RequestSource for BrokerSource {
 
     fn handle_unconnected(&mut self, _now: Instant, cause: &Cause) {
         let error = cause.to_error().with_api("Produce");
-        self.engine.core().accumulator.handle_unconnected(self.broker, &error);
+        self.engine.ledger().accumulator.handle_unconnected(self.broker, &error);
         self.engine.cluster.request_refresh();
     }
 
@@ -350,7 +352,7 @@ impl RequestSource for BrokerSource {
     }
 
     fn wants_connection(&mut self) -> bool {
-        self.timer = self.engine.core().accumulator.park(self.broker);
+        self.timer = self.engine.ledger().accumulator.park(self.broker);
         self.timer.is_some()
     }
 }

@@ -15,11 +15,13 @@
 
 mod accumulator;
 mod buffered;
+mod buffers;
 mod builder;
 mod delivery;
 mod director;
 mod driver;
 mod engine;
+mod ledger;
 mod memory;
 mod open_batch;
 mod partitioner;
@@ -27,6 +29,7 @@ mod rejected;
 mod sequence;
 mod settings;
 mod split;
+mod topics;
 mod verdict;
 
 use std::future::poll_fn;
@@ -74,7 +77,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.engine.close();
         if self.drop_rest {
-            self.engine.core().accumulator.drop_all();
+            self.engine.ledger().accumulator.drop_all();
         }
     }
 }
@@ -189,13 +192,13 @@ impl Producer {
     pub async fn close_within(&self, time: Duration) -> Result<()> {
         let engine = &self.handle.engine;
         engine.close();
-        engine.core().accumulator.set_hurry(true);
+        engine.ledger().accumulator.set_hurry(true);
         let all = flush(engine);
         tokio::pin!(all);
         match tokio::time::timeout(time, &mut all).await {
             Ok(result) => result,
             Err(_) => {
-                engine.core().accumulator.drop_all();
+                engine.ledger().accumulator.drop_all();
                 all.await
             }
         }
@@ -239,7 +242,7 @@ struct Hurry<'a>(&'a Arc<Engine>);
 
 impl<'a> Hurry<'a> {
     fn new(engine: &'a Arc<Engine>) -> Self {
-        engine.core().accumulator.set_hurry(true);
+        engine.ledger().accumulator.set_hurry(true);
         Self(engine)
     }
 }
@@ -247,16 +250,16 @@ impl<'a> Hurry<'a> {
 impl Drop for Hurry<'_> {
     fn drop(&mut self) {
         let hurry = self.0.memory.is_short() || self.0.is_closed();
-        self.0.core().accumulator.set_hurry(hurry);
+        self.0.ledger().accumulator.set_hurry(hurry);
     }
 }
 
 /// Makes everything due, and waits for what is there now.
 async fn flush(engine: &Arc<Engine>) -> Result<()> {
     let waiting = {
-        let mut core = engine.core();
-        core.accumulator.flush();
-        core.accumulator.payloads().map(|(_, _, payload)| payload.completion.clone()).collect::<Vec<_>>()
+        let mut ledger = engine.ledger();
+        ledger.accumulator.flush();
+        ledger.accumulator.payloads().map(|(_, _, payload)| payload.completion.clone()).collect::<Vec<_>>()
     };
     let mut result = Ok(());
     for completion in waiting {

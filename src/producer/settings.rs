@@ -133,8 +133,7 @@ impl Choice {
             compression: Compression::None,
             compression_level: None,
             inline: false,
-            #[expect(clippy::disallowed_methods, reason = "where no seed is given")]
-            seed: fastrand::u64(..),
+            seed: any_seed(),
         }
     }
 
@@ -209,6 +208,12 @@ impl Choice {
             seed: self.seed,
         })
     }
+}
+
+/// What random choices follow from, where nobody says.
+#[expect(clippy::disallowed_methods, reason = "where no seed is given")]
+pub(super) fn any_seed() -> u64 {
+    fastrand::u64(..)
 }
 
 fn invalid(message: String) -> Error {

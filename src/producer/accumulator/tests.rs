@@ -1,4 +1,5 @@
 use super::*;
+use crate::producer::verdict::Answer;
 
 const LINGER: Duration = Duration::from_millis(5);
 

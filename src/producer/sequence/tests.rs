@@ -180,8 +180,8 @@ fn after_the_last_epoch_a_new_producer_id_is_needed() {
 /// A partition leader's memory of producers: Kafka's rules, among them that one without memory takes any number.
 #[derive(Default)]
 struct Leader {
-    /// Per producer id: epoch, and base, end, batch of the last five.
-    producers: BTreeMap<i64, (i16, VecDeque<(i32, i32, BatchId)>)>,
+    /// Per producer id: epoch, and base and end of the last five batches.
+    producers: BTreeMap<i64, (i16, VecDeque<(i32, i32)>)>,
     log: Vec<BatchId>,
 }
 
@@ -194,10 +194,10 @@ impl Leader {
             }
             if epoch == *known {
                 let end = after(stamp.base_sequence, count);
-                if batches.iter().any(|(base, last, _)| (*base, *last) == (stamp.base_sequence, end)) {
+                if batches.iter().any(|(base, last)| (*base, *last) == (stamp.base_sequence, end)) {
                     return Answer::Acked;
                 }
-                if batches.back().is_some_and(|(_, last, _)| *last != stamp.base_sequence) {
+                if batches.back().is_some_and(|(_, last)| *last != stamp.base_sequence) {
                     return Answer::OutOfSequence;
                 }
             } else if stamp.base_sequence != 0 {
@@ -208,7 +208,7 @@ impl Leader {
         }
         let (known, batches) = self.producers.entry(producer_id).or_default();
         *known = epoch;
-        batches.push_back((stamp.base_sequence, after(stamp.base_sequence, count), batch));
+        batches.push_back((stamp.base_sequence, after(stamp.base_sequence, count)));
         if batches.len() > 5 {
             batches.pop_front();
         }
