@@ -158,8 +158,8 @@ enum Ends {
     /// Where the logs end at the first call; being asked for.
     Wanted,
     Asked(BoxFuture<'static, Result<BTreeMap<TopicPartition, i64>>>),
-    /// There.
-    At(BTreeMap<TopicPartition, i64>),
+    /// There, by partition.
+    At(BTreeMap<i32, i64>),
 }
 
 impl std::fmt::Debug for Ends {
@@ -238,13 +238,14 @@ impl Reader {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>>> {
         ready!(self.poll_begin(cx))?;
         loop {
-            if self.at_end() {
-                return Poll::Ready(Ok(None));
-            }
             match self.intake.poll_message(cx) {
+                // Written after reading began, in a partition that is at its end.
+                Poll::Ready(Ok(Some(message))) if self.is_beyond_end(&message) => {
+                    if self.at_end() {
+                        return Poll::Ready(Ok(None));
+                    }
+                }
                 Poll::Pending if self.at_end() => return Poll::Ready(Ok(None)),
-                // Written after reading began.
-                Poll::Ready(Ok(Some(message))) if self.is_beyond_end(&message) => {}
                 polled => return polled,
             }
         }
@@ -270,7 +271,9 @@ impl Reader {
                     }));
                 }
                 Ends::Asked(future) => match ready!(future.as_mut().poll(cx)) {
-                    Ok(ends) => self.ends = Ends::At(ends),
+                    Ok(ends) => {
+                        self.ends = Ends::At(ends.into_iter().map(|(partition, end)| (partition.partition, end)).collect())
+                    }
                     Err(error) => {
                         self.ends = Ends::Wanted;
                         return Poll::Ready(Err(error));
@@ -290,14 +293,14 @@ impl Reader {
         let state = self.intake.shared.lock();
         // To begin beyond the end is a mistake, which the broker will tell; to come there, or a little further, is the end.
         let is_there = |consumed: i64, end: i64| consumed == end || (consumed > end && self.begin != Some(consumed));
-        let consumed = |partition| state.positions.consumed(partition);
-        ends.iter().all(|(partition, end)| consumed(partition).is_some_and(|consumed| is_there(consumed, *end)))
+        let consumed = |partition| state.positions.consumed(&TopicPartition::new(&self.topic, partition));
+        ends.iter().all(|(partition, end)| consumed(*partition).is_some_and(|consumed| is_there(consumed, *end)))
     }
 
     fn is_beyond_end(&self, message: &Message) -> bool {
         let Ends::At(ends) = &self.ends else { return false };
         // A partition that was added meanwhile is all beyond the end.
-        ends.get(&message.topic_partition()).is_none_or(|end| message.offset >= *end)
+        ends.get(&message.partition).is_none_or(|end| message.offset >= *end)
     }
 }
 
