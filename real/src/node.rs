@@ -70,8 +70,10 @@ impl Node {
         let before = self.starts();
         let mut java = Command::new(words.next().expect("a program"));
         java.args(words).stdin(Stdio::null()).stdout(log.try_clone().expect("the log twice")).stderr(log);
-        let child = java.process_group(0).spawn().expect("java can be started");
+        let mut child = java.process_group(0).spawn().expect("java can be started");
         fs::write(self.file("pid"), child.id().to_string()).expect("the process id is written");
+        // Its end is taken note of whenever it comes, lest it stays as a zombie.
+        std::thread::spawn(move || child.wait());
         let start = Instant::now();
         while self.starts() == before {
             assert!(

@@ -107,7 +107,7 @@ async fn rk_013_a_producer_and_a_consumer_of_one_client_work_at_once_and_lose_no
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_does_not_exist_is_an_error_that_names_it_and_is_not_created() {
-    let limit = Duration::from_secs(3);
+    let limit = Duration::from_secs(1);
     let client = Client::builder(bootstrap()).default_api_timeout(limit).connect().await.expect("a broker");
     let topic = unique("missing");
 

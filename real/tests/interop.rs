@@ -42,7 +42,7 @@ fn value(number: usize) -> Bytes {
 /// `count` records for one partition; keys are null now and then.
 fn records(topic: &str, partition: i32, count: usize, time: i64) -> Vec<Record> {
     let record = |number: usize| Record {
-        key: (number % 10 != 0).then(|| format!("key {number}").into()),
+        key: (!number.is_multiple_of(10)).then(|| format!("key {number}").into()),
         ..Record::new(topic)
             .partition(partition)
             .value(value(number))

@@ -232,9 +232,7 @@ async fn records_are_written_and_read_in_every_version() {
     let mut end = 0;
     for version in bare.versions::<ProduceRequest>() {
         let mut batch = BatchBuilder::new(256);
-        batch
-            .append(1_700_000_000_000, Some(b"key"), Some(format!("version {version}").as_bytes()), NO_HEADERS)
-            .expect("it fits");
+        batch.append(now, Some(b"key"), Some(format!("version {version}").as_bytes()), NO_HEADERS).expect("it fits");
         let mut batch = batch.close(Compression::None).expect("closed");
         let batch = batch.stamp(NO_PRODUCER_ID, NO_PRODUCER_EPOCH, NO_SEQUENCE, false);
         let partition = PartitionProduceData { index: 0, records: Some(Records(batch)) };
@@ -341,7 +339,7 @@ async fn a_member_lives_in_every_version() {
         };
         let commit = OffsetCommitRequest {
             group_id: group_id(&group),
-            generation_id_or_member_epoch: joined.generation_id.into(),
+            generation_id_or_member_epoch: joined.generation_id,
             member_id: member.clone(),
             topics: vec![OffsetCommitRequestTopic { name: name(&topic), topic_id, partitions: vec![partition] }],
             ..OffsetCommitRequest::default()
