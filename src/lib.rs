@@ -1,4 +1,34 @@
-//! A pure-Rust client for Apache Kafka.
+//! A client for Apache Kafka in pure Rust: the wire protocol over TCP, no C library.
+//!
+//! - [`Client`] is the handle on a cluster; it gives out everything else and is cheap to clone.
+//! - [`producer`]: [`Client::deliver`] for one record, [`producer::Producer`] in the background, [`producer::BufferedProducer`] with
+//!   explicit delivery. Idempotent unless told otherwise: what is sent again is written once.
+//! - [`consumer`]: [`Client::consumer`] for a member of a group with checkpoints, [`Client::reader`] without a group.
+//! - [`admin`]: topics, groups, offsets, configurations; [`Client::request`] for any other request of the protocol.
+//! - [`protocol`]: bytes to messages and back, usable alone with `default-features = false`.
+//!
+//! ```
+//! use klamm::{Client, Record};
+//!
+//! # async fn example() -> klamm::Result<()> {
+//! let client = Client::builder(["localhost:9092"]).connect().await?;
+//! client.deliver(Record::new("greetings").key("k").value("hello")).await?;
+//!
+//! let mut consumer = client.consumer("billing").topics(["greetings"]).build()?;
+//! while let Some(message) = consumer.next().await? {
+//!     println!("{:?}", message.value);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every call's error is an [`Error`]: what went wrong as an [`ErrorKind`], whether the same may succeed when tried again, whether
+//! what was sent may have been written, and on which broker, topic, partition and offset. Settings are builder methods, or Java's
+//! property names through [`Client::from_properties`]; their defaults are in [`config::SETTINGS`].
+//!
+//! # Features
+//!
+//! `client` (default) is everything above [`protocol`]; `gzip`, `snappy`, `lz4` and `zstd` (default) are the codecs of batches.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
@@ -30,3 +60,8 @@ pub use cluster::{Node, Route};
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "client")]
 pub use record::{Header, Message, Record, RecordMetadata, TimestampType, Topic, TopicPartition};
+
+/// The README's snippets compile.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
