@@ -180,7 +180,7 @@ mod tests {
                 let until = pauses.next_timeout().unwrap();
                 let lasted = until - now;
                 now = until;
-                assert_eq!(pauses.expire(now), [partition.clone()]);
+                assert_eq!(pauses.expire(now), std::slice::from_ref(&partition));
                 lasted
             })
             .collect()

@@ -29,10 +29,10 @@ pub(crate) fn compare() -> Result<(), String> {
         if !used.contains(&(name.clone(), version.clone())) {
             continue;
         }
-        if let Some(needed) = text(package, "rust_version") {
-            if parts(&needed) > parts(&ours) {
-                newer.push(format!("  {name} {version} needs Rust {needed}"));
-            }
+        if let Some(needed) = text(package, "rust_version")
+            && parts(&needed) > parts(&ours)
+        {
+            newer.push(format!("  {name} {version} needs Rust {needed}"));
         }
     }
     println!("{} packages compared with rust-version {ours}", used.len());

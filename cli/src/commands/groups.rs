@@ -54,9 +54,9 @@ enum Command {
 pub(crate) async fn run(options: &Options, arguments: Arguments) -> Done {
     let command = arguments.command.unwrap_or(Command::List { state: None, group_type: None });
     match command {
-        Command::Reset { .. } => return Err(Failure::not_built_yet("`klamm groups reset`")),
-        Command::Delete { .. } => return Err(Failure::not_built_yet("`klamm groups delete`")),
-        Command::DeleteOffsets { .. } => return Err(Failure::not_built_yet("`klamm groups delete-offsets`")),
+        Command::Reset { .. } => Err(Failure::not_built_yet("`klamm groups reset`")),
+        Command::Delete { .. } => Err(Failure::not_built_yet("`klamm groups delete`")),
+        Command::DeleteOffsets { .. } => Err(Failure::not_built_yet("`klamm groups delete-offsets`")),
         Command::List { state, group_type } => list(options, state, group_type).await,
         Command::Describe { groups } => describe(options, groups).await,
         Command::Offsets { group } => offsets(options, &group).await,
