@@ -74,6 +74,35 @@ use crate::{Message, Result, Topic};
 /// record may be seen again, but none is skipped.
 ///
 /// Everything of [`ConsumerHandle`] can be called on a consumer.
+///
+/// ```no_run
+/// # async fn example(client: klamm::Client) -> klamm::Result<()> {
+/// let mut consumer = client.consumer("billing").topics(["orders"]).build()?;
+/// let handle = consumer.handle();
+/// tokio::spawn(async move {
+///     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+///     handle.stop();
+/// });
+/// while let Some(message) = consumer.next().await? {
+///     println!("{} at offset {} of partition {}", message.topic, message.offset, message.partition);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Many records for the cost of one call, read in place:
+///
+/// ```no_run
+/// # async fn example(mut consumer: klamm::consumer::Consumer) -> klamm::Result<()> {
+/// let mut bytes = 0;
+/// while let Some(batch) = consumer.next_batch().await? {
+///     for record in &batch {
+///         bytes += record?.value.map_or(0, <[u8]>::len);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Consumer {
     cluster: Cluster,
@@ -182,6 +211,23 @@ impl Consumer {
 
     /// Calls `handler` with each record and marks it when the handler returned without error. Returns after
     /// [`stop`](ConsumerHandle::stop).
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use klamm::{ErrorKind, Message, consumer::{Consumer, PauseOptions}};
+    /// # async fn example(mut consumer: Consumer) -> klamm::Result<()> {
+    /// # async fn book(_: &Message) -> std::io::Result<()> { Ok(()) }
+    /// let options = PauseOptions::new().timeout(Duration::from_secs(10)).exponential_backoff(true);
+    /// // A record that fails is tried again after 10, 20, 40 ... seconds; other partitions go on.
+    /// while let Err(error) = consumer.each_message(|message| async move { book(&message).await }).await {
+    ///     match (error.kind(), error.topic(), error.partition()) {
+    ///         (ErrorKind::Processing, Some(topic), Some(partition)) => consumer.pause_with(topic, partition, options)?,
+    ///         _ => return Err(error),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Processing`](crate::ErrorKind::Processing) if the handler fails or panics, with topic, partition, offset and the

@@ -261,7 +261,8 @@ mod tests {
 
     #[test]
     fn each_wrong_setting_is_named() {
-        let cases: [(&str, fn(&mut ConsumerSettings)); 8] = [
+        type Change = fn(&mut ConsumerSettings);
+        let cases: [(&str, Change); 8] = [
             ("group.id", |settings| settings.group_id.clear()),
             ("session.timeout.ms", |settings| settings.session_timeout = Duration::ZERO),
             ("heartbeat.interval.ms", |settings| settings.heartbeat_interval = settings.session_timeout),

@@ -289,3 +289,28 @@ async fn a_consumer_s_loop_can_be_spawned() {
     task.await.unwrap().unwrap();
     assert_eq!(*seen.lock().unwrap(), [0, 1, 2]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn consumers_and_readers_are_streams() {
+    use futures_core::Stream;
+    let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+    append(&broker, "t", 0, 0..3);
+    let mut consumer = member(&client).build().unwrap();
+    let handle = consumer.handle();
+    let mut seen = Vec::new();
+    while let Some(message) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut consumer).poll_next(cx)).await {
+        seen.push(message.unwrap().offset);
+        if seen.len() == 3 {
+            handle.stop();
+        }
+    }
+    assert_eq!(seen, [0, 1, 2]);
+    assert_eq!(broker.committed("g", "t", 0), Some(3), "asking for more marked the last");
+    let mut reader = client.reader("t").to_end().build().unwrap();
+    let mut count = 0;
+    while let Some(message) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut reader).poll_next(cx)).await {
+        assert_eq!(message.unwrap().offset, count);
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}

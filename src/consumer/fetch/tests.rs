@@ -21,6 +21,9 @@ fn settings() -> FetchSettings {
     }
 }
 
+/// A fetch: ticket, broker, partitions with offsets, most bytes.
+type Sent = (Ticket, i32, Vec<(i32, i64)>, i32);
+
 /// The core with its positions, and a clock.
 struct Harness {
     fetch: Fetch,
@@ -51,8 +54,8 @@ impl Harness {
         std::iter::from_fn(|| self.fetch.poll(self.now)).collect()
     }
 
-    /// The fetches that go out now: ticket, broker, partitions with offsets, most bytes.
-    fn fetches(&mut self) -> Vec<(Ticket, i32, Vec<(i32, i64)>, i32)> {
+    /// The fetches that go out now.
+    fn fetches(&mut self) -> Vec<Sent> {
         let fetch = |action| match action {
             Action::Fetch { ticket, broker, request, .. } => {
                 let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
