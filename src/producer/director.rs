@@ -104,7 +104,11 @@ struct Last(Arc<Engine>);
 impl Drop for Last {
     fn drop(&mut self) {
         self.0.close();
-        self.0.ledger().accumulator.drop_all();
+        {
+            let mut ledger = self.0.ledger();
+            ledger.ended = true;
+            ledger.accumulator.drop_all();
+        }
         self.0.drop_senders();
     }
 }

@@ -270,8 +270,11 @@ impl BrokerSource {
         let parts = parts.collect::<Vec<_>>();
         completion.split(parts.len());
         let mut ledger = engine.ledger();
-        // If it expired meanwhile its records have their result.
-        let _ = ledger.accumulator.handle_split(index, sent.batch, parts);
+        if let Err(parts) = ledger.accumulator.handle_split(index, sent.batch, parts) {
+            // It expired meanwhile: its records have their result, the parts will get none.
+            drop(ledger);
+            parts.iter().skip(1).for_each(|_| completion.complete_piece([]));
+        }
         true
     }
 }

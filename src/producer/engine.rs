@@ -158,16 +158,23 @@ impl Engine {
                         Some(buffer) => BatchBuilder::from_buffer(buffer),
                         None => BatchBuilder::new(capacity),
                     };
-                    let mut effects = Effects::default();
+                    let (mut effects, mut ended) = (Effects::default(), false);
                     partition.open.open(|| {
                         let completion = Completion::new(partition.topic.clone(), partition.partition);
                         let payload = Payload::new(completion.clone());
                         let mut ledger = self.ledger();
+                        if ledger.ended {
+                            ended = true;
+                            return None;
+                        }
                         let entered = entered.unwrap_or(now);
                         let id = ledger.accumulator.handle_opened(now, entered, partition.index, payload);
                         effects = ledger.into_effects();
-                        Filling { id, builder, completion, charge: room }
+                        Some(Filling { id, builder, completion, charge: room })
                     });
+                    if ended {
+                        return Err(Refusal::Error(closed()));
+                    }
                     self.run(effects);
                 }
             }

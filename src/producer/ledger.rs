@@ -24,6 +24,8 @@ pub(super) struct Ledger {
     pub(super) accumulator: Accumulator<Payload>,
     /// By the accumulator's index.
     pub(super) partitions: Vec<Arc<PartitionState>>,
+    /// The director has left: nobody would send another batch, or end it.
+    pub(super) ended: bool,
     /// Brokers that have a sender.
     pub(super) senders: BTreeSet<i32>,
     /// Brokers that need one: the director's to begin.
@@ -137,6 +139,7 @@ impl Ledger {
         Self {
             accumulator,
             partitions: Vec::new(),
+            ended: false,
             senders: BTreeSet::new(),
             wanted: BTreeSet::new(),
             director_idle: false,

@@ -54,10 +54,10 @@ impl OpenBatch {
 
     /// Makes what `open` gives the batch, unless there is one. `open` runs under the lock, so that batches are numbered in the order
     /// in which they are opened.
-    pub(super) fn open(&self, open: impl FnOnce() -> Filling) {
+    pub(super) fn open(&self, open: impl FnOnce() -> Option<Filling>) {
         let mut slot = self.lock();
         if slot.is_none() {
-            *slot = Some(open());
+            *slot = open();
         }
     }
 

@@ -309,3 +309,42 @@ async fn without_idempotence_one_request_per_partition_is_outstanding() {
     assert!(sent(&broker).iter().all(|sent| stamp(sent) == (-1, -1, -1)));
     assert!(broker.decoded::<InitProducerIdRequest>().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_finds_every_sequence_wrong_is_not_asked_without_end() {
+    for code in [ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode::UNKNOWN_PRODUCER_ID, ErrorCode::INVALID_PRODUCER_EPOCH] {
+        let (broker, client) = one_node(1);
+        broker.intercept_all(ApiKey::PRODUCE, move |_| Intercept::Error(code));
+        let builder = client.producer().request_timeout(Duration::from_secs(5)).delivery_timeout(Duration::from_secs(10));
+        let error = builder.build().unwrap().send(record(0, "a")).await.unwrap_err();
+        assert_eq!((error.kind(), error.code(), error.is_possibly_written()), (ErrorKind::Timeout, Some(code), false));
+        assert!(broker.requests_of(ApiKey::PRODUCE).len() < 30);
+        assert_no_range_reused(&broker);
+
+        let mut producer = client.buffered_producer().build().unwrap();
+        producer.produce(record(0, "b")).unwrap();
+        assert_eq!(producer.deliver().await.unwrap_err().failed[0].error.code(), Some(code));
+    }
+}
+
+/// Regression row 7: split, then expired; memory comes back and everything has its result.
+#[tokio::test(start_paused = true)]
+async fn a_split_batch_that_expires_gives_its_memory_back() {
+    let broker = Broker::builder().topic("t", 1).message_max_bytes(3_000).start_in_memory().unwrap();
+    let client = client(&broker);
+    let builder = client.producer().request_timeout(Duration::from_secs(2)).delivery_timeout(Duration::from_secs(5));
+    let producer = builder.build().unwrap();
+    let mut requests = 0;
+    broker.intercept_all(ApiKey::PRODUCE, move |_| {
+        requests += 1;
+        if requests > 2 { Intercept::Swallow } else { Intercept::Pass }
+    });
+    let mut deliveries = Vec::new();
+    for number in 0..20 {
+        deliveries.push(producer.enqueue(record(0, format!("{number:0500}"))).await.unwrap());
+    }
+    producer.flush().await.unwrap_err();
+    assert!(deliveries.iter().all(|delivery| delivery.try_result().is_some()));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(producer.buffered_bytes(), 0);
+}

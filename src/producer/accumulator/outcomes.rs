@@ -7,6 +7,9 @@ use crate::error::Error;
 use crate::producer::sequence::{BatchId, Sequences, Verdict};
 use crate::producer::verdict::Answer;
 
+/// Attempts of a batch after which its being out of sequence is a failure like others.
+const MENDING_ATTEMPTS: u32 = 3;
+
 impl<P> Accumulator<P> {
     /// An attempt to write a batch ended; `error` is what is said about it if it was the last. `pause`: shall a retry wait?
     pub(in crate::producer) fn handle_answer(
@@ -39,7 +42,9 @@ impl<P> Accumulator<P> {
             Verdict::Retry => {
                 batch.state = State::Ready;
                 batch.last_error = error.or(batch.last_error.take());
-                if matches!(answer, Answer::Unwritten | Answer::Unknown) {
+                // Numbers that do not fit are mended at once, by waiting for the batch before or by the next epoch. A broker that
+                // goes on finding them wrong is not asked without end.
+                if answer != Answer::OutOfSequence || batch.attempts > MENDING_ATTEMPTS {
                     state.held |= self.rules.hold_failed;
                     let backoff = self.spread.apply(self.rules.backoff.pause(state.failures.saturating_add(1)));
                     state.not_before = pause.then(|| now + backoff).max(state.not_before);
