@@ -85,7 +85,7 @@ async fn records_of_one_turn_share_a_request_across_partitions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rk_064_rk_065_a_partition_key_beats_the_key_and_a_partition_beats_both() {
+async fn rk_064_065_a_partition_key_beats_the_key_and_a_partition_beats_both() {
     let (broker, client) = one_node(10);
     let producer = client.producer().build().unwrap();
     // From the table of murmur2 values: yolo is 5, hey is 7 of 10.
@@ -143,7 +143,7 @@ async fn new_partitions_are_found_and_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rk_076_rk_081_codec_bits_times_and_deltas_stand_in_the_batch() {
+async fn rk_076_081_codec_bits_times_and_deltas_stand_in_the_batch() {
     for (compression, id) in
         [(Compression::None, 0), (Compression::Gzip, 1), (Compression::Snappy, 2), (Compression::Lz4, 3), (Compression::Zstd, 4)]
     {

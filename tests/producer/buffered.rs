@@ -41,7 +41,7 @@ async fn rk_014_producing_needs_no_broker_and_makes_no_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rk_015_rk_018_a_full_buffer_names_topic_and_limit_and_stays_as_it_was() {
+async fn rk_015_018_a_full_buffer_names_topic_and_limit_and_stays_as_it_was() {
     let (_broker, client) = one_node(1);
     let mut producer = client.buffered_producer().max_buffer_size(2).build().unwrap();
     producer.produce(record(0, "a")).unwrap();
@@ -98,7 +98,7 @@ async fn rk_020_a_cleared_buffer_sends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rk_021_rk_022_rk_023_rk_024_null_and_empty_headers_and_time_arrive_as_they_were() {
+async fn rk_021_022_023_024_null_and_empty_headers_and_time_arrive_as_they_were() {
     let (broker, client) = one_node(1);
     let mut producer = buffered(&client);
     let time = 1_577_836_800_123; // 2020-01-01T00:00:00.123Z
