@@ -20,7 +20,7 @@ pub async fn connect(bootstrap: &str) -> Client {
 /// A topic of one's own, without replicas.
 pub async fn new_topic(client: &Client, name: &str, partitions: i32) -> String {
     let topic = unique(name);
-    create(client, NewTopic::new(topic.as_str()).partitions(partitions).replicas(1)).await;
+    create(client, NewTopic::new(topic.as_str()).partitions(partitions).replicas(1).config("min.insync.replicas", "1")).await;
     topic
 }
 
