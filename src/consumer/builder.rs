@@ -111,7 +111,7 @@ impl ConsumerBuilder {
 
     /// Are records marked as processed without a word from the user? Yes unless set: `each_message` marks after the handler returned
     /// without error, `each_batch` after the batch, `next` marks what it gave last when it is called again. Otherwise only
-    /// [`Consumer::mark_as_processed`] marks.
+    /// [`mark_as_processed`](crate::consumer::ConsumerHandle::mark_as_processed) marks.
     pub fn automatically_mark_as_processed(mut self, automatically: bool) -> Self {
         self.settings.automatically_mark = automatically;
         self
