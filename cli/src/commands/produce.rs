@@ -195,7 +195,6 @@ async fn feed(
             Ok(record) => match producer.enqueue(record).await {
                 Ok(delivery) => (Outcome::Sent(delivery), false),
                 Err(error) => {
-                    let error = error;
                     // What fails for every further line in the same way ends the input.
                     let over = error.is_fatal()
                         || matches!(error.kind(), ErrorKind::UnknownTopic | ErrorKind::Authorization | ErrorKind::Authentication);
