@@ -55,9 +55,9 @@ enum Command {
     Later(Later),
 }
 
-/// Commands that later releases bring; their names are taken already.
+// Commands that later releases bring; their names are taken already. No attribute and no doc comment here: clap would give both to
+// `klamm` itself.
 #[derive(Debug, Subcommand)]
-#[command(hide = true, disable_help_flag = true)]
 enum Later {
     #[command(hide = true)]
     Brokers(Rest),
@@ -179,6 +179,18 @@ mod tests {
     #[test]
     fn the_declaration_of_arguments_is_consistent() {
         super::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_shows_what_is_built_and_only_that() {
+        let help = super::Arguments::command().render_long_help().to_string();
+        assert!(help.starts_with("Produce to, consume from and look at an Apache Kafka cluster"), "{help}");
+        for shown in ["produce", "consume", "query-offsets", "cluster", "api-versions", "topics", "groups", "perf", "demo"] {
+            assert!(help.contains(&format!("\n  {shown} ")), "{shown}: {help}");
+        }
+        for hidden in ["quorum", "acls", "codec"] {
+            assert!(!help.contains(&format!("\n  {hidden}")), "{hidden}: {help}");
+        }
     }
 
     #[test]

@@ -90,3 +90,27 @@ async fn a_group_is_described_with_its_members() {
     member.signal("-TERM");
     member.end().await.success();
 }
+
+#[tokio::test]
+async fn every_command_explains_itself() {
+    for command in [
+        &[][..],
+        &["produce"],
+        &["consume"],
+        &["query-offsets"],
+        &["cluster"],
+        &["api-versions"],
+        &["topics"],
+        &["topics", "create"],
+        &["topics", "delete"],
+        &["groups"],
+        &["groups", "offsets"],
+        &["perf"],
+        &["perf", "latency"],
+        &["demo"],
+    ] {
+        let help = klamm(&[command, &["--help"]].concat(), "").await.success().stdout;
+        assert!(help.contains("Usage: klamm") && help.contains("--brokers"), "{command:?}: {help}");
+    }
+    assert!(klamm(&["--version"], "").await.success().stdout.starts_with("klamm "));
+}
