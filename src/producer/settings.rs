@@ -1,6 +1,6 @@
 //! What a producer can be told, and the check that it makes sense together.
 //!
-//! The defaults stand here once; `defaults.md` of the design has the reasons. [`Settings::resolve`] turns what the user set into what
+//! The defaults stand here once; [`Choice::resolve`] turns what the user set into what
 //! the producer works with: it is the only place where settings are compared with each other.
 
 use std::time::Duration;
