@@ -119,6 +119,21 @@ impl BufferedProducerBuilder {
 }
 
 /// Collects records and sends them when told to. Not shared: one task owns it.
+///
+/// ```no_run
+/// # async fn example(client: klamm::Client) -> klamm::Result<()> {
+/// use klamm::Record;
+///
+/// let mut buffer = client.buffered_producer().max_buffer_size(500).build()?;
+/// buffer.produce(Record::new("orders").value("first"))?;
+/// if let Err(failed) = buffer.deliver().await {
+///     for failed in &failed.failed {
+///         eprintln!("{:?}: {}", failed.record.value, failed.error); // still buffered: the next `deliver` tries again
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BufferedProducer {
     owner: Owner,

@@ -60,6 +60,22 @@ const DELIVER_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// Cheap to clone; all clones are one producer. When the last is dropped, what was handed over is still sent in the background, but
 /// nobody waits for it: call [`close`](Self::close) to be sure.
+///
+/// ```no_run
+/// # async fn example(client: klamm::Client) -> klamm::Result<()> {
+/// use klamm::Record;
+///
+/// let producer = client.producer().build()?;
+/// let at = producer.send(Record::new("orders").key("k").value("first")).await?; // waits for the acknowledgement
+/// println!("partition {}, offset {:?}", at.partition, at.offset);
+///
+/// let delivery = producer.enqueue(Record::new("orders").value("second")).await?; // waits for room only
+/// let at = delivery.await?;
+/// producer.close().await?;
+/// # let _ = at;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Producer {
     handle: Arc<Owner>,

@@ -1,7 +1,7 @@
 //! What a producer can be told, and the check that it makes sense together.
 //!
-//! The defaults stand here once; [`Choice::resolve`] turns what the user set into what
-//! the producer works with: it is the only place where settings are compared with each other.
+//! The defaults stand here once. [`Choice::resolve`] turns what the user set into what the producer works with: it is the only place
+//! where settings are compared with each other.
 
 use std::time::Duration;
 
