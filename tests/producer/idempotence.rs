@@ -348,3 +348,57 @@ async fn a_split_batch_that_expires_gives_its_memory_back() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(producer.buffered_bytes(), 0);
 }
+
+/// Regression row 19: tasks on several threads, connections that break, a leader that moves; each record is there once, in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn threads_share_a_producer_while_connections_break() {
+    let broker = Broker::builder().nodes(3).topic("t", 3).start_in_memory().unwrap();
+    let client = client(&broker);
+    let builder = client.producer().linger(millis(1)).batch_size(2_000).buffer_memory(300_000).max_request_size(100_000);
+    let producer = builder.build().unwrap();
+    let mut produced = 0;
+    broker.intercept_all(ApiKey::PRODUCE, move |_| {
+        produced += 1;
+        match produced % 40 {
+            7 => Intercept::ProcessThenClose,
+            19 => Intercept::CloseBefore,
+            31 => Intercept::Error(ErrorCode::NOT_ENOUGH_REPLICAS),
+            _ => Intercept::Pass,
+        }
+    });
+    let tasks: Vec<_> = (0..6)
+        .map(|task: i32| {
+            let producer = producer.clone();
+            tokio::spawn(async move {
+                for number in 0..3_000 {
+                    let delivery = producer.enqueue(record(task % 3, format!("{task} {number}"))).await.unwrap();
+                    if number % 500 == 0 {
+                        delivery.await.unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    let mover = tokio::spawn({
+        let broker = broker.clone();
+        async move {
+            for turn in 0..6 {
+                tokio::time::sleep(millis(50)).await;
+                broker.move_leader("t", turn % 3, 1 + (turn + 1) % 3);
+            }
+        }
+    });
+    for task in tasks {
+        task.await.unwrap();
+    }
+    mover.await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), producer.close()).await.expect("closed in time").unwrap();
+    for task in 0..6 {
+        let prefix = format!("{task} ");
+        let log = values(&broker, "t", task % 3);
+        let own = log.iter().filter_map(|value| value.strip_prefix(&prefix)).map(|it| it.parse::<i32>().unwrap());
+        assert!(own.eq(0..3_000), "task {task}: lost, twice, or out of order");
+    }
+    assert_eq!(producer.buffered_bytes(), 0);
+    assert_no_range_reused(&broker);
+}
