@@ -18,7 +18,9 @@ async fn rows(arguments: &[&str], input: &str) -> Vec<Value> {
 /// Creates a topic of its own.
 async fn topic(name: &str, partitions: &str) -> String {
     let topic = unique(name);
-    let created = rows(&["topics", "create", &topic, "--partitions", partitions, "--replication", "1"], "").await;
+    // Without an end, for records of long ago.
+    let create = ["topics", "create", &topic, "--partitions", partitions, "--replication", "1", "--config", "retention.ms=-1"];
+    let created = rows(&create, "").await;
     assert_eq!(created, [json!({"topic": topic, "ok": true})]);
     topic
 }
@@ -60,7 +62,8 @@ async fn records_given_as_json_come_back_as_json() {
         r#"{"key":"only","partition":2}"#,
         "\n"
     );
-    for compression in ["none", "zstd"] {
+    // Every codec is tested in `interop`, on the nodes from the jars: a stand-in image may lack zstd's library.
+    for compression in ["none", "gzip"] {
         let output = run(&["produce", &topic, "--input", "json", "--compression", compression], input).await.success();
         assert_eq!(output.stderr.lines().last(), Some("3 delivered, 0 failed"));
         assert_eq!(output.json_lines()[0]["partition"], 1);
