@@ -1,6 +1,6 @@
 //! Addresses, handed over by `cargo xtask test`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The value of an environment variable that xtask sets.
@@ -18,10 +18,9 @@ pub fn bootstrap() -> String {
     variable("KLAMM_KAFKA")
 }
 
-/// Where one of the library's examples is, built in release beside the command line.
+/// Where one of the library's examples is, as the tests built it.
 pub fn example(name: &str) -> PathBuf {
-    let klamm = PathBuf::from(variable("KLAMM_BIN"));
-    klamm.parent().unwrap_or(Path::new(".")).join("examples").join(name)
+    PathBuf::from(variable("KLAMM_EXAMPLES")).join(name)
 }
 
 /// Addresses of the cluster of three, comma-separated.

@@ -80,7 +80,8 @@ fn minimum() -> Result<usize, String> {
 
 fn run_real(filters: &[&str]) -> Result<(Count, String), String> {
     process::run(&mut process::cargo(&["build", "--release", "--package", "klamm-cli"]))?;
-    process::run(&mut process::cargo(&["build", "--release", "--package", "klamm", "--example", "quickstart"]))?;
+    // As the tests before built it, so that nothing is built twice.
+    process::run(&mut process::cargo(&["build", "--workspace", "--exclude", "klamm-real", "--example", "quickstart"]))?;
     process::run(&mut process::cargo(&["test", "--no-run", "--package", "klamm-real"]))?;
     let class_path = kafka::class_path(&kafka::fetch()?)?;
     let peers = kafka::compile_peers(&class_path)?;
@@ -100,6 +101,7 @@ fn run_real(filters: &[&str]) -> Result<(Count, String), String> {
     println!("cluster of three: from the Maven jars (its nodes are killed and restarted), at {}", cluster.bootstrap());
     let mut cargo = process::cargo(&["test", "--package", "klamm-real", "--no-fail-fast"]);
     cargo.env("KLAMM_BIN", process::target().join("release").join("klamm"));
+    cargo.env("KLAMM_EXAMPLES", process::target().join("debug").join("examples"));
     let (bootstrap, place) = match &single {
         Single::Docker(broker) => (broker.bootstrap().to_owned(), "single broker in Docker"),
         Single::Jars(broker) => (broker.bootstrap(), "single broker from the jars"),
