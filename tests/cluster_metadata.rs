@@ -52,7 +52,10 @@ async fn rk_187_when_all_seeds_fail_one_error_lists_each_with_its_reason() {
     assert_eq!(error.kind(), ErrorKind::Disconnected);
     assert!(error.is_retriable());
     let text = error.to_string();
-    assert!(text.contains("node-1:9092: node 1 of the embedded broker refuses") && text.contains("node-2:9092 took longer"), "{text}");
+    assert!(
+        text.contains("node-1:9092: node 1 of the embedded broker refuses") && text.contains("node-2:9092 took longer"),
+        "{text}"
+    );
     assert!(text.contains("check bootstrap.servers"), "{text}");
 }
 
