@@ -135,16 +135,7 @@ impl Engine {
                 self.cluster.request_refresh();
                 return Err(Refusal::Error(no_such_partition(record, count)));
             };
-            match partition.open.append(record, timestamp, bound, self.settings.batch_size) {
-                Append::Done(delivery) => return Ok(delivery),
-                Append::Refused(error) => return Err(Refusal::Error(not_encodable(record, &error))),
-                Append::Full(filling) => {
-                    let size = filling.builder.len();
-                    self.close_batch(partition, filling);
-                    if chosen.is_none() {
-                        topic.sticky.batch_ended(index, size, || self.queues(topic));
-                    }
-                }
+            let appended = match partition.open.append(record, timestamp, bound, self.settings.batch_size) {
                 Append::Vacant => {
                     let needed = BATCH_HEADER_SIZE + bound;
                     let usual = partition.last_size.load(Ordering::Relaxed).next_power_of_two().max(FIRST_CAPACITY);
@@ -158,13 +149,12 @@ impl Engine {
                         Some(buffer) => BatchBuilder::from_buffer(buffer),
                         None => BatchBuilder::new(capacity),
                     };
-                    let (mut effects, mut ended) = (Effects::default(), false);
-                    partition.open.open(|| {
+                    let mut effects = Effects::default();
+                    let appended = partition.open.open(record, timestamp, bound, self.settings.batch_size, || {
                         let completion = Completion::new(partition.topic.clone(), partition.partition);
                         let payload = Payload::new(completion.clone());
                         let mut ledger = self.ledger();
                         if ledger.ended {
-                            ended = true;
                             return None;
                         }
                         let entered = entered.unwrap_or(now);
@@ -172,11 +162,23 @@ impl Engine {
                         effects = ledger.into_effects();
                         Some(Filling { id, builder, completion, charge: room })
                     });
-                    if ended {
-                        return Err(Refusal::Error(closed()));
-                    }
                     self.run(effects);
+                    appended
                 }
+                appended => appended,
+            };
+            match appended {
+                Append::Done(delivery) => return Ok(delivery),
+                Append::Refused(error) => return Err(Refusal::Error(not_encodable(record, &error))),
+                Append::Full(filling) => {
+                    let size = filling.builder.len();
+                    self.close_batch(partition, filling);
+                    if chosen.is_none() {
+                        topic.sticky.batch_ended(index, size, || self.queues(topic));
+                    }
+                }
+                // None could be opened: it has ended meanwhile.
+                Append::Vacant => return Err(Refusal::Error(closed())),
             }
         }
     }

@@ -41,8 +41,12 @@ impl OpenBatch {
     /// Encodes `record`, of at most `bound` bytes, into the batch if that stays within `batch_size` and the budget.
     #[inline]
     pub(super) fn append(&self, record: &Record, timestamp: i64, bound: usize, batch_size: usize) -> Append {
-        let mut slot = self.lock();
-        match &mut *slot {
+        Self::append_to(&mut self.lock(), record, timestamp, bound, batch_size)
+    }
+
+    #[inline]
+    fn append_to(slot: &mut Option<Filling>, record: &Record, timestamp: i64, bound: usize, batch_size: usize) -> Append {
+        match slot {
             None => Append::Vacant,
             Some(filling) => match filling.append(record, timestamp, bound, batch_size) {
                 Ok(Some(delivery)) => Append::Done(delivery),
@@ -52,13 +56,22 @@ impl OpenBatch {
         }
     }
 
-    /// Makes what `open` gives the batch, unless there is one. `open` runs under the lock, so that batches are numbered in the order
-    /// in which they are opened.
-    pub(super) fn open(&self, open: impl FnOnce() -> Option<Filling>) {
+    /// Makes what `open` gives the batch, unless there is one, and appends as [`append`](Self::append) does. All of it under the lock:
+    /// batches are numbered in the order in which they are opened, and none can be taken away before it has its first record, for
+    /// brokers refuse empty batches.
+    pub(super) fn open(
+        &self,
+        record: &Record,
+        timestamp: i64,
+        bound: usize,
+        batch_size: usize,
+        open: impl FnOnce() -> Option<Filling>,
+    ) -> Append {
         let mut slot = self.lock();
         if slot.is_none() {
             *slot = open();
         }
+        Self::append_to(&mut slot, record, timestamp, bound, batch_size)
     }
 
     /// Takes the batch away if it is `id`.
