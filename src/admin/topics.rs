@@ -166,7 +166,8 @@ impl Admin {
                     .with_topic(&topic.name)),
             };
             if result.is_ok() && validate == Validate::AndApply {
-                result = self.wait_for_leaders(&topic.name, topic.partitions, deadline).await;
+                let made = answer.map(|answer| answer.topic_id).unwrap_or_default();
+                result = self.wait_for_leaders(&topic.name, made, topic.partitions, deadline).await;
             }
             outcomes.push((topic.name, result));
         }
@@ -220,7 +221,7 @@ impl Admin {
                 .map_err(|error| error.with_api("CreatePartitions").with_topic(&topic))?;
         }
         if validate == Validate::AndApply {
-            self.wait_for_leaders(&topic, Some(total), deadline).await?;
+            self.wait_for_leaders(&topic, Uuid::default(), Some(total), deadline).await?;
             // Producers of this client use the new partitions at once, not when metadata is old.
             self.cluster.refreshed(deadline).await;
         }
@@ -292,8 +293,9 @@ impl Admin {
         self.cluster.request_until(request, Route::Any, deadline).await
     }
 
-    /// Waits until every broker-side leader of `topic` is known.
-    async fn wait_for_leaders(&self, topic: &Topic, partitions: Option<i32>, deadline: Instant) -> Result<()> {
+    /// Waits until every broker-side leader of `topic` is known; of the one with the id `made`, if that is known: brokers may still
+    /// have another one of this name in mind that was deleted a moment ago.
+    async fn wait_for_leaders(&self, topic: &Topic, made: Uuid, partitions: Option<i32>, deadline: Instant) -> Result<()> {
         let wanted = partitions.and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
         let start = Instant::now();
         let mut backoff = self.cluster.new_backoff();
@@ -303,6 +305,7 @@ impl Admin {
             let answer = self.metadata(Some(std::slice::from_ref(topic)), deadline).await?;
             let ready = answer.topics.iter().any(|answer| {
                 answer.error_code.is_ok()
+                    && (made == Uuid::default() || id(answer).is_none_or(|found| found == made))
                     && answer.partitions.len() >= wanted
                     && answer.partitions.iter().all(|partition| partition.error_code.is_ok() && partition.leader_id.0 >= 0)
             });
