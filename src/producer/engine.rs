@@ -145,7 +145,7 @@ impl Engine {
                     let Some(room) = room else { return Err(Refusal::Memory(needed)) };
                     let capacity = capacity.min(room.bytes().max(needed));
                     let now = self.now();
-                    let builder = match self.buffers.take(now, capacity) {
+                    let builder = match self.buffers.take(capacity) {
                         Some(buffer) => BatchBuilder::from_buffer(buffer),
                         None => BatchBuilder::new(capacity),
                     };

@@ -89,11 +89,12 @@ impl Engine {
         drop(partition.open.take(finished.batch));
         let elapsed = self.now().saturating_duration_since(finished.opened);
         let Finished { payload, fate, attempts, .. } = finished;
-        let Payload { completion, range, whole, ack, record_errors, content, .. } = payload;
+        let Payload { completion, range, whole, ack, record_errors, content, charge, .. } = payload;
+        drop(charge);
         let (error, possibly_written) = match fate {
             Fate::Acked => {
                 if let Some(buffer) = content.and_then(ClosedBatch::into_buffer) {
-                    self.buffers.give(self.now(), buffer);
+                    self.buffers.give(self.now(), buffer, self.memory.total() - self.memory.used());
                 }
                 let result = Ok(ack);
                 return if whole { completion.complete(result) } else { completion.complete_piece([(range, result)]) };
