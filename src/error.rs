@@ -19,6 +19,9 @@ pub enum ErrorKind {
     Timeout,
     /// No connection to a broker, or it broke.
     Disconnected,
+    /// No encrypted connection could be agreed on: the broker's certificate is not trusted, expired, or of another name, or the broker
+    /// refused ours.
+    Tls,
     /// The broker did not accept who we say we are.
     Authentication,
     /// The broker does not allow this to whom we are.

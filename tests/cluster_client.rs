@@ -130,8 +130,8 @@ async fn a_client_is_made_from_properties_and_wrong_ones_are_refused() {
     let client = Client::from_properties(good.unwrap()).unwrap().build().unwrap();
     assert!(format!("{client:?}").contains("orders"));
     for (pairs, part) in [
-        (&[("bootstrap.servers", "a:1"), ("security.protocol", "SSL")][..], "not built yet"),
-        (&[("bootstrap.servers", "a:1"), ("security.protocol", "TLS")], "must be PLAINTEXT"),
+        (&[("bootstrap.servers", "a:1"), ("security.protocol", "SASL_SSL")][..], "sasl.mechanism is not set"),
+        (&[("bootstrap.servers", "a:1"), ("security.protocol", "TLS")], "must be one of PLAINTEXT"),
         (&[("bootstrap.servers", "a:1"), ("request.timeout.ms", "soon")], "request.timeout.ms"),
         (&[("bootstrap.servers", "a:1"), ("request.timeout.ms", "0")], "request.timeout.ms"),
         (&[("bootstrap.servers", "a:1"), ("linger.ms", "-5")], "linger.ms"),

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::settings::Prototypes;
 use super::{Client, Inner};
 use crate::cluster::{BackoffConfig, Cluster, ClusterConfig, Gate};
-use crate::config::{Properties, parse_seeds};
+use crate::config::{Properties, Sasl, Security, TlsConfig, parse_seeds};
 use crate::error::{Error, ErrorKind, Result};
-use crate::network::{Connector, TcpConnector};
+use crate::network::{Connector, TcpConnector, sasl, tls};
 
 /// Makes a [`Client`]; from [`Client::builder`] or [`Client::from_properties`].
 #[derive(Clone)]
@@ -18,6 +18,7 @@ pub struct ClientBuilder {
     seeds: Vec<String>,
     connector: Arc<dyn Connector>,
     config: ClusterConfig,
+    pub(super) security: Security,
     seed: Option<u64>,
     /// Settings of producers and consumers.
     pub(super) components: Properties,
@@ -35,6 +36,7 @@ impl ClientBuilder {
             seeds,
             connector: Arc::new(TcpConnector),
             config: ClusterConfig::new(Vec::new()),
+            security: Security::default(),
             seed: None,
             components: Properties::new(),
         }
@@ -119,6 +121,29 @@ impl ClientBuilder {
         self
     }
 
+    /// Encrypts connections by TLS; not encrypted unless set.
+    #[doc(alias = "security.protocol")]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.security.tls = Some(tls);
+        self
+    }
+
+    /// Logs in on every connection; nobody logs in unless set. Without [`tls`](Self::tls) it must be
+    /// [allowed](Self::allow_cleartext_sasl).
+    #[doc(alias = "sasl.mechanism")]
+    #[doc(alias = "sasl.jaas.config")]
+    pub fn sasl(mut self, sasl: Sasl) -> Self {
+        self.security.sasl = Some(sasl);
+        self
+    }
+
+    /// May the client log in over connections that are not encrypted? No unless set: whoever listens could learn the password.
+    #[doc(alias = "sasl_over_ssl")]
+    pub fn allow_cleartext_sasl(mut self, allow: bool) -> Self {
+        self.security.allow_cleartext_sasl = allow;
+        self
+    }
+
     /// What opens connections, in place of TCP: a proxy, a pipe in memory.
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.connector = Arc::new(connector);
@@ -142,7 +167,13 @@ impl ClientBuilder {
         config.seeds = parse_seeds(self.seeds)?;
         config.seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         check(&config)?;
-        let cluster = Cluster::new(config, self.connector)?;
+        self.security.check()?;
+        let connector = match &self.security.tls {
+            Some(tls) => tls::wrap(self.connector, tls)?,
+            None => self.connector,
+        };
+        config.connection.setup = self.security.sasl.as_ref().map(sasl::steps).transpose()?;
+        let cluster = Cluster::new(config, connector)?;
         let prototypes = Prototypes::new(&cluster, self.components)?;
         let gate = Gate::default();
         let cluster = cluster.gated(&gate);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ClientBuilder;
 use crate::cluster::Cluster;
-use crate::config::{Component, Properties};
+use crate::config::{Component, Properties, Security};
 use crate::consumer::ConsumerSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::producer::ProducerBuilder;
@@ -35,17 +35,7 @@ impl Prototypes {
 pub(super) fn from_properties(mut properties: Properties) -> Result<ClientBuilder> {
     let seeds = properties.take_list("bootstrap.servers").unwrap_or_default();
     let mut builder = ClientBuilder::new(seeds);
-    if let Some(protocol) = properties.take("security.protocol")
-        && !protocol.eq_ignore_ascii_case("PLAINTEXT")
-    {
-        let known = ["SSL", "SASL_PLAINTEXT", "SASL_SSL"].iter().any(|known| protocol.eq_ignore_ascii_case(known));
-        let why = if known {
-            "TLS and SASL are not built yet; only PLAINTEXT is"
-        } else {
-            "it must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
-        };
-        return Err(Error::new(ErrorKind::InvalidConfig, format!("setting \"security.protocol\" is \"{protocol}\": {why}")));
-    }
+    builder.security = Security::take(&mut properties)?;
     for (name, only) in [("client.dns.lookup", "use_all_dns_ips"), ("metadata.recovery.strategy", "rebootstrap")] {
         only_built(name, properties.take(name), only)?;
     }

@@ -1,5 +1,6 @@
 //! The table of settings: every name that Kafka's own clients know, with what becomes of it here.
 //!
+//! Names that only librdkafka has stand beside them, where they say something of their own.
 //! Properties, their documentation and `from_properties` all go by this table. A name is *used* by one kind of component, comes
 //! *later* (its feature is not built), or is *unused*: known to Java, but without meaning here. Reasons for the defaults that differ
 //! from Java's: `allow.auto.create.topics` (typing errors make topics), `auto.offset.reset` (nothing is skipped in silence),
@@ -57,7 +58,6 @@ macro_rules! settings {
 pub(super) const ALIASES: &[(&str, &str)] = &[
     ("auto.commit.enable", "enable.auto.commit"),
     ("compression.codec", "compression.type"),
-    ("enable.ssl.certificate.verification", "ssl.endpoint.identification.algorithm"),
     ("fetch.wait.max.ms", "fetch.max.wait.ms"),
     ("max.in.flight", "max.in.flight.requests.per.connection"),
     ("message.max.bytes", "max.request.size"),
@@ -67,11 +67,10 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("queue.buffering.max.ms", "linger.ms"),
     ("request.required.acks", "acks"),
     ("sasl.mechanisms", "sasl.mechanism"),
-    ("sasl.password", "sasl.jaas.config"),
-    ("sasl.username", "sasl.jaas.config"),
     ("ssl.ca.location", "ssl.truststore.location"),
-    ("ssl.certificate.location", "ssl.keystore.location"),
-    ("ssl.key.location", "ssl.keystore.location"),
+    ("ssl.ca.pem", "ssl.truststore.certificates"),
+    ("ssl.certificate.pem", "ssl.keystore.certificate.chain"),
+    ("ssl.key.pem", "ssl.keystore.key"),
     ("topic.metadata.refresh.interval.ms", "metadata.max.age.ms"),
 ];
 
@@ -111,6 +110,7 @@ settings! {
     used "enable.auto.commit", Consumer, "true", "Are records marked as processed, and marks committed, without being told?";
     used "enable.idempotence", Producer, "true", "Is each record written once although batches are sent again?";
     later "enable.metrics.push";
+    used "enable.ssl.certificate.verification", Client, "true", "librdkafka's; true: brokers are always verified.";
     unused "exclude.internal.topics", "topics are subscribed to by name";
     used "fetch.max.bytes", Consumer, "52428800", "The most bytes of one Fetch answer.";
     used "fetch.max.wait.ms", Consumer, "500", "How long a broker may wait for fetch.min.bytes.";
@@ -153,15 +153,15 @@ settings! {
     used "retries", Producer, "2147483647", "How often a batch is sent again.";
     used "retry.backoff.max.ms", Client, "1000", "The longest pause before a request is repeated.";
     used "retry.backoff.ms", Client, "100", "The first pause before a request is repeated.";
-    later "sasl.client.callback.handler.class";
-    later "sasl.jaas.config";
+    unused "sasl.client.callback.handler.class", "it names a Java class";
+    used "sasl.jaas.config", Client, "", "Java's login configuration, with user name and password.";
     later "sasl.kerberos.kinit.cmd";
     later "sasl.kerberos.min.time.before.relogin";
     later "sasl.kerberos.service.name";
     later "sasl.kerberos.ticket.renew.jitter";
     later "sasl.kerberos.ticket.renew.window.factor";
-    later "sasl.login.callback.handler.class";
-    later "sasl.login.class";
+    unused "sasl.login.callback.handler.class", "it names a Java class";
+    unused "sasl.login.class", "it names a Java class";
     later "sasl.login.connect.timeout.ms";
     later "sasl.login.read.timeout.ms";
     later "sasl.login.refresh.buffer.seconds";
@@ -170,7 +170,7 @@ settings! {
     later "sasl.login.refresh.window.jitter";
     later "sasl.login.retry.backoff.max.ms";
     later "sasl.login.retry.backoff.ms";
-    later "sasl.mechanism";
+    used "sasl.mechanism", Client, "", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.";
     later "sasl.oauthbearer.allow.unverified.audience";
     later "sasl.oauthbearer.allow.unverified.issuer";
     later "sasl.oauthbearer.assertion.algorithm";
@@ -200,33 +200,37 @@ settings! {
     later "sasl.oauthbearer.scope.claim.name";
     later "sasl.oauthbearer.sub.claim.name";
     later "sasl.oauthbearer.token.endpoint.url";
-    used "security.protocol", Client, "PLAINTEXT", "PLAINTEXT; what needs TLS or SASL is not built yet.";
-    later "security.providers";
+    used "sasl.password", Client, "", "librdkafka's: the password, in place of sasl.jaas.config.";
+    used "sasl.username", Client, "", "librdkafka's: the user name, in place of sasl.jaas.config.";
+    used "security.protocol", Client, "PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.";
+    unused "security.providers", "it names a Java class";
     unused "send.buffer.bytes", "the system sizes sockets' buffers";
     used "session.timeout.ms", Consumer, "45000", "After so long without a heartbeat a member is out of its group.";
     later "share.acknowledgement.mode";
     later "share.acquire.mode";
     used "socket.connection.setup.timeout.max.ms", Client, "30000", "The longest limit for setting up a connection.";
     used "socket.connection.setup.timeout.ms", Client, "10000", "The first limit for setting up a connection: TCP, TLS and SASL together.";
-    later "ssl.cipher.suites";
-    later "ssl.enabled.protocols";
-    later "ssl.endpoint.identification.algorithm";
-    later "ssl.engine.factory.class";
-    later "ssl.key.password";
-    later "ssl.keymanager.algorithm";
-    later "ssl.keystore.certificate.chain";
-    later "ssl.keystore.key";
-    later "ssl.keystore.location";
-    later "ssl.keystore.password";
-    later "ssl.keystore.type";
-    later "ssl.protocol";
-    later "ssl.provider";
-    later "ssl.secure.random.implementation";
-    later "ssl.trustmanager.algorithm";
-    later "ssl.truststore.certificates";
-    later "ssl.truststore.location";
-    later "ssl.truststore.password";
-    later "ssl.truststore.type";
+    used "ssl.certificate.location", Client, "", "librdkafka's: a PEM file of the client's certificate, followed by those that vouch for it.";
+    unused "ssl.cipher.suites", "rustls offers only suites that are safe";
+    used "ssl.enabled.protocols", Client, "TLSv1.2,TLSv1.3", "Versions of TLS.";
+    used "ssl.endpoint.identification.algorithm", Client, "https", "https: brokers must show a certificate of the name dialled; nothing: any name will do.";
+    unused "ssl.engine.factory.class", "it names a Java class";
+    used "ssl.key.location", Client, "", "librdkafka's: a PEM file of the client's private key.";
+    used "ssl.key.password", Client, "", "Password of the client's private key.";
+    unused "ssl.keymanager.algorithm", "it names a part of Java's own TLS";
+    used "ssl.keystore.certificate.chain", Client, "", "The client's certificate in PEM, followed by those that vouch for it.";
+    used "ssl.keystore.key", Client, "", "The client's private key in PEM.";
+    used "ssl.keystore.location", Client, "", "A PEM file with the client's private key and certificates.";
+    unused "ssl.keystore.password", "it opens stores of Java; give certificates and key in PEM, and a key's password as ssl.key.password";
+    used "ssl.keystore.type", Client, "PEM", "PEM; others are not read.";
+    used "ssl.protocol", Client, "TLSv1.3", "The newest version of TLS.";
+    unused "ssl.provider", "it names a part of Java's own TLS";
+    unused "ssl.secure.random.implementation", "it names a part of Java's own TLS";
+    unused "ssl.trustmanager.algorithm", "it names a part of Java's own TLS";
+    used "ssl.truststore.certificates", Client, "", "Certificate authorities in PEM; those of the system unless set.";
+    used "ssl.truststore.location", Client, "", "A PEM file of certificate authorities; those of the system unless set.";
+    unused "ssl.truststore.password", "it opens stores of Java; give certificates and key in PEM, and a key's password as ssl.key.password";
+    used "ssl.truststore.type", Client, "PEM", "PEM; others are not read.";
     later "transaction.timeout.ms";
     later "transaction.two.phase.commit.enable";
     later "transactional.id";

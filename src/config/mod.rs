@@ -1,12 +1,23 @@
-//! Settings: bootstrap servers, Java property names, the table of defaults.
+//! Settings: bootstrap servers, Java property names, encryption and authentication, the table of defaults.
 //!
 //! `seeds` parses addresses, `properties` reads settings by their Java (or librdkafka) names and keeps track of which a component took,
-//! `defaults` is the table of all names. Builders have a method for each setting; nothing here knows what the settings do.
+//! `defaults` is the table of all names. `tls` and `sasl` hold what `security` takes from properties and checks together. Builders have
+//! a method for each setting; nothing here knows what the settings do.
 
 mod defaults;
+mod jaas;
 mod properties;
+mod sasl;
+mod secret;
+mod security;
 mod seeds;
+mod tls;
 
 pub use defaults::{Component, SETTINGS, Setting, Use, setting};
 pub use properties::Properties;
+pub use sasl::{Sasl, SaslMechanism};
+pub use secret::Secret;
+pub(crate) use security::Security;
 pub use seeds::{DEFAULT_PORT, IntoSeeds, Seed, parse_seeds};
+pub(crate) use tls::Pem;
+pub use tls::{TlsConfig, TlsVersion};

@@ -10,14 +10,17 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
+use crate::config::Secret;
 use crate::config::defaults::{Component, SETTINGS, Use, canonical, setting};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Settings by name, each until it is taken.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties {
-    /// By the name used here: the name it was given under, and the value.
-    entries: BTreeMap<String, (String, String)>,
+    /// By the name used here: the name it was given under, and the value, which may be secret and is wiped at its end.
+    entries: BTreeMap<String, (String, Zeroizing<String>)>,
 }
 
 impl Properties {
@@ -75,7 +78,7 @@ impl Properties {
         let invalid = |why: String| Err(Error::new(ErrorKind::InvalidConfig, why));
         match setting(known).map(|setting| setting.used) {
             Some(Use::By(_)) => {
-                self.entries.insert(known.to_owned(), (name.to_owned(), value.trim().to_owned()));
+                self.entries.insert(known.to_owned(), (name.to_owned(), value.trim().to_owned().into()));
                 Ok(())
             }
             Some(Use::Later) => invalid(format!("setting \"{name}\" belongs to a feature that is not built yet; remove it")),
@@ -100,7 +103,19 @@ impl Properties {
     /// Takes a setting; `None` if it is not there.
     pub fn take(&mut self, name: &str) -> Option<String> {
         debug_assert!(setting(name).is_some(), "{name} is not in the table");
-        self.entries.remove(name).map(|(_, value)| value)
+        self.entries.remove(name).map(|(_, value)| (*value).clone())
+    }
+
+    /// Takes a setting that must not be shown.
+    pub fn take_secret(&mut self, name: &str) -> Option<Secret> {
+        debug_assert!(setting(name).is_some() && is_secret(name), "{name} is no secret in the table");
+        self.entries.remove(name).map(|(_, value)| Secret::from(value.as_str()))
+    }
+
+    /// The first setting whose name begins with `prefix`, as it was given.
+    pub(crate) fn given_below(&self, prefix: &str) -> Option<&str> {
+        let (_, (given, _)) = self.entries.iter().find(|(name, _)| name.starts_with(prefix))?;
+        Some(given)
     }
 
     /// Takes a setting and parses it.
@@ -183,16 +198,22 @@ impl Properties {
 /// Shows names; values only where they cannot be secret, which is decided by the name.
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let secret =
-            |name: &str| ["password", "jaas", "secret", "ssl.key", "token", "certificate"].iter().any(|word| name.contains(word));
-        let shown = |(name, (_, value)): (&String, &(String, String))| {
-            (name.clone(), if secret(name) { "[hidden]".to_owned() } else { value.clone() })
+        let shown = |(name, (_, value)): (&String, &(String, Zeroizing<String>))| {
+            (name.clone(), if is_secret(name) { "[hidden]".to_owned() } else { (**value).clone() })
         };
         f.debug_map().entries(self.entries.iter().map(shown)).finish()
     }
 }
 
+/// May the values of this setting not be shown?
+fn is_secret(name: &str) -> bool {
+    ["password", "passphrase", "jaas", "secret", ".key", "ssl.key", "token", "certificate"].iter().any(|word| name.contains(word))
+}
+
 fn invalid(name: &str, value: &str, why: &dyn fmt::Display) -> Error {
+    if is_secret(name) {
+        return Error::new(ErrorKind::InvalidConfig, format!("setting \"{name}\": {why}"));
+    }
     Error::new(ErrorKind::InvalidConfig, format!("setting \"{name}\" is \"{value}\": {why}"))
 }
 
@@ -313,9 +334,8 @@ mod tests {
 
     #[test]
     fn what_is_not_built_or_has_no_meaning_is_refused_by_name() {
-        assert!(refusal("ssl.truststore.location").contains("not built yet"));
-        assert!(refusal("sasl.username").contains("\"sasl.username\""));
-        assert!(refusal("ssl.ca.location").contains("not built yet"));
+        assert!(refusal("sasl.oauthbearer.scope").contains("not built yet"));
+        assert!(refusal("ssl.cipher.suites").contains("known to Java but not used here"));
         assert!(refusal("key.serializer").contains("known to Java but not used here"));
     }
 

@@ -60,6 +60,10 @@ pub(crate) enum CauseKind {
     SetupTimeout,
     /// Connected, but the broker refused in a set-up step.
     Setup,
+    /// Connected, but TLS could not be agreed on: a certificate that is not trusted, or one side refused the other.
+    Tls,
+    /// Connected, but the broker did not accept who the client says it is.
+    Authentication,
     /// The connection broke or was closed.
     Disconnected,
     /// The other side sent what is not, or no longer, Kafka's protocol.
@@ -128,7 +132,13 @@ impl Cause {
     pub(crate) fn is_retriable(&self) -> bool {
         !matches!(
             self.0.kind,
-            CauseKind::UnsupportedVersion | CauseKind::Encode | CauseKind::Decode | CauseKind::Closed | CauseKind::Setup
+            CauseKind::UnsupportedVersion
+                | CauseKind::Encode
+                | CauseKind::Decode
+                | CauseKind::Closed
+                | CauseKind::Setup
+                | CauseKind::Tls
+                | CauseKind::Authentication
         )
     }
 
@@ -138,6 +148,8 @@ impl Cause {
             CauseKind::Timeout | CauseKind::SetupTimeout => ErrorKind::Timeout,
             CauseKind::Connect | CauseKind::ConnectTimeout | CauseKind::Disconnected => ErrorKind::Disconnected,
             CauseKind::Setup => ErrorKind::Broker,
+            CauseKind::Tls => ErrorKind::Tls,
+            CauseKind::Authentication => ErrorKind::Authentication,
             CauseKind::Protocol | CauseKind::Decode => ErrorKind::Decode,
             CauseKind::UnsupportedVersion => ErrorKind::UnsupportedVersion,
             CauseKind::Encode => ErrorKind::InvalidRequest,

@@ -20,9 +20,11 @@ mod handle;
 mod handshake;
 mod in_flight;
 mod pace;
+pub(crate) mod sasl;
 pub(crate) mod setup;
 mod source;
 pub(crate) mod throttle;
+pub(crate) mod tls;
 mod transport;
 mod versions;
 
