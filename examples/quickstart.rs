@@ -68,7 +68,7 @@ pub async fn story(client: &Client, topic: &str) -> Result<()> {
         // Records of one key go to one partition, and so keep their order.
         assert_eq!(*partition_of_key.entry(number % 10).or_insert(at.partition), at.partition);
     }
-    producer.close().await?;
+    producer.close(Duration::from_secs(10)).await?;
     println!("produced {RECORDS} records, all acknowledged; per partition: {per_partition:?}");
     assert_eq!(per_partition.values().sum::<usize>(), RECORDS);
 

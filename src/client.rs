@@ -16,7 +16,7 @@ use crate::cluster::{Cluster, Gate, Node, Route};
 use crate::config::{IntoSeeds, Properties};
 use crate::consumer::{ConsumerBuilder, FetchMessages, ReaderBuilder, SeekTo};
 use crate::error::{Error, ErrorKind, Result};
-use crate::producer::{BufferedProducerBuilder, Producer, ProducerBuilder};
+use crate::producer::{AsyncProducerBuilder, BufferedProducerBuilder, Producer, ProducerBuilder};
 use crate::protocol::{ApiKey, BrokerId, Request};
 use crate::record::{Message, Record, RecordMetadata, Topic, TopicPartition};
 
@@ -84,6 +84,11 @@ impl Client {
     /// Sets up a producer that buffers records until it is told to deliver them, and keeps those that failed.
     pub fn buffered_producer(&self) -> BufferedProducerBuilder {
         self.producer().buffered()
+    }
+
+    /// Sets up a producer that takes records at once and delivers them in the background, in rounds.
+    pub fn async_producer(&self) -> AsyncProducerBuilder {
+        self.producer().asynchronous()
     }
 
     /// Writes one record and waits until it is acknowledged by all in-sync replicas: a hidden idempotent producer without linger, which
@@ -259,7 +264,7 @@ impl Client {
         let deliverer = self.lock_deliverer().take();
         if let Some(producer) = deliverer {
             // What is left is told to those who wait for it.
-            let _ = producer.close_within(Duration::from_millis(500)).await;
+            let _ = producer.close(Duration::from_millis(500)).await;
         }
         self.inner.cluster.close_control_connections();
     }

@@ -39,7 +39,7 @@ async fn run(count: usize, job: Job) {
             delivery.await.expect("delivered");
         }
     }
-    producer.close().await.expect("closed");
+    producer.close(std::time::Duration::from_secs(60)).await.expect("closed");
     if job == Job::ProduceAndRead {
         let mut reader = client.reader(&topic).to_end().build().expect("a reader");
         let mut bytes = 0;

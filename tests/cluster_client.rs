@@ -163,7 +163,7 @@ async fn rk_012_sockets_close_within_a_second_while_a_producer_made_before_still
     assert_eq!(client.deliver(Record::new("t").value("x")).await.unwrap_err().kind(), ErrorKind::Closed);
     let refused = client.producer().build().unwrap().send(Record::new("t").value("x")).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Closed);
-    producer.close().await.unwrap();
+    producer.close(Duration::from_secs(60)).await.unwrap();
     assert_eq!(broker.values("t", 0).unwrap().len(), 3);
 }
 

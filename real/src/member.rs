@@ -51,7 +51,7 @@ pub async fn fill(client: &Client, topic: &str, partitions: i32, first: usize, c
     for delivery in deliveries {
         delivery.await.expect("delivered");
     }
-    producer.close().await.expect("closed");
+    producer.close(Duration::from_secs(120)).await.expect("closed");
 }
 
 /// The places of records, in order.

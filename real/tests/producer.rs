@@ -152,7 +152,7 @@ async fn rk_060_tasks_that_share_a_producer_lose_nothing_and_keep_their_order() 
     for task in tasks {
         task.await.expect("the task");
     }
-    producer.close().await.expect("all is acknowledged");
+    producer.close(Duration::from_secs(120)).await.expect("all is acknowledged");
     let messages = read_all(&client, &topic).await;
     assert_eq!(messages.len(), TASKS * EACH);
     let mut last: BTreeMap<(i32, usize), usize> = BTreeMap::new();

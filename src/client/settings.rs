@@ -7,7 +7,7 @@ use crate::cluster::Cluster;
 use crate::config::{Component, Properties, Security};
 use crate::consumer::ConsumerSettings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::producer::ProducerBuilder;
+use crate::producer::{Partitioning, ProducerBuilder};
 use crate::protocol::records::Compression;
 
 /// Builders as the client's properties want them.
@@ -101,6 +101,22 @@ macro_rules! give {
     };
 }
 
+/// How records find their partitions, if that is set.
+fn partitioning(properties: &mut Properties) -> Result<Option<Partitioning>> {
+    let class = properties.take_parsed::<Partitioning>("partitioner.class")?;
+    let ignored = properties.take_bool("partitioner.ignore.keys")?.unwrap_or(false);
+    match class {
+        None | Some(Partitioning::Murmur2 | Partitioning::IgnoreKeys) if ignored => Ok(Some(Partitioning::IgnoreKeys)),
+        Some(other) if ignored => {
+            let why = format!(
+                "partitioner.ignore.keys is true and partitioner.class is {other}, which goes by keys; set one of the two otherwise"
+            );
+            Err(Error::new(ErrorKind::InvalidConfig, why))
+        }
+        class => Ok(class),
+    }
+}
+
 /// A producer's settings.
 fn producer(mut builder: ProducerBuilder, properties: &mut Properties) -> Result<ProducerBuilder> {
     let compression = properties.take_parsed::<Compression>("compression.type")?;
@@ -116,6 +132,7 @@ fn producer(mut builder: ProducerBuilder, properties: &mut Properties) -> Result
     }
     give!(
         builder,
+        partitioning(properties)? => partitioner,
         properties.take_parsed("acks")? => acks,
         properties.take_bool("enable.idempotence")? => idempotent,
         compression => compression,

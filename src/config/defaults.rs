@@ -64,6 +64,7 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("message.send.max.retries", "retries"),
     ("message.timeout.ms", "delivery.timeout.ms"),
     ("metadata.broker.list", "bootstrap.servers"),
+    ("partitioner", "partitioner.class"),
     ("queue.buffering.max.ms", "linger.ms"),
     ("request.required.acks", "acks"),
     ("sasl.mechanisms", "sasl.mechanism"),
@@ -120,7 +121,7 @@ settings! {
     used "group.protocol", Consumer, "classic", "classic; the consumer protocol is not built yet.";
     later "group.remote.assignor";
     used "heartbeat.interval.ms", Consumer, "3000", "How often the coordinator hears from a member.";
-    unused "interceptor.classes", "it names a Java class";
+    unused "interceptor.classes", "it names Java classes; give the producer's builder an interceptor";
     used "isolation.level", Consumer, "read_committed", "read_committed or read_uncommitted.";
     unused "key.deserializer", "records have bytes; convert them where you read them";
     unused "key.serializer", "records have bytes; convert them before you send them";
@@ -143,8 +144,8 @@ settings! {
     used "partition.assignment.strategy", Consumer, "cooperative-sticky", "Assignors, the most wanted first.";
     unused "partitioner.adaptive.partitioning.enable", "records without key stay with a partition for a batch, then change";
     unused "partitioner.availability.timeout.ms", "records without key stay with a partition for a batch, then change";
-    unused "partitioner.class", "it names a Java class; give the producer builder a partitioner";
-    later "partitioner.ignore.keys";
+    used "partitioner.class", Producer, "murmur2_random", "By librdkafka's names: murmur2_random, murmur2, consistent, consistent_random, random; and crc32.";
+    used "partitioner.ignore.keys", Producer, "false", "Do keys say nothing about partitions?";
     later "partitioner.rack.aware";
     unused "receive.buffer.bytes", "the system sizes sockets' buffers";
     used "reconnect.backoff.max.ms", Client, "1000", "The longest pause between attempts to connect to one broker.";

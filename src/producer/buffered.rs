@@ -2,121 +2,32 @@
 //!
 //! `produce` only puts a record into the buffer, which has a limit in records and one in bytes. `deliver` sends all of it and returns
 //! when everything is acknowledged, or when its attempts are used up: then what failed is still buffered, and the next `deliver` takes
-//! it up again. Partitions are chosen by `deliver`, and kept.
+//! it up again. Partitions are chosen by `deliver`, and kept. A topic that is not known yet holds back its own records and no others.
 //!
 //! It is the engine of the background producer with other rules: batches wait for `flush` instead of a linger, a failure holds the
 //! partition until the next attempt, and no batch expires. So what may have reached a broker is sent again as the same bytes, also by a
 //! later `deliver`, and records produced in between form batches of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::accumulator::{Accumulator, Rules};
-use super::builder::shared_settings;
+use super::builder::Limits;
 use super::delivery::Delivery;
+use super::delivery_failed::{DeliveryFailed, FailedRecord};
 use super::engine::{Engine, Refusal};
 use super::rejected::Rejected;
-use super::settings::{Acks, Choice, Settings};
+use super::settings::Settings;
 use super::{Owner, director};
 use crate::cluster::Cluster;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::records::Compression;
 use crate::record::{Record, Topic};
-
-/// Makes a [`BufferedProducer`]; from `Client::buffered_producer`.
-#[derive(Clone, Debug)]
-#[must_use = "a builder does nothing until `build`"]
-pub struct BufferedProducerBuilder {
-    cluster: Cluster,
-    choice: Choice,
-    limits: Limits,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    records: usize,
-    bytes: usize,
-    retries: u32,
-    backoff: Duration,
-}
-
-impl BufferedProducerBuilder {
-    /// With what a background producer was set to; what only that one has takes this one's values.
-    pub(super) fn from_choice(cluster: Cluster, mut choice: Choice) -> Self {
-        choice.ack_timeout = Some(Duration::from_secs(5));
-        choice.linger = Duration::ZERO;
-        choice.delivery_timeout = None;
-        // The buffer has limits of its own.
-        choice.buffer_memory = usize::MAX >> 4;
-        let limits = Limits { records: 1000, bytes: 10_000_000, retries: 2, backoff: Duration::from_secs(1) };
-        Self { cluster, choice, limits }
-    }
-
-    shared_settings!();
-
-    /// How many records the buffer takes; 1000 unless set.
-    pub fn max_buffer_size(mut self, records: usize) -> Self {
-        self.limits.records = records;
-        self
-    }
-
-    /// Below how many bytes of keys and values the buffer stays; 10,000,000 unless set.
-    pub fn max_buffer_bytesize(mut self, bytes: usize) -> Self {
-        self.limits.bytes = bytes;
-        self
-    }
-
-    /// How often a [`deliver`](BufferedProducer::deliver) tries again after its first attempt; 2 unless set.
-    pub fn max_retries(mut self, retries: u32) -> Self {
-        self.limits.retries = retries;
-        self
-    }
-
-    /// The pause between attempts; 1 s unless set.
-    pub fn retry_backoff(mut self, backoff: Duration) -> Self {
-        self.limits.backoff = backoff;
-        self
-    }
-
-    /// How long a broker may wait for replicas, and an attempt for metadata; 5 s unless set.
-    pub fn ack_timeout(mut self, timeout: Duration) -> Self {
-        self.choice.ack_timeout = Some(timeout);
-        self
-    }
-
-    /// The producer; nothing is sent, and no connection made, before the first `deliver`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidConfig`] for settings that are wrong or contradict each other; an error if no tokio runtime is around.
-    pub fn build(self) -> Result<BufferedProducer> {
-        for (name, value) in [("max_buffer_size", self.limits.records), ("max_buffer_bytesize", self.limits.bytes)] {
-            if value == 0 {
-                return Err(Error::new(ErrorKind::InvalidConfig, format!("{name} is 0; it must be positive")));
-            }
-        }
-        let settings: Settings = self.choice.resolve()?;
-        let rules = Rules {
-            idempotent: settings.idempotent,
-            linger: None,
-            delivery_timeout: None,
-            max_batches: settings.max_batches,
-            max_request_size: settings.max_request_size,
-            retries: u32::MAX,
-            backoff: self.cluster.backoff(),
-            hold_failed: true,
-            seed: settings.seed,
-        };
-        let engine = Engine::new(self.cluster, settings, Accumulator::new(rules))?;
-        #[expect(clippy::disallowed_methods, reason = "the engine has found the runtime")]
-        tokio::spawn(director::run(engine.clone()));
-        let owner = Owner { engine, drop_rest: true };
-        Ok(BufferedProducer { owner, buffer: Vec::new(), bytes: 0, limits: self.limits })
-    }
-}
 
 /// Collects records and sends them when told to. Not shared: one task owns it.
 ///
@@ -141,6 +52,8 @@ pub struct BufferedProducer {
     buffer: Vec<Buffered>,
     bytes: usize,
     limits: Limits,
+    /// Does what was refused for good stay in the buffer, for its owner to take it out?
+    pub(super) keep_refused: bool,
 }
 
 #[derive(Debug)]
@@ -154,39 +67,76 @@ struct Buffered {
 }
 
 impl BufferedProducer {
+    pub(super) fn new(cluster: Cluster, settings: Settings, limits: Limits) -> Result<Self> {
+        let rules = Rules {
+            idempotent: settings.idempotent,
+            linger: None,
+            delivery_timeout: None,
+            max_batches: settings.max_batches,
+            max_request_size: settings.max_request_size,
+            retries: u32::MAX,
+            backoff: cluster.backoff(),
+            hold_failed: true,
+            seed: settings.seed,
+        };
+        let engine = Engine::new(cluster, settings, Accumulator::new(rules))?;
+        #[expect(clippy::disallowed_methods, reason = "the engine has found the runtime")]
+        tokio::spawn(director::run(engine.clone()));
+        let owner = Owner { engine, interception: None, drop_rest: true };
+        Ok(Self { owner, buffer: Vec::new(), bytes: 0, limits, keep_refused: true })
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.owner.engine
+    }
+
     /// Puts `record` into the buffer, with the time of now unless it has one. Sends nothing.
     ///
     /// # Errors
     /// [`Rejected`] gives the record back, and the buffer is as before: [`ErrorKind::BufferFull`] naming the limit that it would
     /// pass, [`ErrorKind::InvalidRequest`] for a topic name that Kafka refuses, [`ErrorKind::MessageTooLarge`] for a record over
     /// `max.request.size`.
-    pub fn produce(&mut self, mut record: Record) -> Result<(), Rejected<Record>> {
+    pub fn produce(&mut self, record: Record) -> Result<(), Rejected<Record>> {
+        let interceptors = &self.engine().settings.interceptors;
+        if interceptors.is_empty() {
+            return self.buffer(record);
+        }
+        let intercepted = interceptors.intercept(&record);
+        // Given back as it came: handed over again, it passes the interceptors again.
+        self.buffer(intercepted).map_err(|rejected| Rejected::new(record, rejected.into_parts().1))
+    }
+
+    fn buffer(&mut self, mut record: Record) -> Result<(), Rejected<Record>> {
         let size = record.key.as_ref().map_or(0, |key| key.len()) + record.value.as_ref().map_or(0, |value| value.len());
-        if let Err(error) = self.check(&record, size) {
+        let full = |limit: String| {
+            let message = format!("the buffer is full: {limit}; deliver what is buffered first");
+            Error::new(ErrorKind::BufferFull, message).with_topic(&record.topic)
+        };
+        let refusal = self.engine().admit(&record).map(|_| self.limit_passed_by(size).map(full));
+        if let Some(error) = refusal.unwrap_or_else(Some) {
             return Err(Rejected::new(record, error));
         }
-        record.timestamp.get_or_insert_with(|| self.owner.engine.clock.wall_millis());
-        self.bytes += size;
-        self.buffer.push(Buffered { record, size, delivery: None, refused: None });
+        record.timestamp.get_or_insert_with(|| self.engine().clock.wall_millis());
+        self.push(record, size);
         Ok(())
     }
 
-    fn check(&self, record: &Record, size: usize) -> Result<()> {
-        if let Some(reason) = record.topic.invalid() {
-            return Err(Error::new(ErrorKind::InvalidRequest, reason).with_topic(&record.topic));
+    /// The limit that a record of `size` more bytes would pass.
+    pub(super) fn limit_passed_by(&self, size: usize) -> Option<String> {
+        let Limits { records, bytes, .. } = self.limits;
+        if self.buffer.len() >= records {
+            Some(format!("max_buffer_size is {records} records"))
+        } else if self.bytes.saturating_add(size) >= bytes {
+            Some(format!("max_buffer_bytesize is {bytes} bytes, and {size} more would reach it"))
+        } else {
+            None
         }
-        self.owner.engine.bound(record)?;
-        let full = |limit: String| {
-            let message = format!("the buffer is full: {limit}; deliver what is buffered first");
-            Err(Error::new(ErrorKind::BufferFull, message).with_topic(&record.topic))
-        };
-        if self.buffer.len() >= self.limits.records {
-            return full(format!("max_buffer_size is {} records", self.limits.records));
-        }
-        if self.bytes.saturating_add(size) >= self.limits.bytes {
-            return full(format!("max_buffer_bytesize is {} bytes, and {size} more would reach it", self.limits.bytes));
-        }
-        Ok(())
+    }
+
+    /// Puts a record that was admitted, and passes no limit, into the buffer.
+    pub(super) fn push(&mut self, record: Record, size: usize) {
+        self.bytes += size;
+        self.buffer.push(Buffered { record, size, delivery: None, refused: None });
     }
 
     /// Records in the buffer.
@@ -215,30 +165,34 @@ impl BufferedProducer {
             return Ok(());
         }
         self.buffer.iter_mut().for_each(|buffered| buffered.refused = None);
-        self.owner.engine.switch_sticky();
+        self.engine().switch_sticky();
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let waiting = self.attempt().await;
+            let blocked = self.attempt().await;
             self.sweep();
             if self.buffer.is_empty() {
                 return Ok(());
             }
             let hope = self.buffer.iter().any(|buffered| buffered.refused.is_none());
             if !hope || attempts > self.limits.retries {
-                return Err(self.failed(attempts, &waiting));
+                let no_leader = Error::new(ErrorKind::Broker, "the partition has no leader now").with_retriable(true);
+                let failed = DeliveryFailed { failed: self.failed(&blocked, &no_leader), attempts };
+                if !self.keep_refused {
+                    self.take_refused();
+                }
+                return Err(failed);
             }
             let patience = Instant::now() + self.limits.backoff.max(Duration::from_secs(1));
             let pause = tokio::time::sleep(self.limits.backoff);
-            tokio::join!(pause, self.owner.engine.cluster.refreshed(patience));
+            tokio::join!(pause, self.engine().cluster.refreshed(patience));
         }
     }
 
     /// Forgets all that is buffered. What was not sent never will be.
     pub fn clear_buffer(&mut self) {
-        self.buffer.clear();
-        self.bytes = 0;
-        self.owner.engine.ledger().accumulator.drop_all();
+        let cleared = Error::new(ErrorKind::Closed, "the buffer was cleared before the record was delivered").with_fatal(false);
+        self.give_up(&cleared);
     }
 
     /// Takes out of the buffer what the last [`deliver`](Self::deliver) found refused for good, so that it does not fail the next
@@ -246,52 +200,101 @@ impl BufferedProducer {
     pub fn take_refused(&mut self) -> Vec<FailedRecord> {
         let taken: Vec<_> = self.buffer.extract_if(.., |buffered| buffered.refused.is_some()).collect();
         self.bytes -= taken.iter().map(|buffered| buffered.size).sum::<usize>();
-        taken.into_iter().filter_map(|Buffered { record, refused, .. }| Some(FailedRecord { record, error: refused? })).collect()
+        let interceptors = &self.engine().settings.interceptors;
+        let taken = taken.into_iter().filter_map(|Buffered { record, refused, .. }| {
+            let error = refused?;
+            interceptors.acknowledged(Err(&error));
+            Some(FailedRecord { record, error, kept: false })
+        });
+        taken.collect()
     }
 
-    /// Ends it; what is buffered is not sent.
+    /// Ends it. As in ruby-kafka nothing is sent by this: call [`deliver`](Self::deliver) before. What a `deliver` that was dropped
+    /// left under way is waited for, at most for `within`; the rest is given back.
+    ///
+    /// # Errors
+    /// [`DeliveryFailed`] with the records that were not acknowledged, none of them kept. The error of each is that of its last
+    /// attempt, and says whether it may have been written, also by an attempt that had no answer yet.
+    ///
+    /// # Cancel safety
+    /// As dropping the producer: what is buffered is not sent, and not given back.
     #[doc(alias = "shutdown")]
-    pub fn close(self) {}
+    pub async fn close(mut self, within: Duration) -> Result<(), DeliveryFailed> {
+        // If the time is over, what has no answer says so by itself.
+        let _ = timeout(within, at_rest(self.engine())).await;
+        let failed = self.give_up(&Error::new(ErrorKind::Closed, "the producer was closed before the record was delivered"));
+        if failed.is_empty() { Ok(()) } else { Err(DeliveryFailed { failed, attempts: 0 }) }
+    }
+
+    /// Empties the buffer, and gives back what was not acknowledged; `reason` is the error of what never failed.
+    pub(super) fn give_up(&mut self, reason: &Error) -> Vec<FailedRecord> {
+        self.sweep();
+        let mut failed = self.failed(&BTreeMap::new(), reason);
+        self.engine().ledger().accumulator.drop_all();
+        self.bytes = 0;
+        let buffer = std::mem::take(&mut self.buffer);
+        let interceptors = &self.engine().settings.interceptors;
+        let mut results = buffer.into_iter().map(|buffered| buffered.delivery.as_ref().and_then(Delivery::try_result));
+        failed.retain_mut(|failed| {
+            // What has no answer yet has one by now: that it was given up, and whether it was on its way.
+            match results.next().flatten() {
+                Some(Ok(metadata)) => {
+                    interceptors.acknowledged(Ok(&metadata));
+                    return false;
+                }
+                Some(Err(error)) => failed.error = failed.error.clone().with_possibly_written(error.is_possibly_written()),
+                None => {}
+            }
+            failed.kept = false;
+            interceptors.acknowledged(Err(&failed.error));
+            true
+        });
+        failed
+    }
 
     /// One attempt to send everything. Returns why topics could not be sent to.
     async fn attempt(&mut self) -> BTreeMap<Topic, Error> {
-        let engine = self.owner.engine.clone();
+        let engine = self.engine().clone();
         engine.ledger().accumulator.release();
-        let blocked = self.hand_over(&engine).await;
-        engine.ledger().accumulator.flush();
-        loop {
-            let progress = engine.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            if engine.look(|ledger| ledger.accumulator.is_at_rest()) {
-                return blocked;
-            }
-            progress.await;
-        }
+        let pending = self.buffer.iter().filter(|buffered| buffered.is_pending());
+        let topics: BTreeSet<_> = pending.map(|buffered| buffered.record.topic.clone()).collect();
+        let (known, unknown): (BTreeSet<_>, BTreeSet<_>) = topics.into_iter().partition(|topic| engine.knows(topic));
+        self.hand_over(&engine, |topic| known.contains(topic));
+        let blocked = self.learn(&engine, unknown).await;
+        at_rest(&engine).await;
+        blocked
     }
 
-    /// Puts the records that are in no batch into one. A topic that cannot be had yet keeps all its records, so that they stay in
-    /// order; other topics go on.
-    async fn hand_over(&mut self, engine: &Arc<Engine>) -> BTreeMap<Topic, Error> {
+    /// Hands over the records of each of these topics as soon as it is known. A topic that cannot be had yet keeps all its records, so
+    /// that they stay in order. Returns the topics that could not be had, and why.
+    async fn learn(&mut self, engine: &Arc<Engine>, topics: BTreeSet<Topic>) -> BTreeMap<Topic, Error> {
         let deadline = Instant::now() + engine.settings.ack_timeout;
-        let pending = |buffered: &Buffered| buffered.delivery.is_none() && buffered.refused.is_none();
-        let topics: BTreeSet<_> =
-            self.buffer.iter().filter(|buffered| pending(buffered)).map(|buffered| buffered.record.topic.clone()).collect();
-        let unknown: Vec<_> = topics.into_iter().filter(|topic| !engine.knows(topic)).collect();
         // All at once, so that one request asks for all of them.
-        let _interests: Vec<_> = unknown.iter().map(|topic| engine.cluster.interest(topic)).collect();
+        let _interests: Vec<_> = topics.iter().map(|topic| engine.cluster.interest(topic)).collect();
+        let begin = |topic: Topic| {
+            let (engine, asked) = (engine.clone(), topic.clone());
+            (topic, Box::pin(async move { engine.learn(&asked, deadline).await }) as Learning)
+        };
+        let mut learning: Vec<_> = topics.into_iter().map(begin).collect();
         let mut blocked = BTreeMap::new();
-        for topic in &unknown {
-            if let Err(error) = engine.learn(topic, deadline).await {
-                blocked.insert(topic.clone(), error);
+        while let Some((topic, result)) = next_learned(&mut learning).await {
+            match result {
+                Ok(()) => self.hand_over(engine, |found| *found == topic),
+                Err(error) => {
+                    let passes = error.is_retriable() || error.code().is_none_or(|code| code.is_retriable());
+                    for buffered in self.buffer.iter_mut().filter(|found| found.is_pending() && found.record.topic == topic) {
+                        buffered.refused = (!passes).then(|| error.clone());
+                    }
+                    blocked.insert(topic, error);
+                }
             }
         }
-        for buffered in self.buffer.iter_mut().filter(|buffered| pending(buffered)) {
-            if let Some(error) = blocked.get(&buffered.record.topic) {
-                let passes = error.is_retriable() || error.code().is_none_or(|code| code.is_retriable());
-                buffered.refused = (!passes).then(|| error.clone());
-                continue;
-            }
+        blocked
+    }
+
+    /// Puts the records of these topics that are in no batch into one, and makes all batches due.
+    fn hand_over(&mut self, engine: &Arc<Engine>, which: impl Fn(&Topic) -> bool) {
+        for buffered in self.buffer.iter_mut().filter(|found| found.is_pending() && which(&found.record.topic)) {
             match engine.append(&buffered.record, &mut None, None) {
                 Ok(delivery) => buffered.delivery = Some(delivery),
                 Err(Refusal::Error(error)) => buffered.refused = Some(error),
@@ -299,15 +302,16 @@ impl BufferedProducer {
                 Err(Refusal::Metadata | Refusal::Memory(_)) => {}
             }
         }
-        blocked
+        engine.ledger().accumulator.flush();
     }
 
     /// Takes what is acknowledged out of the buffer, and notes what was refused.
     fn sweep(&mut self) {
-        let bytes = &mut self.bytes;
+        let (bytes, interceptors) = (&mut self.bytes, &self.owner.engine.settings.interceptors);
         self.buffer.retain_mut(|buffered| match buffered.delivery.as_ref().and_then(Delivery::try_result) {
             None => true,
-            Some(Ok(_)) => {
+            Some(Ok(metadata)) => {
+                interceptors.acknowledged(Ok(&metadata));
                 *bytes -= buffered.size;
                 false
             }
@@ -319,16 +323,16 @@ impl BufferedProducer {
         });
     }
 
-    fn failed(&self, attempts: u32, blocked: &BTreeMap<Topic, Error>) -> DeliveryFailed {
-        let last_errors: BTreeMap<_, _> = self.owner.engine.look(|ledger| {
+    /// All that is buffered, each record with why it is; `otherwise` where nothing failed.
+    fn failed(&self, blocked: &BTreeMap<Topic, Error>, otherwise: &Error) -> Vec<FailedRecord> {
+        let last_errors: BTreeMap<_, _> = self.engine().look(|ledger| {
             let errors = ledger.accumulator.last_errors();
             errors.map(|(payload, error)| (Arc::as_ptr(&payload.completion), error.clone())).collect()
         });
         let failed = self.buffer.iter().map(|buffered| {
             let of_batch = || last_errors.get(&buffered.delivery.as_ref()?.batch()).cloned();
             let of_topic = || blocked.get(&buffered.record.topic).cloned();
-            let unknown = || Error::new(ErrorKind::Broker, "the partition has no leader now").with_retriable(true);
-            let error = buffered.refused.clone().or_else(of_batch).or_else(of_topic).unwrap_or_else(unknown);
+            let error = buffered.refused.clone().or_else(of_batch).or_else(of_topic).unwrap_or_else(|| otherwise.clone());
             let error = match error.topic() {
                 Some(_) => error,
                 None => error.with_topic(&buffered.record.topic),
@@ -337,59 +341,46 @@ impl BufferedProducer {
                 Some(delivery) => error.with_partition(delivery.partition()),
                 None => error,
             };
-            FailedRecord { record: buffered.record.clone(), error }
+            let kept = self.keep_refused || buffered.refused.is_none();
+            FailedRecord { record: buffered.record.clone(), error, kept }
         });
-        DeliveryFailed { failed: failed.collect(), attempts }
+        failed.collect()
     }
 }
 
-/// A record that was not acknowledged.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct FailedRecord {
-    /// As it was produced, with its time.
-    pub record: Record,
-    /// Why; it says whether the record may have been written.
-    pub error: Error,
-}
-
-/// Some records were not delivered; they are still in the buffer.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct DeliveryFailed {
-    /// These, in the order in which they were produced.
-    pub failed: Vec<FailedRecord>,
-    /// How often it was tried.
-    pub attempts: u32,
-}
-
-impl DeliveryFailed {
-    /// The first of the errors.
-    fn first(&self) -> Option<&Error> {
-        self.failed.first().map(|failed| &failed.error)
+impl Buffered {
+    /// Is it in no batch, and not refused in the `deliver` that runs?
+    fn is_pending(&self) -> bool {
+        self.delivery.is_none() && self.refused.is_none()
     }
 }
 
-impl fmt::Display for DeliveryFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} records were not delivered in {} attempts and stay buffered", self.failed.len(), self.attempts)?;
-        match self.first() {
-            Some(error) => write!(f, "; the first: {error}"),
-            None => Ok(()),
+/// A topic that is asked for.
+type Learning = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// The first of these to end; `None` if there are none.
+async fn next_learned(learning: &mut Vec<(Topic, Learning)>) -> Option<(Topic, Result<()>)> {
+    if learning.is_empty() {
+        return None;
+    }
+    let (at, result) = poll_fn(|cx| {
+        let mut polled =
+            learning.iter_mut().enumerate().map(|(at, (_, asked))| asked.as_mut().poll(cx).map(|result| (at, result)));
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await;
+    Some((learning.swap_remove(at).0, result))
+}
+
+/// Waits until nothing is on the way, and nothing could be sent without another attempt.
+async fn at_rest(engine: &Engine) {
+    loop {
+        let progress = engine.progress.notified();
+        tokio::pin!(progress);
+        progress.as_mut().enable();
+        if engine.look(|ledger| ledger.accumulator.is_at_rest()) {
+            return;
         }
-    }
-}
-
-impl std::error::Error for DeliveryFailed {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.first().map(|error| error as _)
-    }
-}
-
-impl From<DeliveryFailed> for Error {
-    fn from(failed: DeliveryFailed) -> Self {
-        let kind = failed.first().map_or(ErrorKind::Broker, Error::kind);
-        let possibly_written = failed.failed.iter().any(|failed| failed.error.is_possibly_written());
-        Error::new(kind, failed.to_string()).with_possibly_written(possibly_written).with_source(failed)
+        progress.await;
     }
 }

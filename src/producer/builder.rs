@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use super::async_producer::AsyncProducerBuilder;
+use super::interceptor::Interceptor;
+use super::partitioner::Partitioning;
 use super::settings::{Acks, Choice, any_seed};
-use super::{BufferedProducerBuilder, Producer};
+use super::{BufferedProducer, Producer};
 use crate::cluster::Cluster;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::records::Compression;
 
 /// Makes a [`Producer`]; from `Client::producer`.
@@ -19,7 +22,7 @@ pub struct ProducerBuilder {
     pub(super) choice: Choice,
 }
 
-/// Settings that both kinds of producers have, by their standard names.
+/// Settings that all producers have, by their standard names.
 macro_rules! shared_settings {
     () => {
         /// When a record counts as delivered; [`Acks::All`] unless set. With another value and nothing said about idempotence, the
@@ -77,6 +80,28 @@ macro_rules! shared_settings {
             self
         }
 
+        /// How many records a partition's batch must have to be compressed; smaller ones are sent as they are. 1 unless set.
+        pub fn compression_threshold(mut self, records: usize) -> Self {
+            self.choice.compression_threshold = records;
+            self
+        }
+
+        /// How records that name no partition find one; [`Partitioning::Murmur2`](crate::producer::Partitioning::Murmur2) unless set.
+        /// One of the built-in ways, or a [`Partitioner`](crate::producer::Partitioner) of your own. `partitioner.class`,
+        /// `partitioner.ignore.keys`.
+        #[doc(alias = "partitioner.class")]
+        pub fn partitioner(mut self, partitioner: impl Into<Partitioning>) -> Self {
+            self.choice.partitioning = partitioner.into();
+            self
+        }
+
+        /// Adds an [`Interceptor`](crate::producer::Interceptor) behind those that were added before; none unless set.
+        #[doc(alias = "interceptor.classes")]
+        pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+            self.choice.interceptors.push(interceptor);
+            self
+        }
+
         /// For tests that count or replay: compress on the calling task instead of the runtime's blocking pool.
         #[doc(hidden)]
         pub fn compress_inline(mut self) -> Self {
@@ -93,6 +118,45 @@ macro_rules! shared_settings {
     };
 }
 pub(super) use shared_settings;
+
+/// Settings of the producers whose delivery is an act of its own.
+macro_rules! delivery_settings {
+    () => {
+        /// How many records the buffer takes; 1000 unless set.
+        pub fn max_buffer_size(mut self, records: usize) -> Self {
+            self.limits.records = records;
+            self
+        }
+
+        /// How often a delivery tries again after its first attempt; 2 unless set.
+        pub fn max_retries(mut self, retries: u32) -> Self {
+            self.limits.retries = retries;
+            self
+        }
+
+        /// The pause between attempts; 1 s unless set.
+        pub fn retry_backoff(mut self, backoff: Duration) -> Self {
+            self.limits.backoff = backoff;
+            self
+        }
+
+        /// How long a broker may wait for replicas, and an attempt for metadata; 5 s unless set.
+        pub fn ack_timeout(mut self, timeout: Duration) -> Self {
+            self.choice.ack_timeout = Some(timeout);
+            self
+        }
+    };
+}
+pub(super) use delivery_settings;
+
+/// What a buffer takes, and how often its delivery is tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+    pub(super) retries: u32,
+    pub(super) backoff: Duration,
+}
 
 impl ProducerBuilder {
     /// With the defaults.
@@ -145,7 +209,13 @@ impl ProducerBuilder {
 
     /// A buffered producer with what these two have in common.
     pub(crate) fn buffered(self) -> BufferedProducerBuilder {
-        BufferedProducerBuilder::from_choice(self.cluster, self.choice)
+        let (cluster, choice) = (self.cluster, for_delivery(self.choice));
+        BufferedProducerBuilder { cluster, choice, limits: Limits::default() }
+    }
+
+    /// An asynchronous producer with what these two have in common.
+    pub(crate) fn asynchronous(self) -> AsyncProducerBuilder {
+        AsyncProducerBuilder::new(self.cluster, for_delivery(self.choice))
     }
 
     /// The producer; nothing is sent yet.
@@ -154,5 +224,68 @@ impl ProducerBuilder {
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for settings that are wrong or contradict each other; an error if no tokio runtime is around.
     pub fn build(self) -> Result<Producer> {
         Producer::new(self.cluster, self.choice.resolve()?)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { records: 1000, bytes: 10_000_000, retries: 2, backoff: Duration::from_secs(1) }
+    }
+}
+
+impl Limits {
+    /// Checks them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`], naming the one that is wrong.
+    pub(super) fn check(&self) -> Result<()> {
+        positive(&[("max_buffer_size", self.records), ("max_buffer_bytesize", self.bytes)])
+    }
+}
+
+/// None of these settings may be 0.
+pub(super) fn positive(settings: &[(&str, usize)]) -> Result<()> {
+    match settings.iter().find(|(_, value)| *value == 0) {
+        Some((name, _)) => Err(Error::new(ErrorKind::InvalidConfig, format!("{name} is 0; it must be positive"))),
+        None => Ok(()),
+    }
+}
+
+/// What a background producer was set to, where only it has a setting replaced by what the others need.
+fn for_delivery(mut choice: Choice) -> Choice {
+    choice.ack_timeout = Some(Duration::from_secs(5));
+    choice.linger = Duration::ZERO;
+    choice.delivery_timeout = None;
+    // The buffer has limits of its own.
+    choice.buffer_memory = usize::MAX >> 4;
+    choice
+}
+
+/// Makes a [`BufferedProducer`]; from `Client::buffered_producer`.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct BufferedProducerBuilder {
+    cluster: Cluster,
+    choice: Choice,
+    limits: Limits,
+}
+
+impl BufferedProducerBuilder {
+    shared_settings!();
+    delivery_settings!();
+
+    /// Below how many bytes of keys and values the buffer stays; 10,000,000 unless set.
+    pub fn max_buffer_bytesize(mut self, bytes: usize) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// The producer; nothing is sent, and no connection made, before the first `deliver`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] for settings that are wrong or contradict each other; an error if no tokio runtime is around.
+    pub fn build(self) -> Result<BufferedProducer> {
+        self.limits.check()?;
+        BufferedProducer::new(self.cluster, self.choice.resolve()?, self.limits)
     }
 }

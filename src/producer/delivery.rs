@@ -78,7 +78,7 @@ impl Completion {
         self.lock().open += pieces.saturating_sub(1);
     }
 
-    /// Ready once every record has its result: the first failure, if there was one.
+    /// Ready once every record has its result: the first failure, if there was one; possibly written if any of the failed may be.
     pub(super) fn poll_all(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let mut state = self.lock();
         if state.open > 0 {
@@ -86,7 +86,10 @@ impl Completion {
             return Poll::Pending;
         }
         let results = self.whole.get().into_iter().chain(state.pieces.iter().map(|(_, result)| result));
-        Poll::Ready(results.filter_map(|result| result.as_ref().err()).next().map_or(Ok(()), |error| Err(error.clone())))
+        let mut errors = results.filter_map(|result| result.as_ref().err());
+        let Some(first) = errors.next() else { return Poll::Ready(Ok(())) };
+        let possibly_written = first.is_possibly_written() || errors.any(Error::is_possibly_written);
+        Poll::Ready(Err(first.clone().with_possibly_written(possibly_written)))
     }
 
     fn close(&self, mut state: MutexGuard<'_, State>) {
@@ -142,6 +145,11 @@ impl Delivery {
             return Some(completion.metadata(self.index, self.timestamp, 0, result));
         }
         self.piece(&completion.lock())
+    }
+
+    /// Another handle of the same record.
+    pub(super) fn twin(&self) -> Self {
+        self.completion.delivery(self.index, self.timestamp)
     }
 
     /// Which batch it is in.

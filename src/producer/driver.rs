@@ -250,7 +250,7 @@ impl BrokerSource {
         let (completion, range, mut charge) = (payload.completion.clone(), payload.range.clone(), payload.charge.take());
         let Some(content) = payload.content.take() else { return true };
         drop(ledger);
-        let parts = match split::split(content, engine.settings.compression, engine.settings.compression_level) {
+        let parts = match split::split(content, engine.settings.compression_level) {
             Ok(parts) => parts,
             Err(cause) => {
                 let error = error.clone().with_source(cause);

@@ -24,7 +24,7 @@ use super::delivery::{Completion, Delivery};
 use super::ledger::{Effects, Ledger, Payload};
 use super::memory::{Charge, Memory};
 use super::open_batch::{Append, Filling};
-use super::partitioner;
+use super::partitioner::Partitioning;
 use super::sequence::BatchId;
 use super::settings::Settings;
 use super::topics::{PartitionState, TopicState};
@@ -116,6 +116,10 @@ impl Engine {
         if self.is_closed() {
             return Err(Refusal::Error(closed()));
         }
+        let asked = match &self.settings.partitioning {
+            Partitioning::Custom(partitioner) if record.partition.is_none() => self.ask_partitioner(&**partitioner, record)?,
+            _ => None,
+        };
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let Some(topic) = topics.get(&record.topic) else { return Err(Refusal::Metadata) };
         let bound = self.bound(record).map_err(Refusal::Error)?;
@@ -127,7 +131,7 @@ impl Engine {
         let count = topic.partitions.len() as u32;
         let chosen = match record.partition {
             Some(partition) => Some(u32::try_from(partition).unwrap_or(u32::MAX)),
-            None => partitioner::by_key(record, count),
+            None => asked.or_else(|| self.settings.partitioning.by_key(record, count)),
         };
         loop {
             let index = chosen.unwrap_or_else(|| topic.sticky.current());
@@ -183,6 +187,14 @@ impl Engine {
         }
     }
 
+    /// Can `record` ever be sent? Returns the most bytes it can take.
+    pub(super) fn admit(&self, record: &Record) -> Result<usize> {
+        if let Some(reason) = record.topic.invalid() {
+            return Err(Error::new(ErrorKind::InvalidRequest, reason).with_topic(&record.topic));
+        }
+        self.bound(record)
+    }
+
     /// The most bytes `record` can take; an error if that is more than a request may have.
     pub(super) fn bound(&self, record: &Record) -> Result<usize> {
         let headers = record.headers.iter().map(|header| (&*header.key, header.value.as_deref()));
@@ -219,7 +231,8 @@ impl Engine {
     fn close_batch(self: &Arc<Self>, partition: &Arc<PartitionState>, filling: Filling) {
         let size = filling.builder.len();
         partition.last_size.store(size, Ordering::Relaxed);
-        if self.settings.compression == Compression::None || self.settings.inline || size < COMPRESS_INLINE {
+        let compression = self.settings.compression_of(filling.builder.count());
+        if compression == Compression::None || self.settings.inline || size < COMPRESS_INLINE {
             return self.finish_batch(partition, filling);
         }
         if self.ledger().accumulator.handle_closed(partition.index, filling.id) {
@@ -231,7 +244,8 @@ impl Engine {
     fn finish_batch(&self, partition: &PartitionState, filling: Filling) {
         let Filling { id, builder, completion: _, mut charge } = filling;
         let (count, capacity) = (builder.count() as u32, builder.capacity());
-        match builder.close_with_level(self.settings.compression, self.settings.compression_level) {
+        let compression = self.settings.compression_of(builder.count());
+        match builder.close_with_level(compression, self.settings.compression_level) {
             Ok(content) => {
                 let size = content.size();
                 charge.shrink(if content.compression() == Compression::None { capacity } else { size });

@@ -14,13 +14,18 @@
 //! what failed. Both are the same engine under different rules.
 
 mod accumulator;
+mod async_producer;
 mod buffered;
 mod buffers;
 mod builder;
+mod contained;
 mod delivery;
+mod delivery_failed;
 mod director;
 mod driver;
 mod engine;
+mod interception;
+mod interceptor;
 mod ledger;
 mod memory;
 mod open_batch;
@@ -29,6 +34,7 @@ mod rejected;
 mod sequence;
 mod settings;
 mod split;
+mod sticky;
 mod topics;
 mod verdict;
 
@@ -38,10 +44,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-pub use buffered::{BufferedProducer, BufferedProducerBuilder, DeliveryFailed, FailedRecord};
-pub use builder::ProducerBuilder;
+pub use async_producer::{AsyncProducer, AsyncProducerBuilder, AsyncSettings, Overflow};
+pub use buffered::BufferedProducer;
+pub use builder::{BufferedProducerBuilder, ProducerBuilder};
 pub use delivery::Delivery;
-pub use partitioner::murmur2;
+pub use delivery_failed::{DeliveryFailed, FailedRecord};
+pub use interceptor::Interceptor;
+pub use partitioner::{Partitioner, Partitioning, crc32, murmur2};
 pub use rejected::Rejected;
 pub use settings::Acks;
 
@@ -50,6 +59,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Record, RecordMetadata};
 use accumulator::{Accumulator, Rules};
 use engine::{Engine, Refusal, closed};
+use interception::Interception;
 use memory::Charge;
 use settings::Settings;
 
@@ -63,6 +73,8 @@ const DELIVER_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// ```no_run
 /// # async fn example(client: klamm::Client) -> klamm::Result<()> {
+/// use std::time::Duration;
+///
 /// use klamm::Record;
 ///
 /// let producer = client.producer().build()?;
@@ -71,7 +83,7 @@ const DELIVER_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// let delivery = producer.enqueue(Record::new("orders").value("second")).await?; // waits for room only
 /// let at = delivery.await?;
-/// producer.close().await?;
+/// producer.close(Duration::from_secs(30)).await?;
 /// # let _ = at;
 /// # Ok(())
 /// # }
@@ -85,6 +97,8 @@ pub struct Producer {
 #[derive(Debug)]
 struct Owner {
     engine: Arc<Engine>,
+    /// The background producer's way through its interceptors, if it has any.
+    interception: Option<Interception>,
     /// Is what has no result dropped with the owner? Else it is sent in the background.
     drop_rest: bool,
 }
@@ -114,7 +128,8 @@ impl Producer {
         let engine = Engine::new(cluster, settings, Accumulator::new(rules))?;
         #[expect(clippy::disallowed_methods, reason = "the engine has found the runtime")]
         tokio::spawn(director::run(engine.clone()));
-        Ok(Self { handle: Arc::new(Owner { engine, drop_rest: false }) })
+        let interception = Interception::start(&engine.settings.interceptors);
+        Ok(Self { handle: Arc::new(Owner { engine, interception, drop_rest: false }) })
     }
 
     /// The hidden producer behind `Client::deliver`: no linger, 30 s for each record.
@@ -144,10 +159,12 @@ impl Producer {
     /// # Cancel safety
     /// Dropped while it waits, the record is not sent.
     pub async fn enqueue(&self, record: Record) -> Result<Delivery> {
-        match self.handle.engine.append(&record, &mut None, None) {
-            Ok(delivery) => Ok(delivery),
-            Err(refusal) => enqueue_waiting(&self.handle.engine, &record, refusal).await,
+        let Owner { engine, interception, .. } = &*self.handle;
+        if let Some(interception) = interception {
+            // In a box, so that the future of a producer without interceptors is no larger for it.
+            return Box::pin(interception.enqueue(engine, record)).await;
         }
+        enqueue(engine, &record).await
     }
 
     /// Hands `record` over if that is possible at once.
@@ -156,27 +173,17 @@ impl Producer {
     /// [`Rejected`] gives the record back; its error says why: those of [`enqueue`](Self::enqueue), a full buffer, or a topic of
     /// which nothing is known yet.
     pub fn try_enqueue(&self, record: Record) -> Result<Delivery, Rejected<Record>> {
-        let engine = &self.handle.engine;
-        let mut refusal = match engine.append(&record, &mut None, None) {
-            Ok(delivery) => return Ok(delivery),
-            Err(refusal) => refusal,
-        };
-        if matches!(refusal, Refusal::Metadata) {
-            refusal = match engine.learn_now(&record.topic) {
-                Err(error) => Refusal::Error(error),
-                Ok(()) => match engine.append(&record, &mut None, None) {
-                    Ok(delivery) => return Ok(delivery),
-                    Err(refusal) => refusal,
-                },
-            };
+        let Owner { engine, interception, .. } = &*self.handle;
+        if let Some(interception) = interception {
+            return interception.try_enqueue(engine, record);
         }
-        Err(Rejected::new(record.clone(), engine.refused(&record, refusal)))
+        try_enqueue(engine, &record).map_err(|error| Rejected::new(record, error))
     }
 
     /// Sends what was handed over before this call without further linger, and waits for all of its results.
     ///
     /// # Errors
-    /// The first failure among them; each [`Delivery`] tells its own.
+    /// The first failure among them, possibly written if any of those that failed may have been; each [`Delivery`] tells its own.
     ///
     /// # Cancel safety
     /// Only the waiting stops.
@@ -184,46 +191,63 @@ impl Producer {
         flush(&self.handle.engine).await
     }
 
-    /// Takes no more records, through no clone, and waits until all that were handed over have their result, at most for the
-    /// delivery time-out.
+    /// Takes no more records, through no clone, and sends what was handed over without further linger. Returns when all of it has its
+    /// result, which is at the latest when the delivery time-out is over, however long `within` is. What has none when `within` is
+    /// over is given up: its [`Delivery`] fails with [`ErrorKind::Closed`], and says whether the record may have been written.
     ///
     /// # Errors
-    /// The first failure among them.
+    /// The first failure, possibly written if any of the records that failed may have been; each [`Delivery`] tells its own.
     ///
     /// # Cancel safety
     /// The producer stays closed; what was handed over is sent in the background.
-    pub async fn close(&self) -> Result<()> {
-        let longest = self.handle.engine.settings.delivery_timeout;
-        self.close_within(longest.saturating_add(Duration::from_secs(1))).await
-    }
-
-    /// As [`close`](Self::close), but what has no result when `time` is over fails with [`ErrorKind::Closed`]; its errors say
-    /// whether it may have been written.
-    ///
-    /// # Errors
-    /// The first failure.
-    ///
-    /// # Cancel safety
-    /// As [`close`](Self::close).
-    pub async fn close_within(&self, time: Duration) -> Result<()> {
-        let engine = &self.handle.engine;
+    pub async fn close(&self, within: Duration) -> Result<()> {
+        let Owner { engine, interception, .. } = &*self.handle;
+        let start = Instant::now();
         engine.close();
         engine.ledger().accumulator.set_hurry(true);
         let all = flush(engine);
         tokio::pin!(all);
-        match tokio::time::timeout(time, &mut all).await {
+        let result = match tokio::time::timeout(within, &mut all).await {
             Ok(result) => result,
             Err(_) => {
                 engine.ledger().accumulator.drop_all();
                 all.await
             }
+        };
+        if let Some(interception) = interception {
+            interception.told(within.saturating_sub(start.elapsed())).await;
         }
+        result
     }
 
     /// Bytes of the buffer in use.
     pub fn buffered_bytes(&self) -> usize {
         self.handle.engine.memory.used()
     }
+}
+
+/// Takes `record` once its topic is known and there is room.
+async fn enqueue(engine: &Arc<Engine>, record: &Record) -> Result<Delivery> {
+    match engine.append(record, &mut None, None) {
+        Ok(delivery) => Ok(delivery),
+        Err(refusal) => enqueue_waiting(engine, record, refusal).await,
+    }
+}
+
+/// Takes `record` if that is possible at once.
+fn try_enqueue(engine: &Arc<Engine>, record: &Record) -> Result<Delivery> {
+    let mut refusal = match engine.append(record, &mut None, None) {
+        Ok(delivery) => return Ok(delivery),
+        Err(refusal) => refusal,
+    };
+    if matches!(refusal, Refusal::Metadata) {
+        engine.learn_now(&record.topic)?;
+        refusal = match engine.append(record, &mut None, None) {
+            Ok(delivery) => return Ok(delivery),
+            Err(refusal) => refusal,
+        };
+    }
+    Err(engine.refused(record, refusal))
 }
 
 /// The rest of `enqueue`, where something has to be waited for.
@@ -277,12 +301,14 @@ async fn flush(engine: &Arc<Engine>) -> Result<()> {
         ledger.accumulator.flush();
         ledger.accumulator.payloads().map(|(_, _, payload)| payload.completion.clone()).collect::<Vec<_>>()
     };
-    let mut result = Ok(());
+    let (mut first, mut possibly_written) = (None, false);
     for completion in waiting {
-        let one = poll_fn(|cx| completion.poll_all(cx)).await;
-        result = result.and(one);
+        if let Err(error) = poll_fn(|cx| completion.poll_all(cx)).await {
+            possibly_written |= error.is_possibly_written();
+            first.get_or_insert(error);
+        }
     }
-    result
+    first.map_or(Ok(()), |error| Err(error.with_possibly_written(possibly_written)))
 }
 
 impl Engine {

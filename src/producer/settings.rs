@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::interceptor::Interceptors;
+use super::partitioner::Partitioning;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::records::Compression;
 
@@ -76,6 +78,10 @@ pub(super) struct Choice {
     pub(super) retries: u32,
     pub(super) compression: Compression,
     pub(super) compression_level: Option<i32>,
+    /// Batches of fewer records are sent as they are.
+    pub(super) compression_threshold: usize,
+    pub(super) partitioning: Partitioning,
+    pub(super) interceptors: Interceptors,
     pub(super) inline: bool,
     pub(super) seed: u64,
 }
@@ -100,6 +106,9 @@ pub(super) struct Settings {
     pub(super) retries: u32,
     pub(super) compression: Compression,
     pub(super) compression_level: Option<i32>,
+    pub(super) compression_threshold: usize,
+    pub(super) partitioning: Partitioning,
+    pub(super) interceptors: Interceptors,
     /// Compress on the calling task instead of the blocking pool.
     pub(super) inline: bool,
     pub(super) seed: u64,
@@ -132,6 +141,9 @@ impl Choice {
             retries: u32::MAX,
             compression: Compression::None,
             compression_level: None,
+            compression_threshold: 1,
+            partitioning: Partitioning::default(),
+            interceptors: Interceptors::default(),
             inline: false,
             seed: any_seed(),
         }
@@ -204,9 +216,19 @@ impl Choice {
             retries: self.retries,
             compression: self.compression,
             compression_level: self.compression_level,
+            compression_threshold: self.compression_threshold,
+            partitioning: self.partitioning.clone(),
+            interceptors: self.interceptors.clone(),
             inline: self.inline,
             seed: self.seed,
         })
+    }
+}
+
+impl Settings {
+    /// The codec for a batch of `count` records.
+    pub(super) fn compression_of(&self, count: usize) -> Compression {
+        if count < self.compression_threshold { Compression::None } else { self.compression }
     }
 }
 

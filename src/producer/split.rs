@@ -1,16 +1,17 @@
 //! Two batches out of one that a broker finds too large.
 
-use crate::protocol::records::{Batch, BatchBuilder, ClosedBatch, Compression, Limits};
+use crate::protocol::records::{Batch, BatchBuilder, ClosedBatch, Limits};
 
-/// The records of `content` in two batches of about the same size, in order; each has at least one.
+/// The records of `content` in two batches of about the same size, in order; each has at least one. They are compressed as it is, also
+/// when they have few records: what was too large must not grow.
 ///
 /// # Errors
 /// If the batch cannot be read back, which would be a fault of this library, or not be compressed again.
 pub(super) fn split(
     content: ClosedBatch,
-    compression: Compression,
     level: Option<i32>,
 ) -> Result<Vec<ClosedBatch>, Box<dyn std::error::Error + Send + Sync>> {
+    let compression = content.compression();
     let batch = Batch::new(content.bytes().clone())?;
     let records = batch.records(Limits::default())?;
     let (half, count) = (content.uncompressed_size() / 2, content.count());
@@ -32,6 +33,7 @@ pub(super) fn split(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::records::Compression;
 
     #[test]
     fn both_parts_have_records_and_order_keys_values_and_headers_stay() {
@@ -44,7 +46,7 @@ mod tests {
             }
             let mut content = builder.close(Compression::None).unwrap();
             content.stamp(1, 2, 3, false);
-            let mut parts = split(content, Compression::None, None).unwrap();
+            let mut parts = split(content, None).unwrap();
             assert!(parts.len() == 2 && parts.iter().all(|part| part.count() > 0), "{sizes:?}");
             let mut seen = Vec::new();
             for part in &mut parts {

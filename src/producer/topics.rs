@@ -8,7 +8,8 @@ use std::sync::{Arc, PoisonError};
 
 use super::engine::Engine;
 use super::open_batch::OpenBatch;
-use super::partitioner::{self, Sticky};
+use super::partitioner;
+use super::sticky::Sticky;
 use crate::cluster::{PartitionMetadata, Snapshot, TopicInterest, TopicMetadata};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::TopicName;

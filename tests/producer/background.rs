@@ -21,7 +21,7 @@ async fn a_record_is_acknowledged_with_its_place() {
     let second = producer.send(record(1, "b")).await.unwrap();
     assert_eq!(second.offset, Some(1));
     assert_eq!(values(&broker, "t", 1), ["a", "b"]);
-    producer.close().await.unwrap();
+    producer.close(Duration::from_secs(60)).await.unwrap();
     let error = producer.send(record(1, "c")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
 }
@@ -172,7 +172,7 @@ async fn large_compressed_batches_keep_their_order_also_on_the_pool() {
         for number in 0..3000 {
             drop(producer.enqueue(record(0, format!("{number:0100}"))).await.unwrap());
         }
-        producer.close().await.unwrap();
+        producer.close(Duration::from_secs(60)).await.unwrap();
         let log: Vec<usize> = values(&broker, "t", 0).iter().map(|value| value.parse().unwrap()).collect();
         assert_eq!(log[log.len() - 3000..], (0..3000).collect::<Vec<_>>());
     }
@@ -305,7 +305,7 @@ async fn cancelled_waiters_leave_the_buffer_whole() {
                 result.unwrap();
             }
         }
-        producer.close().await.unwrap();
+        producer.close(Duration::from_secs(60)).await.unwrap();
         assert_eq!(producer.buffered_bytes(), 0);
         let waited = values(&broker, "t", 0).iter().filter(|value| value.starts_with('w')).count();
         assert_eq!(waited, 3 - cancelled.count_ones() as usize);
@@ -387,7 +387,7 @@ async fn without_acks_a_record_is_delivered_once_it_is_written() {
     let producer = client.producer().acks(Acks::None).build().unwrap();
     let place = producer.send(record(0, "a")).await.unwrap();
     assert_eq!((place.partition, place.offset), (0, None));
-    producer.close().await.unwrap();
+    producer.close(Duration::from_secs(60)).await.unwrap();
     tokio::time::sleep(millis(100)).await;
     assert_eq!(values(&broker, "t", 0), ["a"]);
 }
@@ -403,18 +403,18 @@ async fn retries_end_where_they_are_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn close_sends_what_lingers_and_close_within_gives_up_in_time() {
+async fn close_sends_what_lingers_and_gives_up_in_time() {
     let (broker, client) = one_node(1);
     let producer = client.producer().linger(Duration::from_secs(30)).build().unwrap();
     let delivery = producer.enqueue(record(0, "a")).await.unwrap();
-    producer.close().await.unwrap();
+    producer.close(Duration::from_secs(60)).await.unwrap();
     assert_eq!(delivery.try_result().unwrap().unwrap().offset, Some(0));
 
     broker.intercept_all(ApiKey::PRODUCE, |_| Intercept::Swallow);
     let producer = client.producer().build().unwrap();
     let delivery = producer.enqueue(record(0, "b")).await.unwrap();
     let start = Instant::now();
-    let error = producer.close_within(Duration::from_secs(3)).await.unwrap_err();
+    let error = producer.close(Duration::from_secs(3)).await.unwrap_err();
     assert_eq!((error.kind(), start.elapsed()), (ErrorKind::Closed, Duration::from_secs(3)));
     assert!(delivery.await.unwrap_err().is_possibly_written());
 }
@@ -478,7 +478,7 @@ async fn tasks_that_share_a_producer_each_keep_their_order() {
     for task in tasks {
         task.await.unwrap();
     }
-    producer.close().await.unwrap();
+    producer.close(Duration::from_secs(60)).await.unwrap();
     for task in 0..8 {
         let prefix = format!("{task} ");
         let log = values(&broker, "t", task % 2);

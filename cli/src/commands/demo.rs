@@ -37,7 +37,7 @@ pub(crate) async fn run(options: &Options) -> Done {
         let (partition, offset) = (at.partition, at.offset.unwrap_or(-1));
         say(&mut output, &format_args!("  order {number:2} of {customer} is in partition {partition} at offset {offset}"))?;
     }
-    producer.close().await?;
+    producer.close(Duration::from_secs(30)).await?;
 
     let about = "then stops; on its way out it commits how far it came";
     say(&mut output, &format_args!("\nA member of the group \"{GROUP}\" handles {FIRST_RUN} of them, {about}:"))?;

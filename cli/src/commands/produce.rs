@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +22,12 @@ use crate::signals::Stop;
 
 /// Records whose outcome has not been printed yet; the producer's own buffer is bounded by bytes.
 const UNPRINTED: usize = 16_384;
+
+/// How long a topic that brokers do not know is waited for, unless `max.block.ms` says how long.
+const TOPIC_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a record that waits when a stop is asked for may wait on.
+const STOPPING: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -143,14 +150,21 @@ pub(crate) async fn run(options: &Options, arguments: Arguments, mut stop: Stop)
         eprintln!("0 delivered, 0 failed");
         return Ok(());
     };
-    let producer = producer(&client?)?;
+    let client = client?;
+    let producer = producer(&client)?;
 
     let (sender, receiver) = mpsc::channel(UNPRINTED);
     let printer = tokio::spawn(print(options.output(), receiver));
     let lines = BufReader::with_capacity(256 << 10, input).split(b'\n');
-    let end = feed(&producer, &reader, lines, sender, &bar, &mut stop).await;
+    let patience = match options.setting("max.block.ms")?.and_then(|millis| millis.parse().ok()) {
+        Some(millis) => Duration::from_millis(millis),
+        None => TOPIC_PATIENCE,
+    };
+    let is_created = options.setting("allow.auto.create.topics")?.is_some_and(|allowed| allowed.eq_ignore_ascii_case("true"));
+    let missing = async { if is_created { None } else { missing(&client, &reader.topic, patience).await } };
+    let end = feed(&producer, &reader, lines, sender, &bar, (&mut stop, missing)).await;
     // Everything accepted is delivered or failed before the printer ends; what failed is counted there.
-    let _ = producer.close().await;
+    let _ = producer.close(Duration::MAX).await;
     let printed = printer.await.map_err(|error| Failure::refused(format!("printing failed: {error}")))?;
     bar.finish_and_clear();
     if let Err(failure) = &end {
@@ -170,15 +184,38 @@ pub(crate) async fn run(options: &Options, arguments: Arguments, mut stop: Stop)
     Ok(())
 }
 
-/// Hands every line to the producer.
+/// Why records for the topic would wait in vain, if brokers still do not know it after `patience`: they may take a moment to hear of a
+/// new one. Brokers that do not answer say nothing about the topic; the producer waits for them as for those lost in the middle.
+async fn missing(client: &Client, topic: &Topic, patience: Duration) -> Option<Error> {
+    let mut missing = None;
+    let looking = async {
+        loop {
+            match client.has_topic(topic).await {
+                Ok(true) => break missing = None,
+                Ok(false) => {
+                    let message = format!("the topic does not exist; create it first: klamm topics create {topic}");
+                    missing = Some(Error::new(ErrorKind::UnknownTopic, message).with_topic(topic));
+                }
+                Err(error) if error.is_retriable() => missing = None,
+                Err(error) => break missing = Some(error),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let _ = tokio::time::timeout(patience, looking).await;
+    missing
+}
+
+/// Hands every line to the producer; before the first, `missing` says whether there is no use.
 async fn feed(
     producer: &Producer,
     reader: &LineReader,
     mut lines: Split<BufReader<Box<dyn AsyncRead + Send + Unpin>>>,
     outcomes: mpsc::Sender<Outcome>,
     bar: &ProgressBar,
-    stop: &mut Stop,
+    (stop, missing): (&mut Stop, impl Future<Output = Option<Error>>),
 ) -> Done {
+    let mut missing = Some(missing);
     loop {
         // With a place for its outcome, a record that was taken is counted even if standard output is closed meanwhile.
         let Ok(place) = outcomes.reserve().await else { return Ok(()) };
@@ -190,23 +227,52 @@ async fn feed(
         };
         let Some(line) = line else { return Ok(()) };
         bar.inc(line.len() as u64 + 1);
-        let (outcome, over) = match reader.record(line) {
-            Err(why) => (Outcome::Malformed(why), false),
-            Ok(record) => match producer.enqueue(record).await {
-                Ok(delivery) => (Outcome::Sent(delivery), false),
-                Err(error) => {
-                    // What fails for every further line in the same way ends the input.
-                    let over = error.is_fatal()
-                        || matches!(error.kind(), ErrorKind::UnknownTopic | ErrorKind::Authorization | ErrorKind::Authentication);
-                    (Outcome::Failed(error), over)
-                }
-            },
+        let record = match reader.record(line) {
+            Ok(record) => record,
+            Err(why) => {
+                place.send(Outcome::Malformed(why));
+                continue;
+            }
         };
-        place.send(outcome);
-        if over {
+        if let Some(missing) = missing.take()
+            && let Some(error) = stop.unless_asked(missing).await.unwrap_or_else(|| Some(stopped(&reader.topic)))
+        {
+            place.send(Outcome::Failed(error));
             return Ok(());
         }
+        match enqueue(producer, record, stop).await {
+            Ok(delivery) => place.send(Outcome::Sent(delivery)),
+            Err(error) => {
+                // What fails for every further line in the same way ends the input.
+                let over = error.is_fatal()
+                    || matches!(error.kind(), ErrorKind::UnknownTopic | ErrorKind::Authorization | ErrorKind::Authentication);
+                place.send(Outcome::Failed(error));
+                if over {
+                    return Ok(());
+                }
+            }
+        }
     }
+}
+
+/// Hands a record over. One that waits when a stop is asked for is owed, and so gets a while more, but not all of `max.block.ms`.
+async fn enqueue(producer: &Producer, record: Record, stop: &mut Stop) -> klamm::Result<Delivery> {
+    let topic = record.topic.clone();
+    let mut enqueued = pin!(producer.enqueue(record));
+    tokio::select! {
+        biased;
+        result = &mut enqueued => return result,
+        () = stop.asked() => {}
+    }
+    match tokio::time::timeout(STOPPING, enqueued).await {
+        Ok(result) => result,
+        Err(_) => Err(stopped(&topic)),
+    }
+}
+
+/// What becomes of a line that was read and could not be handed over before the end.
+fn stopped(topic: &Topic) -> Error {
+    Error::new(ErrorKind::Closed, "stopped while the record waited to be sent").with_topic(topic)
 }
 
 /// What the printer has seen in the end.

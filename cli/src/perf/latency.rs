@@ -79,7 +79,7 @@ pub(super) async fn run(options: &Options, load: Load) -> Done<Value> {
     drop(sent_sender);
     let ended = collector.await.map_err(|error| Failure::refused(format!("the run failed: {error}")))?;
     let (acked, mut latencies) = ended?;
-    producer.close().await?;
+    producer.close(Duration::MAX).await?;
     let _ = pacer.join();
     latencies.sort_unstable();
     let count = latencies.len();

@@ -1,6 +1,7 @@
 //! `perf produce`.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use klamm::producer::Delivery;
 use klamm::{Record, Topic};
@@ -49,7 +50,7 @@ pub(super) async fn run(options: &Options, load: Load) -> Done<Value> {
             delivery.await?;
             acked += 1;
         }
-        producer.close().await?;
+        producer.close(Duration::MAX).await?;
         Ok::<_, klamm::Error>(marks.report("produce", acked, bytes, &json!({ "acked": acked })))
     });
     match run.await {

@@ -1,0 +1,84 @@
+//! Interceptors: the user's code that sees each record before it is buffered, and hears what became of it.
+//!
+//! They are called in the order in which they were given to the builder, each with what the one before returned, on the task that
+//! hands the record over. One that fails or panics is logged and skipped; the record goes on as it was before it. So a fault in what
+//! only watches never costs a record.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::contained::contained;
+use crate::error::{Error, Result};
+use crate::record::{Record, RecordMetadata};
+
+/// Sees, and may change, each record before it is buffered; hears once what became of it. A closure that takes and returns a record,
+/// `|record: Record| Ok(record.header("from", "here"))`, is one that does the first.
+///
+/// Nothing in it may block: the first call holds up the task that hands records over, the second the results of other records.
+pub trait Interceptor: Send + Sync + 'static {
+    /// The record that is to be sent in place of `record`. It is checked after this, and refused if it is not one that can be sent.
+    ///
+    /// # Errors
+    /// Logged as a warning; the record goes on as it came.
+    fn on_send(&self, record: Record) -> Result<Record, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(record)
+    }
+
+    /// The record is acknowledged, or its producer has given it up: the error says why, of which topic and partition, and whether it
+    /// may have been written. Called on a task of its own or on that of a delivery, never on a connection's.
+    fn on_acknowledgement(&self, result: Result<&RecordMetadata, &Error>) {
+        let _ = result;
+    }
+}
+
+impl<F> Interceptor for F
+where
+    F: Fn(Record) -> Result<Record, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
+{
+    fn on_send(&self, record: Record) -> Result<Record, Box<dyn std::error::Error + Send + Sync>> {
+        self(record)
+    }
+}
+
+/// Those of one producer, in order.
+#[derive(Clone, Default)]
+pub(super) struct Interceptors(Vec<Arc<dyn Interceptor>>);
+
+impl Interceptors {
+    pub(super) fn push(&mut self, interceptor: impl Interceptor) {
+        self.0.push(Arc::new(interceptor));
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The record that is to be sent for `record`.
+    pub(super) fn intercept(&self, record: &Record) -> Record {
+        self.0.iter().enumerate().fold(record.clone(), |record, (number, interceptor)| {
+            let why: Box<dyn std::error::Error + Send + Sync> = match contained(|| interceptor.on_send(record.clone())) {
+                Ok(Ok(changed)) => return changed,
+                Ok(Err(error)) => error,
+                Err(panic) => format!("it panicked: {panic}").into(),
+            };
+            tracing::warn!(interceptor = number, topic = %record.topic, error = %why, "an interceptor failed; the record goes on without it");
+            record
+        })
+    }
+
+    /// Tells what became of a record.
+    pub(super) fn acknowledged(&self, result: Result<&RecordMetadata, &Error>) {
+        for (number, interceptor) in self.0.iter().enumerate() {
+            if let Err(panic) = contained(|| interceptor.on_acknowledgement(result)) {
+                tracing::warn!(interceptor = number, panic, "an interceptor panicked when it was told of an acknowledgement");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Interceptors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} interceptors", self.0.len())
+    }
+}
