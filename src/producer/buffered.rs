@@ -52,6 +52,8 @@ pub struct BufferedProducer {
     buffer: Vec<Buffered>,
     bytes: usize,
     limits: Limits,
+    /// Topics that the last attempt could not have, and why.
+    blocked: BTreeMap<Topic, Error>,
     /// Does what was refused for good stay in the buffer, for its owner to take it out?
     pub(super) keep_refused: bool,
 }
@@ -83,7 +85,7 @@ impl BufferedProducer {
         #[expect(clippy::disallowed_methods, reason = "the engine has found the runtime")]
         tokio::spawn(director::run(engine.clone()));
         let owner = Owner { engine, interception: None, drop_rest: true };
-        Ok(Self { owner, buffer: Vec::new(), bytes: 0, limits, keep_refused: true })
+        Ok(Self { owner, buffer: Vec::new(), bytes: 0, limits, blocked: BTreeMap::new(), keep_refused: true })
     }
 
     pub(super) fn engine(&self) -> &Arc<Engine> {
@@ -169,7 +171,7 @@ impl BufferedProducer {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let blocked = self.attempt().await;
+            self.attempt().await;
             self.sweep();
             if self.buffer.is_empty() {
                 return Ok(());
@@ -177,7 +179,7 @@ impl BufferedProducer {
             let hope = self.buffer.iter().any(|buffered| buffered.refused.is_none());
             if !hope || attempts > self.limits.retries {
                 let no_leader = Error::new(ErrorKind::Broker, "the partition has no leader now").with_retriable(true);
-                let failed = DeliveryFailed { failed: self.failed(&blocked, &no_leader), attempts };
+                let failed = DeliveryFailed { failed: self.failed(&no_leader), attempts };
                 if !self.keep_refused {
                     self.take_refused();
                 }
@@ -229,7 +231,7 @@ impl BufferedProducer {
     /// Empties the buffer, and gives back what was not acknowledged; `reason` is the error of what never failed.
     pub(super) fn give_up(&mut self, reason: &Error) -> Vec<FailedRecord> {
         self.sweep();
-        let mut failed = self.failed(&BTreeMap::new(), reason);
+        let mut failed = self.failed(reason);
         self.engine().ledger().accumulator.drop_all();
         self.bytes = 0;
         let buffer = std::mem::take(&mut self.buffer);
@@ -252,22 +254,22 @@ impl BufferedProducer {
         failed
     }
 
-    /// One attempt to send everything. Returns why topics could not be sent to.
-    async fn attempt(&mut self) -> BTreeMap<Topic, Error> {
+    /// One attempt to send everything.
+    async fn attempt(&mut self) {
         let engine = self.engine().clone();
         engine.ledger().accumulator.release();
         let pending = self.buffer.iter().filter(|buffered| buffered.is_pending());
         let topics: BTreeSet<_> = pending.map(|buffered| buffered.record.topic.clone()).collect();
         let (known, unknown): (BTreeSet<_>, BTreeSet<_>) = topics.into_iter().partition(|topic| engine.knows(topic));
         self.hand_over(&engine, |topic| known.contains(topic));
-        let blocked = self.learn(&engine, unknown).await;
+        self.learn(&engine, unknown).await;
         at_rest(&engine).await;
-        blocked
     }
 
     /// Hands over the records of each of these topics as soon as it is known. A topic that cannot be had yet keeps all its records, so
-    /// that they stay in order. Returns the topics that could not be had, and why.
-    async fn learn(&mut self, engine: &Arc<Engine>, topics: BTreeSet<Topic>) -> BTreeMap<Topic, Error> {
+    /// that they stay in order.
+    async fn learn(&mut self, engine: &Arc<Engine>, topics: BTreeSet<Topic>) {
+        self.blocked.clear();
         let deadline = Instant::now() + engine.settings.ack_timeout;
         // All at once, so that one request asks for all of them.
         let _interests: Vec<_> = topics.iter().map(|topic| engine.cluster.interest(topic)).collect();
@@ -276,7 +278,6 @@ impl BufferedProducer {
             (topic, Box::pin(async move { engine.learn(&asked, deadline).await }) as Learning)
         };
         let mut learning: Vec<_> = topics.into_iter().map(begin).collect();
-        let mut blocked = BTreeMap::new();
         while let Some((topic, result)) = next_learned(&mut learning).await {
             match result {
                 Ok(()) => self.hand_over(engine, |found| *found == topic),
@@ -285,11 +286,10 @@ impl BufferedProducer {
                     for buffered in self.buffer.iter_mut().filter(|found| found.is_pending() && found.record.topic == topic) {
                         buffered.refused = (!passes).then(|| error.clone());
                     }
-                    blocked.insert(topic, error);
+                    self.blocked.insert(topic, error);
                 }
             }
         }
-        blocked
     }
 
     /// Puts the records of these topics that are in no batch into one, and makes all batches due.
@@ -324,14 +324,14 @@ impl BufferedProducer {
     }
 
     /// All that is buffered, each record with why it is; `otherwise` where nothing failed.
-    fn failed(&self, blocked: &BTreeMap<Topic, Error>, otherwise: &Error) -> Vec<FailedRecord> {
+    fn failed(&self, otherwise: &Error) -> Vec<FailedRecord> {
         let last_errors: BTreeMap<_, _> = self.engine().look(|ledger| {
             let errors = ledger.accumulator.last_errors();
             errors.map(|(payload, error)| (Arc::as_ptr(&payload.completion), error.clone())).collect()
         });
         let failed = self.buffer.iter().map(|buffered| {
             let of_batch = || last_errors.get(&buffered.delivery.as_ref()?.batch()).cloned();
-            let of_topic = || blocked.get(&buffered.record.topic).cloned();
+            let of_topic = || self.blocked.get(&buffered.record.topic).cloned();
             let error = buffered.refused.clone().or_else(of_batch).or_else(of_topic).unwrap_or_else(|| otherwise.clone());
             let error = match error.topic() {
                 Some(_) => error,

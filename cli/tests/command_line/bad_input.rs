@@ -144,6 +144,28 @@ async fn topics_and_partitions_that_are_not_there_are_refused() {
 }
 
 #[tokio::test]
+async fn a_missing_topic_is_not_waited_for_as_long_as_a_full_buffer() {
+    let (_broker, brokers) = start(Broker::builder()).await;
+    let begin = Instant::now();
+    let ran = klamm(&["-b", &brokers, "produce", "missing"], "x\ny\n").await;
+    let elapsed = begin.elapsed();
+    let ran = ran.failure(1, &["missing", "does not exist", "klamm topics create missing"]);
+    assert_eq!(ran.last_error_line(), "0 delivered, 1 failed");
+    assert!(elapsed >= Duration::from_secs(5) && elapsed < Duration::from_secs(50), "{elapsed:?}");
+}
+
+#[tokio::test]
+async fn a_topic_that_appears_while_it_is_looked_for_is_written_to() {
+    let (broker, brokers) = start(Broker::builder()).await;
+    let mut producing = super::Running::start(&["-b", &brokers, "produce", "late"]);
+    producing.write(b"x\n").await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    broker.create_topic("late", 1);
+    drop(producing.input.take());
+    assert_eq!(producing.end().await.success().last_error_line(), "1 delivered, 0 failed");
+}
+
+#[tokio::test]
 async fn settings_come_from_a_file_and_what_is_given_beside_it_wins() {
     let (broker, brokers) = start(Broker::builder()).await;
     let path = std::env::temp_dir().join(format!("klamm-settings-{}", std::process::id()));

@@ -1,6 +1,6 @@
 //! Signals, and what is delivered or committed before the end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use klamm::protocol::ApiKey;
 use klamm_broker::{Broker, Intercept};
@@ -24,6 +24,42 @@ async fn a_stopped_produce_delivers_what_it_has_read_while_its_input_stays_open(
         assert_eq!(ran.json().len(), 2);
     }
     assert_eq!(broker.records("t", 0).unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn a_stopped_produce_does_not_wait_on_for_a_topic_that_is_missing() {
+    let (broker, brokers) = start(Broker::builder()).await;
+    let mut producing = Running::start(&["-b", &brokers, "-X", "max.block.ms=600000", "--json", "produce", "missing"]);
+    producing.write(b"a\nb\n").await;
+    // Asked for by connecting, and for the topic.
+    broker.wait_for(ApiKey::METADATA, 3).await;
+    let begin = Instant::now();
+    producing.signal("-TERM");
+    let ran = producing.end().await.failure(1, &["0 delivered, 1 failed"]);
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    let lines = ran.json();
+    assert_eq!((&lines[0]["line"], &lines[0]["possibly_written"], lines.len()), (&json!(1), &json!(false), 1));
+    assert!(lines[0]["error"].as_str().unwrap().contains("stopped"), "{}", lines[0]);
+}
+
+/// No room in the buffer, and a broker that takes nothing: the line that waits for room is owed, but not for `max.block.ms`.
+#[tokio::test]
+async fn a_stopped_produce_gives_a_record_that_waits_for_room_a_while_only() {
+    let (broker, brokers) = start(Broker::builder().topic("t", 1)).await;
+    broker.intercept_all(ApiKey::PRODUCE, |_| Intercept::Swallow);
+    let limits = ["-X", "buffer.memory=2000", "-X", "max.request.size=2000", "-X", "max.block.ms=600000"];
+    let times = ["-X", "request.timeout.ms=1000", "-X", "delivery.timeout.ms=9000", "-X", "linger.ms=0"];
+    let mut producing = Running::start(&[&["-b", &brokers, "--json", "produce", "t"], &limits[..], &times].concat());
+    let line = format!("{}\n", "x".repeat(1500));
+    producing.write(line.repeat(3).as_bytes()).await;
+    broker.wait_for(ApiKey::PRODUCE, 1).await;
+    let begin = Instant::now();
+    producing.signal("-TERM");
+    let ran = producing.end().await.failure(1, &["0 delivered, 2 failed"]);
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
+    let lines = ran.json();
+    assert_eq!(lines.iter().map(|line| line["possibly_written"] == true).collect::<Vec<_>>(), [true, false]);
+    assert!(lines[1]["error"].as_str().unwrap().contains("stopped"), "{}", lines[1]);
 }
 
 #[tokio::test]

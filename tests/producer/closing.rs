@@ -1,0 +1,93 @@
+//! What is left when a producer is closed: nothing that nobody knows of.
+
+use std::time::Duration;
+
+use klamm::protocol::{ApiKey, ErrorCode};
+use klamm::{ErrorKind, Record};
+use klamm_broker::Intercept;
+use tokio::time::Instant;
+
+use crate::harness::{millis, one_node, record, values};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn text(record: &Record) -> String {
+    String::from_utf8(record.value.clone().unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_background_producer_says_exactly_what_may_have_been_written() {
+    let (broker, client) = one_node(3);
+    let producer = client.producer().linger(Duration::ZERO).max_in_flight(1).build().unwrap();
+    producer.send(record(0, "acknowledged")).await.unwrap();
+    broker.intercept_next(ApiKey::PRODUCE, 1, |_| Intercept::ProcessThenSwallow);
+    let unheard = producer.enqueue(record(0, "unheard")).await.unwrap();
+    broker.wait_for(ApiKey::PRODUCE, 2).await;
+    // The connection takes no second request before the first is answered.
+    let unsent = producer.enqueue(record(1, "unsent")).await.unwrap();
+    let start = Instant::now();
+    let error = producer.close(3 * SECOND).await.unwrap_err();
+    assert_eq!(start.elapsed(), 3 * SECOND);
+    assert_eq!((error.kind(), error.is_possibly_written()), (ErrorKind::Closed, true), "one of them may have been");
+    assert!(unheard.try_result().unwrap().unwrap_err().is_possibly_written());
+    assert!(!unsent.try_result().unwrap().unwrap_err().is_possibly_written());
+    assert_eq!((values(&broker, "t", 0).len(), values(&broker, "t", 1).len()), (2, 0));
+    let again = Instant::now();
+    producer.close(SECOND).await.unwrap();
+    assert_eq!(again.elapsed(), Duration::ZERO, "there is nothing left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_without_a_limit_ends_at_the_delivery_time_out() {
+    let (broker, client) = one_node(1);
+    let builder = client.producer().request_timeout(2 * SECOND).delivery_timeout(5 * SECOND);
+    let producer = builder.build().unwrap();
+    broker.intercept_all(ApiKey::PRODUCE, |_| Intercept::Swallow);
+    let delivery = producer.enqueue(record(0, "a")).await.unwrap();
+    let start = Instant::now();
+    let error = producer.close(Duration::MAX).await.unwrap_err();
+    assert_eq!((error.kind(), start.elapsed()), (ErrorKind::Timeout, 5 * SECOND));
+    assert!(delivery.await.unwrap_err().is_possibly_written());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_buffer_is_not_delivered_but_given_back() {
+    let (broker, client) = one_node(2);
+    let mut buffer = client.buffered_producer().max_retries(0).build().unwrap();
+    broker.intercept_next(ApiKey::PRODUCE, 1, |_| Intercept::partition_error("t", 1, ErrorCode::REQUEST_TIMED_OUT));
+    buffer.produce(record(0, "delivered")).unwrap();
+    buffer.produce(record(1, "timed out")).unwrap();
+    buffer.deliver().await.unwrap_err();
+    buffer.produce(record(0, "never sent").key("k")).unwrap();
+    let before = broker.requests().len();
+    let start = Instant::now();
+    let left = buffer.close(10 * SECOND).await.unwrap_err();
+    assert_eq!((start.elapsed(), broker.requests().len()), (Duration::ZERO, before), "nothing is sent or waited for");
+    let said: Vec<_> =
+        left.failed.iter().map(|it| (text(&it.record), it.error.code(), it.error.is_possibly_written(), it.kept)).collect();
+    let expected = [("timed out", Some(ErrorCode::REQUEST_TIMED_OUT), true, false), ("never sent", None, false, false)];
+    assert_eq!(said, expected.map(|(value, code, written, kept)| (value.to_owned(), code, written, kept)));
+    assert_eq!(left.failed[1].record.key.as_deref(), Some(&b"k"[..]));
+    client.buffered_producer().build().unwrap().close(SECOND).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dropped_deliver_left_under_way_is_waited_for_by_closing() {
+    let (broker, client) = one_node(2);
+    for (within, left) in [(SECOND, None), (millis(100), Some(["a", "b"]))] {
+        let held = broker.intercept_all(ApiKey::PRODUCE, |_| Intercept::Delay(millis(500)));
+        let mut buffer = client.buffered_producer().build().unwrap();
+        buffer.produce(record(0, "a")).unwrap();
+        buffer.produce(record(1, "b")).unwrap();
+        assert!(tokio::time::timeout(millis(50), buffer.deliver()).await.is_err());
+        let closed = buffer.close(within).await;
+        broker.remove_intercept(held);
+        let Some(left) = left else {
+            closed.unwrap();
+            continue;
+        };
+        let failed = closed.unwrap_err().failed;
+        assert_eq!(failed.iter().map(|it| text(&it.record)).collect::<Vec<_>>(), left);
+        assert!(failed.iter().all(|it| it.error.is_possibly_written()), "they were on their way");
+    }
+}
