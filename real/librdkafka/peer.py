@@ -2,7 +2,9 @@
 has from kcat.
 
     peer.py consume BOOTSTRAP TOPIC                                    the topic up to its ends as they are now
-    peer.py produce BOOTSTRAP TOPIC PARTITION CODEC [NAME=VALUE ...]   KEY:VALUE lines from standard input, with these headers
+    peer.py produce BOOTSTRAP TOPIC PARTITION PARTITIONER CODEC [NAME=VALUE ...]
+                                                                       KEY:VALUE lines from standard input, with these headers; partition
+                                                                       -1 leaves it to the partitioner
 """
 
 import sys
@@ -36,9 +38,11 @@ def consume(bootstrap, topic):
     consumer.close()
 
 
-def produce(bootstrap, topic, partition, codec, *headers):
+def produce(bootstrap, topic, partition, partitioner, codec, *headers):
     failed = []
-    producer = Producer({"bootstrap.servers": bootstrap, "compression.codec": codec, "linger.ms": 50})
+    producer = Producer({
+        "bootstrap.servers": bootstrap, "compression.codec": codec, "linger.ms": 50, "partitioner": partitioner,
+    })
     for line in sys.stdin.buffer:
         key, value = line.rstrip(b"\n").split(b":", 1)
         producer.produce(

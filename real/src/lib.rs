@@ -18,7 +18,7 @@ mod topic;
 pub use command_line::{Klamm, Output, klamm};
 pub use environment::{bootstrap, cluster_bootstrap, example, seeds, unique};
 pub use java::{JavaPeer, JavaRecord, java_read, java_write, kafka_tool};
-pub use librdkafka::{librdkafka_read, librdkafka_write};
+pub use librdkafka::{Destination, librdkafka_read, librdkafka_write};
 pub use member::{JavaMember, Member, Place, fill, member, places, wait_until};
 pub use node::Node;
 pub use proxy::Proxy;

@@ -67,7 +67,7 @@ fn python() -> PathBuf {
     python
 }
 
-/// The command for `consume BOOTSTRAP TOPIC` or `produce BOOTSTRAP TOPIC PARTITION CODEC`.
+/// The command for `consume BOOTSTRAP TOPIC` or `produce BOOTSTRAP TOPIC PARTITION PARTITIONER CODEC`.
 fn command(kcat: &[&str], python: &[&str]) -> Command {
     let mut command = match peer() {
         Peer::Kcat => {
@@ -135,19 +135,33 @@ pub async fn librdkafka_read(bootstrap: &str, topic: &str) -> Vec<JavaRecord> {
     records
 }
 
+/// Where librdkafka puts a record.
+#[derive(Clone, Copy, Debug)]
+pub enum Destination<'a> {
+    /// Into this partition.
+    Partition(i32),
+    /// Where this partitioner of its own says.
+    By(&'a str),
+}
+
 /// Writes records with librdkafka: keys and values as lines, without colons and line ends; every record gets the same headers.
 pub async fn librdkafka_write(
     bootstrap: &str,
     topic: &str,
-    partition: i32,
+    destination: Destination<'_>,
     codec: &str,
     headers: &[(&str, &str)],
     records: &[(String, String)],
 ) {
-    let partition = partition.to_string();
+    let (partition, partitioner) = match destination {
+        Destination::Partition(partition) => (partition.to_string(), "consistent_random"),
+        Destination::By(partitioner) => ("-1".to_owned(), partitioner),
+    };
+    let setting = format!("topic.partitioner={partitioner}");
     let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut kcat = vec!["-b", bootstrap, "-P", "-t", topic, "-p", &partition, "-K", ":", "-z", codec, "-X", "linger.ms=50"];
-    let mut python = vec!["produce", bootstrap, topic, &partition, codec];
+    kcat.extend(["-X", &setting]);
+    let mut python = vec!["produce", bootstrap, topic, &partition, partitioner, codec];
     for header in &headers {
         kcat.extend(["-H", header]);
         python.push(header);

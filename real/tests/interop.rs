@@ -2,16 +2,17 @@
 //! checks F).
 #![forbid(unsafe_code)]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use klamm::producer::Partitioning;
 use klamm::protocol::TopicName;
 use klamm::protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use klamm::protocol::records::{Compression, RecordBatches};
 use klamm::{Client, Message, Record, Route, TopicPartition};
 use klamm_real::{
-    JavaRecord, as_record, cluster_bootstrap, connect, java_read, java_write, kafka_tool, librdkafka_read, librdkafka_write,
-    new_topic, read_all,
+    Destination, JavaRecord, as_record, cluster_bootstrap, connect, java_read, java_write, kafka_tool, librdkafka_read,
+    librdkafka_write, new_topic, read_all,
 };
 
 const CODECS: [(&str, Compression); 5] = [
@@ -141,7 +142,7 @@ async fn written_by_librdkafka(name: &str, codec: Compression) {
     let lines: Vec<_> =
         (0..1000).map(|number| (format!("k{number}"), format!("value {number} ").repeat(1 + number % 40))).collect();
     let before = now();
-    librdkafka_write(&broker(), &topic, 0, name, &[("a", "1"), ("b", "2")], &lines).await;
+    librdkafka_write(&broker(), &topic, Destination::Partition(0), name, &[("a", "1"), ("b", "2")], &lines).await;
     let stored = stored_codecs(&client, &topic, 0).await;
     assert!(!stored.is_empty() && stored.iter().all(|stored| *stored == codec), "{stored:?}");
     let messages = read_all(&client, &topic).await;
@@ -154,6 +155,31 @@ async fn written_by_librdkafka(name: &str, codec: Compression) {
     }
     // What librdkafka itself reads there is the same to the last header and millisecond.
     assert_same(&from_messages(&messages), &sorted(librdkafka_read(&broker(), &topic).await), "librdkafka reads the same");
+}
+
+/// A hundred keys of all lengths up to forty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rk_071_crc32_puts_keys_where_librdkafkas_consistent_does() {
+    let client = connect(&broker()).await;
+    let (ours, theirs) = (new_topic(&client, "crc32", 17).await, new_topic(&client, "crc32-librdkafka", 17).await);
+    let key = |number: usize| {
+        format!("{number}-{}", "klamm wrote this key, and did not mean it".get(..number % 40).unwrap_or_default())
+    };
+    let records: Vec<_> = (0..100).map(|number| (key(number), format!("value {number}"))).collect();
+    librdkafka_write(&broker(), &theirs, Destination::By("consistent"), "none", &[], &records).await;
+    let producer = client.async_producer().partitioner(Partitioning::Crc32).build().expect("a producer");
+    for (key, value) in &records {
+        producer.produce(Record::new(ours.as_str()).key(key.clone()).value(value.clone())).await.expect("room");
+    }
+    producer.close(Duration::from_secs(60)).await.expect("all are acknowledged");
+    let places = |messages: Vec<Message>| {
+        let place = |message: Message| (message.key.expect("a key"), message.partition);
+        messages.into_iter().map(place).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let (ours, theirs) = (places(read_all(&client, &ours).await), places(read_all(&client, &theirs).await));
+    assert_eq!(ours.len(), 100);
+    assert!(ours.values().collect::<std::collections::BTreeSet<_>>().len() > 10, "they are spread");
+    assert_eq!(ours, theirs);
 }
 
 macro_rules! each_codec {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use klamm::admin::{NewTopic, Validate};
+use klamm::producer::Overflow;
 use klamm::{Client, ErrorKind, Header, Record};
 use klamm_real::{JavaRecord, bootstrap, connect, create, java_read, java_write, new_topic, read_all, unique};
 
@@ -129,11 +130,49 @@ async fn rk_044_one_record_is_delivered_when_the_call_returns() {
     assert_eq!(messages[0].timestamp, metadata.timestamp);
 }
 
-/// Eight tasks, one background producer: nothing is lost, and each task's records keep their order in each partition.
+const TASKS: usize = 8;
+const EACH: usize = 10_000;
+
+/// Nothing is lost, and each task's records keep their order in each partition.
+async fn assert_whole_and_in_order(client: &Client, topic: &str) {
+    let messages = read_all(client, topic).await;
+    assert_eq!(messages.len(), TASKS * EACH);
+    let mut last: BTreeMap<(i32, usize), usize> = BTreeMap::new();
+    for message in &messages {
+        let text = std::str::from_utf8(message.value.as_ref().expect("a value")).expect("text").to_owned();
+        let (task, number) = text.split_once(' ').expect("two numbers");
+        let (task, number) = (task.parse().expect("a number"), number.parse().expect("a number"));
+        let before = last.insert((message.partition, task), number);
+        assert!(before.is_none_or(|before| before < number), "task {task}: {number} after {before:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rk_060_tasks_that_share_a_producer_lose_nothing_and_keep_their_order() {
-    const TASKS: usize = 8;
-    const EACH: usize = 10_000;
+async fn rk_060_tasks_that_share_an_asynchronous_producer_lose_nothing_and_keep_their_order() {
+    let client = connect(&bootstrap()).await;
+    let topic = new_topic(&client, "shared-asynchronous", 3).await;
+    let builder = client.async_producer().overflow(Overflow::Wait(Duration::from_secs(60)));
+    let producer = builder.delivery_threshold(500).delivery_interval(Duration::from_secs(1)).build().expect("a producer");
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let (producer, topic) = (producer.clone(), topic.clone());
+            tokio::spawn(async move {
+                for number in 0..EACH {
+                    let record = Record::new(topic.as_str()).value(format!("{task} {number}"));
+                    producer.produce(record).await.expect("there is room in time");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("the task");
+    }
+    producer.close(Duration::from_secs(120)).await.expect("all is acknowledged");
+    assert_whole_and_in_order(&client, &topic).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rk_060_tasks_that_share_a_background_producer_lose_nothing_and_keep_their_order() {
     let client = connect(&bootstrap()).await;
     let topic = new_topic(&client, "shared", 3).await;
     let producer = client.producer().build().expect("a producer");
@@ -153,16 +192,7 @@ async fn rk_060_tasks_that_share_a_producer_lose_nothing_and_keep_their_order() 
         task.await.expect("the task");
     }
     producer.close(Duration::from_secs(120)).await.expect("all is acknowledged");
-    let messages = read_all(&client, &topic).await;
-    assert_eq!(messages.len(), TASKS * EACH);
-    let mut last: BTreeMap<(i32, usize), usize> = BTreeMap::new();
-    for message in &messages {
-        let text = std::str::from_utf8(message.value.as_ref().expect("a value")).expect("text").to_owned();
-        let (task, number) = text.split_once(' ').expect("two numbers");
-        let (task, number) = (task.parse().expect("a number"), number.parse().expect("a number"));
-        let before = last.insert((message.partition, task), number);
-        assert!(before.is_none_or(|before| before < number), "task {task}: {number} after {before:?}");
-    }
+    assert_whole_and_in_order(&client, &topic).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
