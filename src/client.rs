@@ -274,7 +274,9 @@ impl Client {
         let mut deliverer = self.lock_deliverer();
         match &*deliverer {
             Some(producer) => Ok(producer.clone()),
-            None => Ok(deliverer.insert(Producer::for_deliver(self.inner.cluster.ungated())?).clone()),
+            None => Ok(deliverer
+                .insert(Producer::for_deliver(self.inner.cluster.ungated(), &self.inner.prototypes.producer)?)
+                .clone()),
         }
     }
 

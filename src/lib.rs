@@ -2,7 +2,7 @@
 //!
 //! - [`Client`] is the handle on a cluster; it gives out everything else and is cheap to clone.
 //! - [`producer`]: [`Client::deliver`] for one record, [`producer::Producer`] in the background, [`producer::BufferedProducer`] with
-//!   explicit delivery. Idempotent unless told otherwise: what is sent again is written once.
+//!   explicit delivery, [`producer::AsyncProducer`] in rounds. Idempotent unless told otherwise: what is sent again is written once.
 //! - [`consumer`]: [`Client::consumer`] for a member of a group with checkpoints, [`Client::reader`] without a group.
 //! - [`admin`]: topics, groups, offsets, configurations; [`Client::request`] for any other request of the protocol.
 //! - [`protocol`]: bytes to messages and back, usable alone with `default-features = false`.

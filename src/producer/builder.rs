@@ -172,6 +172,12 @@ impl ProducerBuilder {
         self
     }
 
+    /// The partitioner of another builder.
+    pub(super) fn partitioner_of(mut self, other: &Self) -> Self {
+        self.choice.partitioning = other.choice.partitioning.clone();
+        self
+    }
+
     shared_settings!();
 
     /// How long a batch that is not full waits for more records; 5 ms unless set. `linger.ms`.

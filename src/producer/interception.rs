@@ -56,14 +56,20 @@ impl Interception {
     pub(super) async fn enqueue(&self, engine: &Arc<Engine>, record: Record) -> Result<Delivery> {
         let deadline = Instant::now() + engine.settings.max_block;
         let record = self.interceptors.intercept(&record);
-        let place = match timeout_at(deadline, self.line.reserve()).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(_)) => return Err(self.refused(closed())),
-            Err(_) => return Err(self.refused(behind(&record))),
+        let watch = self.interceptors.watch(&record.topic);
+        let accepted = async {
+            let place = match timeout_at(deadline, self.line.reserve()).await {
+                Ok(Ok(place)) => place,
+                Ok(Err(_)) => return Err(closed()),
+                Err(_) => return Err(behind(&record)),
+            };
+            let delivery = super::enqueue(engine, &record).await?;
+            place.send(Entry::Record(delivery.twin()));
+            Ok(delivery)
         };
-        let delivery = super::enqueue(engine, &record).await.map_err(|error| self.refused(error))?;
-        place.send(Entry::Record(delivery.twin()));
-        Ok(delivery)
+        let accepted = accepted.await;
+        watch.end();
+        accepted.inspect_err(|error| self.interceptors.acknowledged(Err(error)))
     }
 
     /// See `Producer::try_enqueue`.
@@ -88,11 +94,6 @@ impl Interception {
             }
         };
         let _ = tokio::time::timeout(within, wait).await;
-    }
-
-    fn refused(&self, error: Error) -> Error {
-        self.interceptors.acknowledged(Err(&error));
-        error
     }
 }
 

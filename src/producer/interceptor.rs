@@ -8,13 +8,36 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::contained::contained;
-use crate::error::{Error, Result};
-use crate::record::{Record, RecordMetadata};
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::{Record, RecordMetadata, Topic};
 
-/// Sees, and may change, each record before it is buffered; hears once what became of it. A closure that takes and returns a record,
-/// `|record: Record| Ok(record.header("from", "here"))`, is one that does the first.
+/// Sees, and may change, each record before it is buffered; hears once what became of it. A closure that takes and returns a record is
+/// one that does the first.
 ///
-/// Nothing in it may block: the first call holds up the task that hands records over, the second the results of other records.
+/// Nothing in it may block: the first call holds up the task that hands records over, the second the results of other records. A record
+/// that a call gives back to its caller is not given up: handed over again, it passes the interceptors again. A dropped
+/// [`BufferedProducer`](crate::producer::BufferedProducer) says nothing of what was in it; one that is closed does.
+///
+/// ```no_run
+/// # fn example(client: klamm::Client) -> klamm::Result<()> {
+/// use klamm::producer::Interceptor;
+/// use klamm::{Error, Record, RecordMetadata};
+///
+/// struct Failures;
+///
+/// impl Interceptor for Failures {
+///     fn on_acknowledgement(&self, result: Result<&RecordMetadata, &Error>) {
+///         if let Err(error) = result {
+///             eprintln!("not delivered: {error}");
+///         }
+///     }
+/// }
+///
+/// let producer = client.producer().interceptor(|record: Record| Ok(record.header("from", "here"))).interceptor(Failures).build()?;
+/// # drop(producer);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Interceptor: Send + Sync + 'static {
     /// The record that is to be sent in place of `record`. It is checked after this, and refused if it is not one that can be sent.
     ///
@@ -67,12 +90,36 @@ impl Interceptors {
         })
     }
 
+    /// While this lives, a record of `topic` waits to be accepted: should the call be dropped, they are told.
+    pub(super) fn watch<'a>(&'a self, topic: &Topic) -> Watch<'a> {
+        Watch(self, (!self.is_empty()).then(|| topic.clone()))
+    }
+
     /// Tells what became of a record.
     pub(super) fn acknowledged(&self, result: Result<&RecordMetadata, &Error>) {
         for (number, interceptor) in self.0.iter().enumerate() {
             if let Err(panic) = contained(|| interceptor.on_acknowledgement(result)) {
                 tracing::warn!(interceptor = number, panic, "an interceptor panicked when it was told of an acknowledgement");
             }
+        }
+    }
+}
+
+/// See [`Interceptors::watch`].
+pub(super) struct Watch<'a>(&'a Interceptors, Option<Topic>);
+
+impl Watch<'_> {
+    /// The call has its result.
+    pub(super) fn end(mut self) {
+        self.1 = None;
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Some(topic) = self.1.take() {
+            let error = Error::new(ErrorKind::Closed, "the call was dropped before the record was accepted").with_fatal(false);
+            self.0.acknowledged(Err(&error.with_topic(topic)));
         }
     }
 }

@@ -11,7 +11,8 @@
 //! have reached a broker is never sent under another name; what is numbered is never given other records. `sequence` has the rules.
 //!
 //! [`Producer`] sends in the background and tells each record's result. [`BufferedProducer`] sends when it is told to, and keeps
-//! what failed. Both are the same engine under different rules.
+//! what failed. Both are the same engine under different rules. [`AsyncProducer`] has a task that does so with a [`BufferedProducer`].
+//! Users' own code, [`Partitioner`] and [`Interceptor`], runs on the tasks of those who call, and is contained.
 
 mod accumulator;
 mod async_producer;
@@ -132,10 +133,12 @@ impl Producer {
         Ok(Self { handle: Arc::new(Owner { engine, interception, drop_rest: false }) })
     }
 
-    /// The hidden producer behind `Client::deliver`: no linger, 30 s for each record.
-    pub(crate) fn for_deliver(cluster: Cluster) -> Result<Self> {
+    /// The hidden producer behind `Client::deliver`: no linger, 30 s for each record. Of what producers were set to be like it has the
+    /// partitioner: a key's partition must not depend on the call.
+    pub(crate) fn for_deliver(cluster: Cluster, like: &ProducerBuilder) -> Result<Self> {
         let longest = DELIVER_TIMEOUT.max(cluster.config().request_timeout);
-        ProducerBuilder::new(cluster).linger(Duration::ZERO).delivery_timeout(longest).max_block(longest).build()
+        let builder = ProducerBuilder::new(cluster).partitioner_of(like);
+        builder.linger(Duration::ZERO).delivery_timeout(longest).max_block(longest).build()
     }
 
     /// Hands `record` over and waits until it is acknowledged.

@@ -47,10 +47,22 @@ pub enum Partitioning {
     Custom(Arc<dyn Partitioner>),
 }
 
-/// Chooses partitions in the user's own way; a closure `|partition_count: u32, record: &Record| Some(2)` is one, too.
+/// Chooses partitions in the user's own way; a closure of the same signature is one, too.
 ///
 /// It is called on the task that hands a record over, with no lock held, for each record that names no partition; once more if the
 /// record has to wait for room. It must not block. A panic in it, and a number that is no partition, fail the record.
+///
+/// ```no_run
+/// # fn example(client: klamm::Client) -> klamm::Result<()> {
+/// use klamm::Record;
+///
+/// // Records without a value to the last partition, the others as usual without a key.
+/// let last_for_null = |partition_count: u32, record: &Record| record.value.is_none().then(|| partition_count - 1);
+/// let producer = client.producer().partitioner(last_for_null).build()?;
+/// # drop(producer);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Partitioner: Send + Sync + 'static {
     /// The partition for `record`, below `partition_count`, which counts those without a leader, too. `None`: the sticky choice.
     fn partition(&self, partition_count: u32, record: &Record) -> Option<u32>;

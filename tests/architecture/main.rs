@@ -37,6 +37,7 @@ const CORES: &[&str] = &[
     "cluster/routing",
     "cluster/snapshot",
     "producer/accumulator",
+    "producer/async_producer/schedule",
     "producer/sequence",
     "producer/split",
     "producer/verdict",

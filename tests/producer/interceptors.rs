@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use klamm::producer::{Acks, Interceptor};
+use klamm::producer::{Acks, Interceptor, Overflow};
 use klamm::protocol::{ApiKey, ErrorCode};
 use klamm::{Error, ErrorKind, Record, RecordMetadata};
 use klamm_broker::{Broker, Intercept};
@@ -190,6 +190,30 @@ async fn buffered_and_asynchronous_producers_tell_them_once_for_each_record() {
     producer.produce(record(7, "g")).await.unwrap();
     producer.close(MINUTE).await.unwrap_err();
     assert_eq!(hearing.heard(), ["t/0@1 6", "InvalidRequest t"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_dropped_before_its_record_was_accepted_is_told() {
+    let (broker, client) = one_node(1);
+    let hearing = Hearing::default();
+    let producer = client.producer().interceptor(hearing.clone()).build().unwrap();
+    assert!(tokio::time::timeout(millis(10), producer.enqueue(Record::new("unknown").value("x"))).await.is_err());
+    assert_eq!(hearing.heard(), ["Closed unknown"]);
+
+    let hearing = Hearing::default();
+    let builder = client.async_producer().max_queue_size(1).overflow(Overflow::Wait(MINUTE));
+    let producer = builder.interceptor(hearing.clone()).build().unwrap();
+    let held = broker.intercept_all(ApiKey::PRODUCE, |_| Intercept::Hold);
+    producer.produce(record(0, "a").timestamp(1)).await.unwrap();
+    producer.deliver().unwrap();
+    broker.wait_for(ApiKey::PRODUCE, 1).await;
+    producer.produce(record(0, "b").timestamp(2)).await.unwrap();
+    assert!(tokio::time::timeout(millis(10), producer.produce(record(0, "c"))).await.is_err());
+    assert_eq!(hearing.heard(), ["Closed t"]);
+    broker.remove_intercept(held);
+    broker.release();
+    producer.close(MINUTE).await.unwrap();
+    assert_eq!(hearing.heard(), ["Closed t", "t/0@0 1", "t/0@1 2"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -183,7 +183,9 @@ async fn partitioners_are_chosen_by_the_names_of_properties() {
         (&[("partitioner", "murmur2")], 67, Some(81)),
         (&[("partitioner.ignore.keys", "false")], 67, None),
     ] {
-        let producer = made(pairs).unwrap().producer().build().unwrap();
+        let client = made(pairs).unwrap();
+        assert_eq!(client.deliver(Record::new("t").key("hey").value("v")).await.unwrap().partition, hey, "{pairs:?}");
+        let producer = client.producer().build().unwrap();
         assert_eq!(producer.send(Record::new("t").key("hey").value("v")).await.unwrap().partition, hey, "{pairs:?}");
         if let Some(null) = null {
             assert_eq!(producer.send(Record::new("t").value("v")).await.unwrap().partition, null, "{pairs:?}");

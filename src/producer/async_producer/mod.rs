@@ -103,7 +103,11 @@ impl AsyncProducer {
         };
         let rejected = match queue.settings.overflow {
             Overflow::Wait(longest) if rejected.error().kind() == ErrorKind::BufferFull => {
-                match queue.put_within(rejected.into_inner(), longest).await {
+                let entry = rejected.into_inner();
+                let watch = self.handle.engine.settings.interceptors.watch(&entry.record.topic);
+                let result = queue.put_within(entry, longest).await;
+                watch.end();
+                match result {
                     Ok(()) => return Ok(()),
                     Err(rejected) => rejected,
                 }
