@@ -227,7 +227,7 @@ impl ProducerBuilder {
     /// The producer; nothing is sent yet.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for settings that are wrong or contradict each other; an error if no tokio runtime is around.
+    /// [`ErrorKind::InvalidConfig`] for settings that are wrong or contradict each other; an error if no tokio runtime is around.
     pub fn build(self) -> Result<Producer> {
         Producer::new(self.cluster, self.choice.resolve()?)
     }

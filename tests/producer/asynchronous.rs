@@ -237,7 +237,7 @@ async fn rk_056_057_closing_without_a_broker_tries_once_and_gives_all_back() {
         assert!(!failed.kept && !failed.error.is_possibly_written(), "{:?}", failed.error);
         assert!(format!("{:?}", failed.error).contains("nowhere:9092"), "{:?}", failed.error);
     }
-    let heard = heard.lock().unwrap();
+    let heard = heard.lock().unwrap().clone();
     let counts: Vec<_> = heard.iter().map(|(kept, dropped)| (kept.len(), dropped.len())).collect();
     assert_eq!(counts, [(50, 0), (0, 50)], "the delivery failed, then 50 were dropped");
     assert!(producer.close(MINUTE).await.is_ok(), "they are given back once");
