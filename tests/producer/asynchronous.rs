@@ -93,6 +93,9 @@ async fn rk_048_without_threshold_and_interval_nothing_is_sent_until_deliver() {
     producer.deliver().unwrap();
     tokio::time::sleep(SECOND).await;
     assert_eq!(broker.requests_of(ApiKey::PRODUCE).len(), 1, "there was nothing to deliver");
+    produce(&producer, 10..11).await;
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(broker.requests_of(ApiKey::PRODUCE).len(), 1, "the word was about what came before it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -402,6 +405,19 @@ async fn a_full_buffer_is_delivered_by_itself() {
     assert_eq!(values(&broker, "t", 0), numbers(0..30), "three times full; five wait in the buffer");
     producer.close(MINUTE).await.unwrap();
     assert_eq!(values(&broker, "t", 0), numbers(0..35));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_word_is_about_all_that_was_produced_before_however_small_the_buffer() {
+    let (broker, client) = one_node(1);
+    let producer = client.async_producer().max_buffer_size(10).build().unwrap();
+    let held = stall(&broker, &producer).await;
+    produce(&producer, 0..35).await;
+    producer.deliver().unwrap();
+    broker.remove_intercept(held);
+    broker.release();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(values(&broker, "t", 0)[1..], numbers(0..35));
 }
 
 /// ruby-kafka's worker loops for ever on such a record.

@@ -41,14 +41,14 @@ impl Schedule {
         self.waiting_since.get_or_insert(now);
     }
 
-    /// The user wants what is in the buffer delivered.
+    /// The user wants what is in the buffer delivered, and what waits because it does not fit.
     pub(super) fn handle_asked(&mut self) {
         self.asked = true;
     }
 
-    /// A delivery ended with this many records left.
-    pub(super) fn handle_delivered(&mut self, now: Instant, left: usize) {
-        self.asked = false;
+    /// A delivery ended with this many records left. `more`: could not all that was asked for be in the buffer at once?
+    pub(super) fn handle_delivered(&mut self, now: Instant, left: usize, more: bool) {
+        self.asked &= more && left == 0;
         self.waiting_since = (left > 0).then_some(now);
         self.not_before = (left > 0).then(|| now + self.pause);
     }
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(schedule.next_timeout(Fill { records: 1000, full: true }), Some(now));
         schedule.handle_asked();
         assert_eq!(schedule.next_timeout(some(1)), Some(now));
-        schedule.handle_delivered(now, 0);
+        schedule.handle_delivered(now, 0, false);
         assert_eq!(schedule.next_timeout(some(0)), None);
     }
 
@@ -105,8 +105,21 @@ mod tests {
         schedule.handle_filled(start + 5 * SECOND);
         schedule.handle_filled(start + 5 * SECOND + SECOND / 2);
         assert_eq!(schedule.next_timeout(some(2)), Some(start + 6 * SECOND));
-        schedule.handle_delivered(start + 6 * SECOND, 0);
+        schedule.handle_delivered(start + 6 * SECOND, 0, false);
         assert_eq!(schedule.next_timeout(some(0)), None);
+    }
+
+    #[test]
+    fn a_word_holds_for_what_did_not_fit_unless_the_delivery_fails() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(0, Duration::ZERO, SECOND);
+        schedule.handle_filled(now);
+        schedule.handle_asked();
+        schedule.handle_delivered(now, 0, true);
+        schedule.handle_filled(now);
+        assert_eq!(schedule.next_timeout(some(1)), Some(now));
+        schedule.handle_delivered(now, 1, true);
+        assert_eq!(schedule.next_timeout(some(1)), None);
     }
 
     #[test]
@@ -114,13 +127,13 @@ mod tests {
         let start = Instant::now();
         let mut schedule = Schedule::new(1, SECOND / 10, SECOND);
         schedule.handle_filled(start);
-        schedule.handle_delivered(start, 3);
+        schedule.handle_delivered(start, 3, false);
         for fill in [some(3), Fill { records: 3, full: true }] {
             assert_eq!(schedule.next_timeout(fill), Some(start + SECOND));
         }
         schedule.handle_asked();
         assert_eq!(schedule.next_timeout(some(3)), Some(start));
-        schedule.handle_delivered(start, 0);
+        schedule.handle_delivered(start, 0, false);
         schedule.handle_filled(start);
         assert_eq!(schedule.next_timeout(some(1)), Some(start), "a success ends the pause");
     }

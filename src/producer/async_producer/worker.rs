@@ -81,10 +81,11 @@ impl Worker {
         loop {
             let closing = self.queue.closing().is_some();
             // Before the queue is looked at: what was asked for is in it.
-            if self.queue.take_asked() {
+            let asked = self.queue.take_asked();
+            let (_, full) = self.fill();
+            if asked && self.buffer.buffer_size() > 0 {
                 self.schedule.handle_asked();
             }
-            let (_, full) = self.fill();
             if closing {
                 self.deliver_the_rest().await;
                 self.done = true;
@@ -92,7 +93,7 @@ impl Worker {
             }
             let due = self.schedule.next_timeout(Fill { records: self.buffer.buffer_size(), full }).map(Instant::from_std);
             if due.is_some_and(|due| due <= Instant::now()) {
-                if !self.deliver().await {
+                if !self.deliver(full).await {
                     self.done = true;
                     return;
                 }
@@ -123,15 +124,16 @@ impl Worker {
         }
     }
 
-    /// Delivers what is in the buffer. Returns false if the time to close was over before that had an end.
-    async fn deliver(&mut self) -> bool {
+    /// Delivers what is in the buffer; `more` waits because it does not fit. Returns false if the time to close was over before that had
+    /// an end.
+    async fn deliver(&mut self, more: bool) -> bool {
         let delivered = tokio::select! {
             biased;
             () = self.queue.time_is_over() => return false,
             delivered = self.buffer.deliver() => delivered,
         };
         let now = Instant::now().into_std();
-        self.schedule.handle_delivered(now, self.buffer.buffer_size());
+        self.schedule.handle_delivered(now, self.buffer.buffer_size(), more);
         let Err(failed) = delivered else {
             self.failing = false;
             return true;
@@ -157,7 +159,7 @@ impl Worker {
     /// Delivers what is in buffer and queue, as long as there is time and it helps.
     async fn deliver_the_rest(&mut self) {
         while self.buffer.buffer_size() > 0 {
-            if !self.deliver().await {
+            if !self.deliver(false).await {
                 return;
             }
             // What failed had all its attempts; others may be luckier.
