@@ -29,7 +29,6 @@ mod group_driver;
 mod group_link;
 mod handle;
 mod intake;
-mod list_offsets;
 mod offsets;
 mod pause;
 mod positions;

@@ -15,7 +15,6 @@ use crate::consumer::fetch::{LATEST, Start};
 use crate::consumer::fetch_driver::{self, Assignment};
 use crate::consumer::handle::SeekTo;
 use crate::consumer::intake::Intake;
-use crate::consumer::list_offsets::list_offsets;
 use crate::consumer::processing;
 use crate::consumer::settings::{ConsumerSettings, IsolationLevel, OffsetReset};
 use crate::consumer::state::Shared;
@@ -257,7 +256,7 @@ impl Reader {
             match &mut self.ends {
                 Ends::Wanted => {
                     let (cluster, topic, partition) = (self.cluster.clone(), self.topic.clone(), self.partition);
-                    let isolation = self.settings.isolation_level;
+                    let log_end = self.settings.isolation_level.log_end();
                     self.ends = Ends::Asked(Box::pin(async move {
                         let deadline = tokio::time::Instant::now() + cluster.config().default_api_timeout;
                         let partitions = match partition {
@@ -267,7 +266,8 @@ impl Reader {
                                 (0..count).map(|partition| TopicPartition::new(&topic, partition)).collect()
                             }
                         };
-                        list_offsets(&cluster, partitions, LATEST, isolation, deadline).await
+                        let ends = cluster.list_offsets(partitions, LATEST, log_end, deadline).await.into_iter();
+                        ends.map(|(partition, end)| Ok((partition, end?.offset.unwrap_or(0)))).collect()
                     }));
                 }
                 Ends::Asked(future) => match ready!(future.as_mut().poll(cx)) {

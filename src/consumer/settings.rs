@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::BackoffConfig;
+use crate::cluster::{BackoffConfig, LogEnd};
 use crate::config::Properties;
 use crate::consumer::assignor::{Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor};
 use crate::consumer::fetch::FetchSettings;
@@ -44,6 +44,16 @@ pub enum IsolationLevel {
     ReadCommitted,
     /// All, also of those that are open or were aborted.
     ReadUncommitted,
+}
+
+impl IsolationLevel {
+    /// Where a log ends for who reads it so.
+    pub(crate) fn log_end(self) -> LogEnd {
+        match self {
+            Self::ReadCommitted => LogEnd::LastStable,
+            Self::ReadUncommitted => LogEnd::HighWatermark,
+        }
+    }
 }
 
 impl FromStr for IsolationLevel {
