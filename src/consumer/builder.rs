@@ -7,18 +7,20 @@ use std::time::Duration;
 use crate::cluster::Cluster;
 use crate::consumer::Consumer;
 use crate::consumer::assignor::Assignor;
+use crate::consumer::interceptor::{ConsumerInterceptor, Interceptors};
 use crate::consumer::settings::{ConsumerSettings, IsolationLevel, OffsetReset};
 use crate::{Result, Topic, TopicPartition};
 
 /// Called with partitions that came or went; see [`ConsumerBuilder::on_revoked`].
 pub(crate) type Hook = Box<dyn FnMut(&[TopicPartition]) + Send>;
 
-/// The user's hooks.
+/// The user's code that the calls which read run beside handing out records.
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) assigned: Option<Hook>,
     pub(crate) revoked: Option<Hook>,
     pub(crate) lost: Option<Hook>,
+    pub(crate) interceptors: Interceptors,
 }
 
 impl fmt::Debug for Hooks {
@@ -46,10 +48,45 @@ impl ConsumerBuilder {
         Self { cluster, settings, hooks: Hooks::default() }
     }
 
-    /// The topics to consume; at least one. Each call adds to those named before.
+    /// The topics to consume; at least one, or a [pattern](Self::topics_matching). Each call adds to those named before.
     #[doc(alias = "subscribe")]
     pub fn topics<T: Into<Topic>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         self.settings.topics.extend(topics.into_iter().map(Into::into));
+        self
+    }
+
+    /// Topics by what their names are like, besides those [named](Self::topics): a regular expression (see
+    /// [`TopicPattern`](crate::consumer::TopicPattern)), found anywhere in the name unless it begins with `^` and ends with `$`. Each call
+    /// adds one.
+    ///
+    /// The cluster's topics are looked through at the beginning, and again each
+    /// [`refresh_topic_interval`](Self::refresh_topic_interval). Topics that match come and go with a rebalance of the group; nothing is
+    /// skipped in one that is found late. Other members may subscribe as they like.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn example(client: klamm::Client) -> klamm::Result<()> {
+    /// let builder = client.consumer("billing").topics_matching(r"^orders\.");
+    /// let consumer = builder.refresh_topic_interval(Duration::from_secs(10)).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "regex")]
+    pub fn topics_matching(mut self, pattern: impl Into<String>) -> Self {
+        self.settings.patterns.push(pattern.into());
+        self
+    }
+
+    /// How often the cluster's topics are looked through for those that match a pattern, which asks for the names of all of them; as
+    /// often as metadata is refreshed (`metadata.max.age.ms`, 5 min) unless set. Zero: at the beginning only.
+    pub fn refresh_topic_interval(mut self, interval: Duration) -> Self {
+        self.settings.refresh_topic_interval = Some(interval);
+        self
+    }
+
+    /// Do patterns pass over Kafka's own topics, such as `__consumer_offsets`? Yes unless set. `exclude.internal.topics`.
+    pub fn exclude_internal_topics(mut self, exclude: bool) -> Self {
+        self.settings.exclude_internal_topics = exclude;
         self
     }
 
@@ -153,8 +190,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How partitions are spread over the members, the most wanted first; cooperative-sticky unless set.
-    /// `partition.assignment.strategy`.
+    /// How partitions are spread over the members, the most wanted first; cooperative-sticky unless set. One's own is an
+    /// [`Assignor`], too. `partition.assignment.strategy`.
     #[doc(alias = "assignment_strategy")]
     pub fn assignors(mut self, assignors: impl IntoIterator<Item = Arc<dyn Assignor>>) -> Self {
         self.settings.assignors = assignors.into_iter().collect();
@@ -171,6 +208,14 @@ impl ConsumerBuilder {
     /// The rack this consumer runs in, told to the assignor (KIP-881). `client.rack`.
     pub fn client_rack(mut self, rack: impl Into<String>) -> Self {
         self.settings.rack = Some(rack.into());
+        self
+    }
+
+    /// Sees, and may change, each record before it is handed out; several are called in the order in which they were added.
+    #[doc(alias = "interceptors")]
+    #[doc(alias = "interceptor.classes")]
+    pub fn interceptor(mut self, interceptor: impl ConsumerInterceptor) -> Self {
+        self.hooks.interceptors.add(interceptor);
         self
     }
 
@@ -202,6 +247,8 @@ impl ConsumerBuilder {
     /// tokio runtime is around.
     pub fn build(self) -> Result<Consumer> {
         self.settings.check()?;
+        // A pattern that is none is an error here and not when the consumer begins.
+        self.settings.subscribed(Duration::ZERO)?;
         Consumer::new(self.cluster, self.settings, self.hooks)
     }
 }

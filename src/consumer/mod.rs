@@ -26,14 +26,19 @@ mod fetch_driver;
 mod fetch_messages;
 mod group;
 mod group_driver;
+mod group_handle;
 mod group_link;
 mod handle;
 mod intake;
+mod interceptor;
 mod offsets;
+mod pattern;
+mod pattern_driver;
 mod pause;
 mod positions;
 mod processing;
 mod reader;
+mod refusal;
 mod settings;
 mod state;
 
@@ -49,8 +54,11 @@ use futures_core::Stream;
 pub use batch::{Batch, BatchRecords};
 pub use builder::ConsumerBuilder;
 pub use fetch_messages::FetchMessages;
+pub use group::Membership;
 pub use handle::{ConsumerHandle, SeekTo};
+pub use interceptor::{ConsumerInterceptor, Intercepted};
 pub use offsets::OffsetAndMetadata;
+pub use pattern::TopicPattern;
 pub use pause::PauseOptions;
 pub use reader::{Reader, ReaderBuilder};
 pub use settings::{IsolationLevel, OffsetReset};
@@ -58,7 +66,8 @@ pub use settings::{IsolationLevel, OffsetReset};
 use crate::cluster::Cluster;
 use crate::consumer::builder::Hooks;
 use crate::consumer::fetch_driver::Assignment;
-use crate::consumer::group_driver::{GroupConfig, GroupHandle};
+use crate::consumer::group_driver::GroupConfig;
+use crate::consumer::group_handle::GroupHandle;
 use crate::consumer::intake::Intake;
 pub(crate) use crate::consumer::settings::ConsumerSettings;
 use crate::consumer::state::Shared;
@@ -137,7 +146,6 @@ impl Consumer {
         };
         let config = GroupConfig {
             group_id: settings.group_id.clone(),
-            topics: settings.topics.clone(),
             session_timeout: settings.session_timeout,
             heartbeat_interval: settings.heartbeat_interval,
             max_poll_interval: settings.max_poll_interval,
@@ -147,7 +155,8 @@ impl Consumer {
             request_timeout: self.cluster.config().request_timeout,
             offset_retention: settings.offset_retention,
         };
-        let (handle, events) = group_driver::join(self.cluster.clone(), config)?;
+        let to = settings.subscribed(self.cluster.config().metadata_max_age)?;
+        let (handle, events) = group_driver::join(self.cluster.clone(), config, to)?;
         self.handle.shared.lock().group = Some(handle.clone());
         let assignment = Assignment::Group { handle: handle.clone(), events, topics: settings.topics.clone() };
         fetch_driver::spawn(self.cluster.clone(), self.handle.shared.clone(), settings.fetch_max_wait, assignment)?;
@@ -155,7 +164,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Consumes these topics from now on, and no others. Partitions of topics that are kept stay where they are; those of others are
+    /// Consumes these topics from now on, and no others, nor those that match a pattern. Partitions of topics that are kept stay where they are; those of others are
     /// given away as in any rebalance, so [`ConsumerBuilder::on_revoked`] hears of them inside the next call that reads.
     ///
     /// # Errors
@@ -165,10 +174,28 @@ impl Consumer {
     /// Dropped before it returns, the subscription may have changed or not.
     pub async fn subscribe<T: Into<Topic>>(&mut self, topics: impl IntoIterator<Item = T>) -> Result<()> {
         let topics = topics.into_iter().map(Into::into).collect();
-        let settings = ConsumerSettings { topics, ..self.settings.clone() };
+        self.change_subscription(ConsumerSettings { topics, patterns: Vec::new(), ..self.settings.clone() }).await
+    }
+
+    /// Consumes the topics whose names match a pattern from now on, and no others; see
+    /// [`ConsumerBuilder::topics_matching`] for what a pattern is. Else as [`subscribe`](Self::subscribe); what was subscribed to before
+    /// is consumed until it is known which topics match.
+    ///
+    /// # Errors
+    /// A pattern that is none; nothing is changed. [`ErrorKind::Closed`](crate::ErrorKind::Closed) after the end.
+    ///
+    /// # Cancel safety
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn subscribe_matching(&mut self, pattern: impl Into<String>) -> Result<()> {
+        let patterns = vec![pattern.into()];
+        self.change_subscription(ConsumerSettings { topics: Vec::new(), patterns, ..self.settings.clone() }).await
+    }
+
+    async fn change_subscription(&mut self, settings: ConsumerSettings) -> Result<()> {
         settings.check()?;
+        let to = settings.subscribed(self.cluster.config().metadata_max_age)?;
         if let Some(group) = &self.group {
-            group.subscribe(settings.topics.clone()).await?;
+            group.subscribe(to).await?;
         }
         self.settings = settings;
         Ok(())
