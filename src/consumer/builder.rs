@@ -41,6 +41,54 @@ pub struct ConsumerBuilder {
     hooks: Hooks,
 }
 
+/// Settings of fetching, which readers and members of groups have alike, by their standard names.
+macro_rules! fetch_settings {
+    () => {
+        /// Which records of transactions to hand out; [`IsolationLevel::ReadCommitted`] unless set. `isolation.level`.
+        pub fn isolation_level(mut self, isolation_level: IsolationLevel) -> Self {
+            self.settings.isolation_level = isolation_level;
+            self
+        }
+
+        /// The longest that a broker waits for [`fetch_min_bytes`](Self::fetch_min_bytes); 500 ms unless set. `fetch.max.wait.ms`.
+        #[doc(alias = "max_wait_time")]
+        pub fn fetch_max_wait(mut self, fetch_max_wait: Duration) -> Self {
+            self.settings.fetch_max_wait = fetch_max_wait;
+            self
+        }
+
+        /// A broker answers a fetch once it has so many bytes; 1 unless set. `fetch.min.bytes`.
+        #[doc(alias = "min_bytes")]
+        pub fn fetch_min_bytes(mut self, bytes: usize) -> Self {
+            self.settings.fetch_min_bytes = bytes;
+            self
+        }
+
+        /// The most bytes of one answer, but for a first batch that is larger; 50 MiB unless set. `fetch.max.bytes`.
+        #[doc(alias = "max_bytes")]
+        pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
+            self.settings.fetch_max_bytes = bytes;
+            self
+        }
+
+        /// The most bytes of one partition in an answer, but for a first batch that is larger; 1 MiB unless set.
+        /// `max.partition.fetch.bytes`.
+        #[doc(alias = "max_bytes_per_partition")]
+        pub fn max_partition_fetch_bytes(mut self, bytes: usize) -> Self {
+            self.settings.max_partition_fetch_bytes = bytes;
+            self
+        }
+
+        /// The most bytes that are fetched ahead of the user; 64 MiB unless set. A batch that is larger comes on top, once per broker.
+        #[doc(alias = "fetcher_max_queue_size")]
+        pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
+            self.settings.prefetch_bytes = bytes;
+            self
+        }
+    };
+}
+pub(super) use fetch_settings;
+
 impl ConsumerBuilder {
     /// A consumer of group `group_id`, in the rest as `settings` have it.
     pub(crate) fn new(cluster: Cluster, group_id: impl Into<String>, settings: ConsumerSettings) -> Self {
@@ -60,8 +108,9 @@ impl ConsumerBuilder {
     /// adds one.
     ///
     /// The cluster's topics are looked through at the beginning, and again each
-    /// [`refresh_topic_interval`](Self::refresh_topic_interval). Topics that match come and go with a rebalance of the group; nothing is
-    /// skipped in one that is found late. Other members may subscribe as they like.
+    /// [`refresh_topic_interval`](Self::refresh_topic_interval). Topics that match come and go with a rebalance of the group; one that
+    /// is found late is read from its beginning, unless [`auto_offset_reset`](Self::auto_offset_reset) says otherwise. Other members may
+    /// subscribe as they like.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -98,11 +147,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Which records of transactions to hand out; [`IsolationLevel::ReadCommitted`] unless set. `isolation.level`.
-    pub fn isolation_level(mut self, isolation_level: IsolationLevel) -> Self {
-        self.settings.isolation_level = isolation_level;
-        self
-    }
+    fetch_settings!();
 
     /// After so long without a heartbeat the group goes on without this member; 45 s unless set. `session.timeout.ms`.
     pub fn session_timeout(mut self, session_timeout: Duration) -> Self {
@@ -151,42 +196,6 @@ impl ConsumerBuilder {
     /// [`mark_as_processed`](crate::consumer::ConsumerHandle::mark_as_processed) marks.
     pub fn automatically_mark_as_processed(mut self, automatically: bool) -> Self {
         self.settings.automatically_mark = automatically;
-        self
-    }
-
-    /// The longest that a broker waits for [`fetch_min_bytes`](Self::fetch_min_bytes); 500 ms unless set. `fetch.max.wait.ms`.
-    #[doc(alias = "max_wait_time")]
-    pub fn fetch_max_wait(mut self, fetch_max_wait: Duration) -> Self {
-        self.settings.fetch_max_wait = fetch_max_wait;
-        self
-    }
-
-    /// A broker answers a fetch once it has so many bytes; 1 unless set. `fetch.min.bytes`.
-    #[doc(alias = "min_bytes")]
-    pub fn fetch_min_bytes(mut self, bytes: usize) -> Self {
-        self.settings.fetch_min_bytes = bytes;
-        self
-    }
-
-    /// The most bytes of one answer, but for a first batch that is larger; 50 MiB unless set. `fetch.max.bytes`.
-    #[doc(alias = "max_bytes")]
-    pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
-        self.settings.fetch_max_bytes = bytes;
-        self
-    }
-
-    /// The most bytes of one partition in an answer, but for a first batch that is larger; 1 MiB unless set.
-    /// `max.partition.fetch.bytes`.
-    #[doc(alias = "max_bytes_per_partition")]
-    pub fn max_partition_fetch_bytes(mut self, bytes: usize) -> Self {
-        self.settings.max_partition_fetch_bytes = bytes;
-        self
-    }
-
-    /// The most bytes that are fetched ahead of the user; 64 MiB unless set. A batch that is larger comes on top, once per broker.
-    #[doc(alias = "fetcher_max_queue_size")]
-    pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
-        self.settings.prefetch_bytes = bytes;
         self
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Consumer`] is a member of a group. Two tasks work for it: the group's (`group_driver`: membership, heartbeats, commits on the
 //! wire) and the fetch task (`fetch_driver`: what to read from whom, ahead of the user). The user's own calls take what is there
-//! (`intake`): nothing is handed out, marked or given away behind the user's back, and no task runs the user's code.
+//! (`intake`): nothing is handed out, marked or given away behind the user's back, and neither task runs the user's code.
 //!
 //! ```text
 //!  group cores ── group_driver ──events──> fetch_driver ── fetch● ──> brokers
@@ -13,7 +13,22 @@
 //!
 //! Decisions are in the cores ●; `state` is the one lock between the two sides. A [`Reader`] is the same without a group.
 //!
-//! Life cycle: `build` checks settings and sends nothing; the first call for a record joins the group; [`ConsumerHandle::stop`] ends the
+//! A group's topics are named, or found by patterns (`pattern`●, and `pattern_driver`, which lists the cluster's topics for it). User
+//! code runs in two places only: hooks, interceptors (`interceptor`) and handlers inside the calls that read; an assignor of the user's on
+//! the runtime's blocking pool (but for what it adds to a subscription, which must be at hand).
+//!
+//! # Heartbeats
+//!
+//! The group's task sends them, whatever the user does: a handler may take as long as it likes without losing its membership, and needs
+//! no call to keep it, as it did with ruby-kafka. What ends the membership of a busy consumer is
+//! [`max_poll_interval`](ConsumerBuilder::max_poll_interval), which exists to notice handlers that hang; raise it for work that takes
+//! longer. A rebalance waits for a handler for as long as that, too. One that wants to be a good neighbour looks at
+//! [`ConsumerHandle::membership`] now and then and returns early; one that wants to know for certain that its partition is still its own
+//! calls [`ConsumerHandle::heartbeat`].
+//!
+//! # Life cycle
+//!
+//! `build` checks settings and sends nothing; the first call for a record joins the group; [`ConsumerHandle::stop`] ends the
 //! call that reads after the record in hand, commits, leaves; [`Consumer::close`] does the same with a deadline; dropping the consumer
 //! leaves the group without committing.
 

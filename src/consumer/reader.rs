@@ -10,7 +10,7 @@ use futures_core::Stream;
 
 use crate::cluster::Cluster;
 use crate::consumer::batch::Batch;
-use crate::consumer::builder::Hooks;
+use crate::consumer::builder::{Hooks, fetch_settings};
 use crate::consumer::fetch::{LATEST, Start};
 use crate::consumer::fetch_driver::{self, Assignment};
 use crate::consumer::handle::SeekTo;
@@ -69,42 +69,7 @@ impl ReaderBuilder {
         self
     }
 
-    /// Which records of transactions to hand out; [`IsolationLevel::ReadCommitted`] unless set.
-    pub fn isolation_level(mut self, isolation_level: IsolationLevel) -> Self {
-        self.settings.isolation_level = isolation_level;
-        self
-    }
-
-    /// The longest that a broker waits for [`min_bytes`](Self::min_bytes); 500 ms unless set.
-    #[doc(alias = "max_wait_time")]
-    pub fn max_wait(mut self, max_wait: Duration) -> Self {
-        self.settings.fetch_max_wait = max_wait;
-        self
-    }
-
-    /// A broker answers once it has so many bytes; 1 unless set.
-    pub fn min_bytes(mut self, bytes: usize) -> Self {
-        self.settings.fetch_min_bytes = bytes;
-        self
-    }
-
-    /// The most bytes of one answer; 50 MiB unless set.
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.settings.fetch_max_bytes = bytes;
-        self
-    }
-
-    /// The most bytes of one partition in an answer; 1 MiB unless set.
-    pub fn max_partition_bytes(mut self, bytes: usize) -> Self {
-        self.settings.max_partition_fetch_bytes = bytes;
-        self
-    }
-
-    /// The most bytes that are fetched ahead of the user; 64 MiB unless set.
-    pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
-        self.settings.prefetch_bytes = bytes;
-        self
-    }
+    fetch_settings!();
 
     /// The reader; nothing is sent before its first record is asked for.
     ///
