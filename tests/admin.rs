@@ -325,6 +325,23 @@ async fn offsets_are_listed_by_place_and_time_and_follow_leaders() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_without_a_leader_ends_with_a_time_out_that_says_why_and_the_others_are_answered() {
+    let broker = Broker::builder().nodes(3).topic("t", 2).start_in_memory().unwrap();
+    let client = connect(&broker).await;
+    broker.remove_leader("t", 0);
+    let admin = client.admin().with_timeout(Duration::from_secs(10));
+    let partitions = [TopicPartition::new("t", 0), TopicPartition::new("t", 1)];
+    let start = tokio::time::Instant::now();
+    let listed = admin.list_offsets(partitions, OffsetSpec::End).await.unwrap();
+    assert!(start.elapsed() <= Duration::from_secs(10), "{:?}", start.elapsed());
+    assert_eq!(listed[1].1.as_ref().unwrap().offset, Some(0));
+    let error = listed[0].1.as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Timeout, Some(ErrorCode::LEADER_NOT_AVAILABLE)), "{error:?}");
+    assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)));
+    assert!(error.attempts().unwrap() > 3 && std::error::Error::source(error).is_some(), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_cluster_is_described() {
     let broker = Broker::builder().nodes(3).cluster_id("abc").rack(2, "r2").start_in_memory().unwrap();
     let client = connect(&broker).await;
