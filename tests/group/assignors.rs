@@ -21,7 +21,7 @@ struct ToOne {
 }
 
 impl ToOne {
-    fn new(says: &'static str, seen: &Seen) -> Arc<dyn Assignor> {
+    fn that(says: &'static str, seen: &Seen) -> Arc<dyn Assignor> {
         Arc::new(Self { says, seen: seen.clone(), fails: || Ok(()) })
     }
 }
@@ -71,7 +71,7 @@ fn run(mut consumer: Consumer) -> (klamm::consumer::ConsumerHandle, tokio::task:
 async fn rk_124_a_strategy_of_one_s_own_gives_all_to_one_and_sees_the_user_data_of_all() {
     let (broker, client) = start(Broker::builder().topic("t", 4)).await;
     let seen = Seen::default();
-    let build = |says| member(&client).assignors([ToOne::new(says, &seen)]).build().unwrap();
+    let build = |says| member(&client).assignors([ToOne::that(says, &seen)]).build().unwrap();
     // The first to come leads, and it is not the chosen one.
     let members = [run(build("not me")), run(build("me")), run(build("nor me"))];
     tokio::time::sleep(30 * SECOND).await;
@@ -110,7 +110,7 @@ async fn an_assignor_that_fails_or_panics_fails_the_leader_alone_with_its_words(
         drop(leader);
         // Everything else goes on: another member of the same client takes over.
         tokio::time::sleep(60 * SECOND).await;
-        let mut other = member(&client).assignors([ToOne::new("me", &Seen::default())]).build().unwrap();
+        let mut other = member(&client).assignors([ToOne::that("me", &Seen::default())]).build().unwrap();
         assert_eq!(next(&mut other).await.offset, 0);
         drop(other);
         tokio::time::sleep(SECOND).await;

@@ -147,7 +147,8 @@ async fn rk_174_a_heartbeat_by_hand_that_finds_a_rebalance_is_a_value_and_the_lo
             } else {
                 // What is kept is read on meanwhile.
                 tokio::time::sleep(10 * SECOND).await;
-                noted.lock().unwrap().push(handle.heartbeat().await?);
+                let membership = handle.heartbeat().await?;
+                noted.lock().unwrap().push(membership);
                 handle.stop();
             }
             Ok::<(), klamm::Error>(())

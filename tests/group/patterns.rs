@@ -113,6 +113,20 @@ async fn a_topic_that_is_deleted_leaves_without_an_endless_reload_and_the_others
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pattern_may_lose_its_last_topic_and_find_another() {
+    let (broker, client) = start(Broker::builder().topic("orders.a", 2)).await;
+    let mut consumer = matching(&client).refresh_topic_interval(SECOND).build().unwrap();
+    read_for(&mut consumer, 5 * SECOND).await;
+    assert_eq!(consumer.assignment().len(), 2);
+    broker.delete_topic("orders.a");
+    read_for(&mut consumer, 60 * SECOND).await;
+    assert!(consumer.assignment().is_empty());
+    broker.create_topic("orders.b", 1);
+    write(&broker, "orders.b");
+    assert_eq!(topics_within(&mut consumer, 10 * SECOND).await, names(["orders.b"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_leaves_out_a_topic_for_once_moves_nothing() {
     let (broker, client) = start(Broker::builder().topic("orders.a", 1).topic("orders.b", 1)).await;
     let mut consumer = matching(&client).refresh_topic_interval(10 * SECOND).build().unwrap();

@@ -184,7 +184,6 @@ impl Core {
         Outcome::Reply(DescribeConfigsResponse { results, ..Default::default() })
     }
 
-    #[expect(clippy::type_complexity, reason = "name, kind, value and source of each, used in one place")]
     fn configs(&self, call: &Call, resource: &DescribeConfigsResource) -> Result<Vec<(&'static str, Kind, String, i8)>, Refusal> {
         let name = resource.resource_name.as_str();
         match resource.resource_type {

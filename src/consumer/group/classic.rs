@@ -13,6 +13,8 @@
 //!    └── lost: 22, 25                    Leaving ──► Ended: from any state, by `leave` or a fatal verdict
 //! ```
 //!
+//! `Leading` learns how many partitions the topics of all members have; `Assigning`, between it and `Syncing`, waits for the assignor.
+//!
 //! Invariants: at most one JoinGroup or SyncGroup is unanswered. Heartbeats flow in every state between a join's answer and the next
 //! join except `Syncing`, whose parked request keeps the session alive as a parked JoinGroup does. Events come in this order for a
 //! partition: Assigned, then Revoking or Lost once. A verdict counts only if it is about the generation that still holds.
