@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use klamm::admin::{ConfigResource, NewTopic, OffsetSpec, Validate};
+use klamm::admin::{ConfigChange, ConfigResource, ConfigSource, NewTopic, OffsetSpec, Validate};
 use klamm::protocol::messages::create_topics::CreateTopicsRequest;
 use klamm::protocol::{ApiKey, BrokerId, ErrorCode};
 use klamm::{Client, ErrorKind, Record, TopicPartition};
@@ -78,6 +78,85 @@ async fn rk_228_partitions_can_be_added_but_not_taken() {
     assert_eq!(client.partition_count("t").await.unwrap(), 10);
     let error = client.admin().create_partitions("t", 3, Validate::AndApply).await.unwrap_err();
     assert_eq!((error.code(), error.topic()), (Some(ErrorCode::INVALID_PARTITIONS), Some("t")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_229_one_setting_of_a_topic_is_described_as_text() {
+    let broker = Broker::builder().topic("t", 1).start_in_memory().unwrap();
+    let admin = connect(&broker).await.admin();
+    let settings = admin.topic_configs("t", Some(&["retention.ms"])).await.unwrap();
+    assert_eq!(settings.into_iter().collect::<Vec<_>>(), [("retention.ms".to_owned(), "604800000".to_owned())]);
+    assert!(admin.topic_configs("t", None).await.unwrap().len() > 20);
+    let error = admin.topic_configs("missing", None).await.unwrap_err();
+    assert_eq!((error.kind(), error.topic()), (ErrorKind::UnknownTopic, Some("missing")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_230_settings_of_a_topic_are_altered_and_others_left_alone() {
+    let broker = Broker::builder().nodes(3).topic("t", 1).start_in_memory().unwrap();
+    broker.set_topic_config("t", "segment.bytes", Some("1000000"));
+    let client = connect(&broker).await;
+    let admin = client.admin();
+    admin.alter_topic("t", [("retention.ms", "1000"), ("max.message.bytes", "2000")]).await.unwrap();
+    let keys: &[&str] = &["max.message.bytes", "retention.ms", "segment.bytes"];
+    let settings = admin.topic_configs("t", Some(keys)).await.unwrap();
+    assert_eq!(settings.values().collect::<Vec<_>>(), ["2000", "1000", "1000000"], "what was not named stays");
+    let error = client.deliver(Record::new("t").value(vec![b'x'; 3000])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MessageTooLarge, "it is in force");
+
+    let topic = ConfigResource::Topic("t".into());
+    let changes = [
+        ConfigChange::append("cleanup.policy", "compact"),
+        ConfigChange::delete("retention.ms"),
+        ConfigChange::set("segment.bytes", "2000000"),
+    ];
+    admin.alter_configs(&topic, changes.clone(), Validate::Only).await.unwrap();
+    assert_eq!(admin.topic_configs("t", Some(keys)).await.unwrap(), settings, "only tried");
+    admin.alter_configs(&topic, changes, Validate::AndApply).await.unwrap();
+    admin.alter_configs(&topic, [ConfigChange::subtract("cleanup.policy", "delete")], Validate::AndApply).await.unwrap();
+    let entries = admin.describe_configs(&topic, Some(&["cleanup.policy", "retention.ms"])).await.unwrap();
+    let shown: Vec<_> = entries.iter().map(|entry| (entry.value.as_deref().unwrap(), entry.source, entry.is_default)).collect();
+    assert_eq!(shown, [("compact", ConfigSource::Topic, false), ("604800000", ConfigSource::Default, true)]);
+
+    let error = admin.alter_topic("t", [("no.such", "1")]).await.unwrap_err();
+    assert_eq!((error.code(), error.topic()), (Some(ErrorCode::INVALID_CONFIG), Some("t")));
+    assert!(error.to_string().contains("no.such"), "{error}");
+    assert!(!format!("{:?}", ConfigChange::set("ssl.key.password", "secret")).contains("secret"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_could_only_replace_a_whole_configuration_changes_nothing() {
+    let broker = Broker::builder().topic("t", 1).start_in_memory().unwrap();
+    broker.set_versions(ApiKey::INCREMENTAL_ALTER_CONFIGS, None);
+    let admin = connect(&broker).await.admin();
+    let error = admin.alter_topic("t", [("retention.ms", "1000")]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnsupportedVersion);
+    assert!(error.to_string().contains("older than Kafka 2.3") && error.to_string().contains("nothing was changed"), "{error}");
+    assert!(broker.requests_of(ApiKey::ALTER_CONFIGS).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_233_a_broker_s_settings_are_described_and_altered() {
+    let broker = Broker::builder().nodes(3).start_in_memory().unwrap();
+    let admin = connect(&broker).await.admin();
+    let entries = admin.broker_configs(BrokerId(2), Some(&["background.threads", "node.id"])).await.unwrap();
+    let [threads, id] = entries.as_slice() else { panic!("{entries:?}") };
+    assert_eq!((threads.name.as_str(), threads.value.as_deref()), ("background.threads", Some("10")));
+    assert!(!threads.read_only && threads.is_default && !threads.sensitive);
+    assert_eq!((id.value.as_deref(), id.read_only, id.source), (Some("2"), true, ConfigSource::Static));
+
+    admin.alter_broker(BrokerId(2), [("background.threads", "12")]).await.unwrap();
+    let threads = async |broker| {
+        let entry = admin.broker_configs(broker, Some(&["background.threads"])).await.unwrap().remove(0);
+        (entry.value.unwrap(), entry.source)
+    };
+    assert_eq!(threads(BrokerId(2)).await, ("12".into(), ConfigSource::Broker));
+    assert_eq!(threads(BrokerId(3)).await, ("10".into(), ConfigSource::Default));
+    admin.alter_configs(&ConfigResource::AllBrokers, [("background.threads", "14")], Validate::AndApply).await.unwrap();
+    assert_eq!(threads(BrokerId(2)).await, ("12".into(), ConfigSource::Broker), "its own counts more");
+    assert_eq!(threads(BrokerId(3)).await, ("14".into(), ConfigSource::AllBrokers));
+    let error = admin.alter_broker(BrokerId(2), [("node.id", "7")]).await.unwrap_err();
+    assert!(error.to_string().contains("broker 2") && error.to_string().contains("node.id"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,6 +262,50 @@ async fn rk_235_to_238_groups_are_described_listed_once_and_their_offsets_told()
 }
 
 #[tokio::test(start_paused = true)]
+async fn rk_239_a_group_without_members_is_deleted_and_one_with_members_is_not() {
+    let broker = Broker::builder().nodes(3).topic("t", 2).start_in_memory().unwrap();
+    let client = connect(&broker).await;
+    client.deliver(Record::new("t").partition(0).value("x")).await.unwrap();
+    let mut consumer = client.consumer("busy").topics(["t"]).build().unwrap();
+    consumer.next().await.unwrap().unwrap();
+    broker.set_committed("idle", "t", 0, Some(5));
+    let admin = client.admin();
+    // The first answer comes from a broker that does not coordinate the group any more.
+    broker.intercept_next(ApiKey::DELETE_GROUPS, 1, |_| Intercept::Error(ErrorCode::NOT_COORDINATOR));
+    let outcomes = admin.delete_groups(["idle", "busy", "none"]).await.unwrap();
+    let codes: Vec<_> = outcomes.iter().map(|(_, result)| result.as_ref().err().and_then(klamm::Error::code)).collect();
+    assert_eq!(codes, [None, Some(ErrorCode::NON_EMPTY_GROUP), Some(ErrorCode::GROUP_ID_NOT_FOUND)]);
+    let error = outcomes[1].1.as_ref().unwrap_err();
+    assert!(error.to_string().contains("busy") && error.to_string().contains("stop them"), "{error}");
+    assert_eq!(broker.group_state("idle"), None);
+    assert!(admin.group_offsets("idle").await.unwrap().is_empty());
+    assert_eq!(broker.group_members("busy").len(), 1);
+    consumer.close(Duration::from_secs(5)).await.unwrap();
+    admin.delete_groups(["busy"]).await.unwrap().remove(0).1.unwrap();
+    assert!(admin.list_groups().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn offsets_of_a_group_are_deleted_unless_a_member_subscribes_to_the_topic() {
+    let broker = Broker::builder().nodes(3).topic("t", 2).topic("old", 1).start_in_memory().unwrap();
+    let client = connect(&broker).await;
+    client.deliver(Record::new("t").partition(0).value("x")).await.unwrap();
+    let mut consumer = client.consumer("g").topics(["t"]).build().unwrap();
+    consumer.next().await.unwrap().unwrap();
+    broker.set_committed("g", "t", 1, Some(5));
+    broker.set_committed("g", "old", 0, Some(7));
+    let admin = client.admin();
+    let partitions = || [TopicPartition::new("t", 1), TopicPartition::new("old", 0), TopicPartition::new("none", 0)];
+    let outcomes = admin.delete_group_offsets("g", partitions()).await.unwrap();
+    let codes: Vec<_> = outcomes.iter().map(|(_, result)| result.as_ref().err().and_then(klamm::Error::code)).collect();
+    assert_eq!(codes, [Some(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC), None, Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)]);
+    assert_eq!(outcomes[0].1.as_ref().unwrap_err().topic(), Some("t"));
+    assert_eq!((broker.committed("g", "t", 1), broker.committed("g", "old", 0)), (Some(5), None));
+    let error = admin.delete_group_offsets("none", partitions()).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::GROUP_ID_NOT_FOUND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn offsets_are_listed_by_place_and_time_and_follow_leaders() {
     let broker = Broker::builder().nodes(3).topic("t", 3).start_in_memory().unwrap();
     let client = connect(&broker).await;
@@ -199,6 +322,23 @@ async fn offsets_are_listed_by_place_and_time_and_follow_leaders() {
         offsets.push((listed[0].1.as_ref().unwrap().offset, listed[1].1.as_ref().unwrap().offset));
     }
     assert_eq!(offsets, [(Some(0), Some(0)), (Some(3), Some(0)), (Some(1), None), (None, None)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_without_a_leader_ends_with_a_time_out_that_says_why_and_the_others_are_answered() {
+    let broker = Broker::builder().nodes(3).topic("t", 2).start_in_memory().unwrap();
+    let client = connect(&broker).await;
+    broker.remove_leader("t", 0);
+    let admin = client.admin().with_timeout(Duration::from_secs(10));
+    let partitions = [TopicPartition::new("t", 0), TopicPartition::new("t", 1)];
+    let start = tokio::time::Instant::now();
+    let listed = admin.list_offsets(partitions, OffsetSpec::End).await.unwrap();
+    assert!(start.elapsed() <= Duration::from_secs(10), "{:?}", start.elapsed());
+    assert_eq!(listed[1].1.as_ref().unwrap().offset, Some(0));
+    let error = listed[0].1.as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Timeout, Some(ErrorCode::LEADER_NOT_AVAILABLE)), "{error:?}");
+    assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)));
+    assert!(error.attempts().unwrap() > 3 && std::error::Error::source(error).is_some(), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,10 @@ use klamm::protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsReq
 use klamm::protocol::messages::describe_cluster::DescribeClusterRequest;
 use klamm::protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use klamm::protocol::messages::find_coordinator::FindCoordinatorRequest;
+use klamm::protocol::messages::incremental_alter_configs::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
+use klamm::protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use klamm::protocol::{BrokerId, ErrorCode, Str, TopicName};
 use klamm_broker::Broker;
 
@@ -162,7 +166,10 @@ async fn the_cluster_and_its_configurations_are_described() {
     assert_eq!(codes, [0, 0, 42, 3]);
     let value = |index: usize| results[index].configs[0].value.clone().expect("a value");
     assert_eq!((value(0).as_str(), value(1).as_str()), ("1000", "10"));
-    assert!(results[1].configs[0].read_only && !results[0].configs[0].read_only);
+    assert!(!results[1].configs[0].read_only && !results[0].configs[0].read_only);
+    let request = DescribeConfigsRequest { resources: vec![resource(4, "2", "node.id")], ..Default::default() };
+    let results = broker.raw_request(2, 4, &request).await.expect("an answer").results;
+    assert!(results[0].configs[0].read_only);
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,4 +185,103 @@ async fn coordinators_are_found_in_every_version() {
         let node = found.coordinators.first().map_or(found.node_id, |coordinator| coordinator.node_id);
         assert_eq!(node.0, expected, "version {version}");
     }
+}
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// A change to a setting; the operation as in the protocol: 0 set, 1 delete, 2 append, 3 subtract.
+fn change(name: &str, config_operation: i8, value: Option<&str>) -> AlterableConfig {
+    AlterableConfig { name: text(name), config_operation, value: value.map(text) }
+}
+
+async fn alter(broker: &Broker, resource: (i8, &str), configs: Vec<AlterableConfig>, validate_only: bool) -> ErrorCode {
+    let resource = AlterConfigsResource { resource_type: resource.0, resource_name: text(resource.1), configs };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only };
+    let response = broker.raw_request(2, 1, &request).await.expect("an answer").responses.remove(0);
+    assert_eq!(response.error_code.is_ok(), response.error_message.is_none(), "{response:?}");
+    response.error_code
+}
+
+/// Value and source of one setting, as node 2 tells it.
+async fn described(broker: &Broker, resource: (i8, &str), key: &str) -> Option<(String, i8)> {
+    let asked = DescribeConfigsResource {
+        resource_type: resource.0,
+        resource_name: text(resource.1),
+        configuration_keys: Some(vec![text(key)]),
+    };
+    let request = DescribeConfigsRequest { resources: vec![asked], ..Default::default() };
+    let configs = broker.raw_request(2, 4, &request).await.expect("an answer").results.remove(0).configs;
+    configs.first().map(|config| (config.value.clone().expect("a value").to_string(), config.config_source))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_s_configurations_change_one_by_one_and_all_of_a_request_or_none() {
+    let (broker, orders) = (broker(), (TOPIC, "orders"));
+    let set = vec![change("retention.ms", 0, Some("1000")), change("cleanup.policy", 2, Some("compact"))];
+    assert_eq!(alter(&broker, orders, set.clone(), true).await, ErrorCode::NONE);
+    assert_eq!(described(&broker, orders, "retention.ms").await, Some(("604800000".into(), 5)), "validate only");
+    assert_eq!(alter(&broker, orders, set, false).await, ErrorCode::NONE);
+    assert_eq!(described(&broker, orders, "retention.ms").await, Some(("1000".into(), 1)));
+    assert_eq!(described(&broker, orders, "cleanup.policy").await, Some(("delete,compact".into(), 1)));
+    let taken = vec![change("cleanup.policy", 3, Some("delete")), change("retention.ms", 1, None)];
+    assert_eq!(alter(&broker, orders, taken, false).await, ErrorCode::NONE);
+    assert_eq!(described(&broker, orders, "cleanup.policy").await, Some(("compact".into(), 1)));
+    assert_eq!(described(&broker, orders, "retention.ms").await, Some(("604800000".into(), 5)));
+    let fine = || change("max.message.bytes", 0, Some("2000"));
+    for (wrong, code) in [
+        (change("no.such", 0, Some("1")), ErrorCode::INVALID_CONFIG),
+        (change("retention.ms", 0, Some("soon")), ErrorCode::INVALID_CONFIG),
+        (change("retention.ms", 2, Some("1")), ErrorCode::INVALID_CONFIG),
+        (change("retention.ms", 0, None), ErrorCode::INVALID_REQUEST),
+        (change("retention.ms", 9, Some("1")), ErrorCode::INVALID_REQUEST),
+        (fine(), ErrorCode::INVALID_REQUEST),
+    ] {
+        assert_eq!(alter(&broker, orders, vec![fine(), wrong], false).await, code);
+    }
+    assert_eq!(described(&broker, orders, "max.message.bytes").await, Some(("1048588".into(), 5)));
+    assert_eq!(alter(&broker, (TOPIC, "none"), vec![fine()], false).await, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    assert_eq!(alter(&broker, (16, "metrics"), vec![fine()], false).await, ErrorCode::INVALID_REQUEST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_changes_what_kafka_changes_while_it_runs_for_itself_or_for_all() {
+    let broker = broker();
+    let threads = |count| vec![change("background.threads", 0, Some(count))];
+    assert_eq!(alter(&broker, (BROKER, ""), threads("12"), false).await, ErrorCode::NONE);
+    assert_eq!(described(&broker, (BROKER, "2"), "background.threads").await, Some(("12".into(), 3)));
+    assert_eq!(described(&broker, (BROKER, ""), "background.threads").await, Some(("12".into(), 3)));
+    assert_eq!(described(&broker, (BROKER, ""), "num.io.threads").await, None, "only what was set");
+    assert_eq!(alter(&broker, (BROKER, "2"), threads("14"), false).await, ErrorCode::NONE);
+    assert_eq!(described(&broker, (BROKER, "2"), "background.threads").await, Some(("14".into(), 2)));
+    let back = vec![change("background.threads", 1, None)];
+    assert_eq!(alter(&broker, (BROKER, "2"), back, false).await, ErrorCode::NONE);
+    assert_eq!(described(&broker, (BROKER, "2"), "background.threads").await, Some(("12".into(), 3)));
+    assert_eq!(alter(&broker, (BROKER, "1"), threads("14"), false).await, ErrorCode::INVALID_REQUEST, "node 2 was asked");
+    assert_eq!(alter(&broker, (BROKER, "2"), threads("many"), false).await, ErrorCode::INVALID_CONFIG);
+    let fixed = vec![change("node.id", 0, Some("7"))];
+    assert_eq!(alter(&broker, (BROKER, "2"), fixed, false).await, ErrorCode::INVALID_REQUEST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_that_were_altered_are_kept_to() {
+    let broker = broker();
+    let value = [b'x'; 500];
+    let append = || async {
+        let mut client = broker.raw_client(broker.leader("orders", 0).expect("a leader"));
+        let mut batch = klamm::protocol::records::BatchBuilder::new(1024);
+        batch.append(0, None, Some(&value), klamm::protocol::records::NO_HEADERS).expect("fits");
+        let mut batch = batch.close(klamm::protocol::records::Compression::None).expect("closed");
+        let records = klamm::protocol::Records(batch.stamp(-1, -1, -1, false));
+        let partition = PartitionProduceData { index: 0, records: Some(records) };
+        let data = TopicProduceData { name: TopicName(text("orders")), partition_data: vec![partition], ..Default::default() };
+        let request = ProduceRequest { acks: -1, topic_data: vec![data], ..Default::default() };
+        client.request(9, &request).await.expect("an answer").responses[0].partition_responses[0].error_code
+    };
+    assert_eq!(append().await, ErrorCode::NONE);
+    assert_eq!(alter(&broker, (BROKER, ""), vec![change("message.max.bytes", 0, Some("100"))], false).await, ErrorCode::NONE);
+    assert_eq!(append().await, ErrorCode::MESSAGE_TOO_LARGE);
+    let own = vec![change("max.message.bytes", 0, Some("2000"))];
+    assert_eq!(alter(&broker, (TOPIC, "orders"), own, false).await, ErrorCode::NONE);
+    assert_eq!(append().await, ErrorCode::NONE);
 }

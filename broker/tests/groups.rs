@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use klamm::protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
+use klamm::protocol::messages::delete_groups::DeleteGroupsRequest;
 use klamm::protocol::messages::describe_groups::DescribeGroupsRequest;
 use klamm::protocol::messages::heartbeat::HeartbeatRequest;
 use klamm::protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
 use klamm::protocol::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use klamm::protocol::messages::list_groups::ListGroupsRequest;
 use klamm::protocol::messages::offset_commit::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use klamm::protocol::messages::offset_delete::{OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use klamm::protocol::messages::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
 use klamm::protocol::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
-use klamm::protocol::{ErrorCode, GroupId, Str, TopicName};
+use klamm::protocol::{ApiMessage, ErrorCode, GroupId, Str, TopicName, Writer};
 use klamm_broker::Broker;
 use tokio::time::{Instant, sleep};
 
@@ -396,4 +399,60 @@ async fn groups_are_described_and_listed() {
     assert_eq!((all[0].group_id.as_str(), all[0].group_state.as_str(), all[0].group_type.as_str()), (GROUP, "Stable", "classic"));
     assert!(listed(ListGroupsRequest { states_filter: vec![text("Empty")], ..Default::default() }).await.is_empty());
     assert_eq!(listed(ListGroupsRequest { types_filter: vec![text("Classic")], ..Default::default() }).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_groups_without_members_are_deleted() {
+    let broker = broker();
+    let one = joined(&broker, join(&text(""), RANGE)).await;
+    sync(&broker, &one, &[(&one.member_id, "all")]).await;
+    broker.set_committed("idle", "orders", 0, Some(5));
+    for version in 0..=3 {
+        let groups_names = [GROUP, "idle", "none", ""].map(|name| GroupId(text(name))).to_vec();
+        let response = broker.raw_request(1, version, &DeleteGroupsRequest { groups_names }).await.expect("an answer");
+        let codes: Vec<ErrorCode> = response.results.iter().map(|result| result.error_code).collect();
+        let idle = if version == 0 { ErrorCode::NONE } else { ErrorCode::GROUP_ID_NOT_FOUND };
+        let expected = [ErrorCode::NON_EMPTY_GROUP, idle, ErrorCode::GROUP_ID_NOT_FOUND, ErrorCode::INVALID_GROUP_ID];
+        assert_eq!(codes, expected, "version {version}");
+    }
+    assert_eq!((broker.group_state("idle"), broker.committed("idle", "orders", 0)), (None, None));
+    assert_eq!(heartbeat(&broker, &one).await, ErrorCode::NONE);
+}
+
+/// A subscription to `topic` behind its version.
+fn subscription(topic: &str) -> Bytes {
+    let message = ConsumerProtocolSubscription { topics: vec![text(topic)], ..Default::default() };
+    let mut writer = Writer::default();
+    writer.copy(&3_i16.to_be_bytes());
+    message.encode(3, &mut writer);
+    writer.finish().concat().into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn offsets_are_deleted_where_no_member_subscribes() {
+    let broker = broker();
+    broker.create_topic("old", 1);
+    let mut request = join(&text(""), RANGE);
+    request.protocols[0].metadata = subscription("orders");
+    let one = joined(&broker, request).await;
+    sync(&broker, &one, &[(&one.member_id, "all")]).await;
+    for topic in ["orders", "old"] {
+        broker.set_committed(GROUP, topic, 0, Some(5));
+    }
+    let delete = async |group: &str| {
+        let partitions = || vec![OffsetDeleteRequestPartition { partition_index: 0 }];
+        let topic = |name: &str| OffsetDeleteRequestTopic { name: TopicName(text(name)), partitions: partitions() };
+        let topics = vec![topic("orders"), topic("old"), topic("none")];
+        let request = OffsetDeleteRequest { group_id: GroupId(text(group)), topics };
+        broker.raw_request(1, 0, &request).await.expect("an answer")
+    };
+    let response = delete(GROUP).await;
+    let codes: Vec<ErrorCode> = response.topics.iter().map(|topic| topic.partitions[0].error_code).collect();
+    let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+    assert_eq!(codes, [ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC, ErrorCode::NONE, unknown]);
+    assert_eq!((broker.committed(GROUP, "orders", 0), broker.committed(GROUP, "old", 0)), (Some(5), None));
+    assert_eq!(delete("none").await.error_code, ErrorCode::GROUP_ID_NOT_FOUND);
+    broker.expire_member(GROUP, one.member_id.as_str());
+    assert_eq!(delete(GROUP).await.topics[0].partitions[0].error_code, ErrorCode::NONE);
+    assert_eq!(broker.committed(GROUP, "orders", 0), None);
 }

@@ -31,6 +31,11 @@ impl Failure {
         Self::usage(format!("{what}: not built yet"))
     }
 
+    /// 3: the broker does not have it.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into() }
+    }
+
     /// 124: `--timeout` ran out.
     pub(crate) fn timed_out(what: &str, seconds: f64) -> Self {
         Self {

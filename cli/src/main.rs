@@ -5,19 +5,21 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod confirm;
 mod exit;
 mod format;
 mod options;
 mod output;
 mod perf;
 mod record_json;
+mod report;
 mod signals;
 
 use std::process::ExitCode;
 
 use clap::{Parser as _, Subcommand};
 
-use crate::commands::{api_versions, cluster, consume, demo, groups, produce, query_offsets, topics};
+use crate::commands::{api_versions, cluster, configs, consume, demo, groups, produce, query_offsets, topics};
 use crate::exit::{Done, Failure};
 use crate::options::Options;
 use crate::signals::Stop;
@@ -43,10 +45,12 @@ enum Command {
     Cluster,
     /// Shows which versions of each API broker and klamm speak
     ApiVersions(api_versions::Arguments),
-    /// Lists, describes, creates, deletes and extends topics
+    /// Lists, describes, creates, alters, deletes and extends topics
     Topics(topics::Arguments),
-    /// Lists and describes groups and their offsets
+    /// Lists, describes and deletes groups and their offsets
     Groups(groups::Arguments),
+    /// Lists, shows and changes configurations of topics, brokers and groups
+    Configs(configs::Arguments),
     /// Measures throughput and latency
     Perf(perf::Arguments),
     /// Tells the main story on a broker of its own: produce, consume in a group, checkpoint, resume
@@ -67,8 +71,6 @@ enum Later {
     LogDirs(Rest),
     #[command(hide = true)]
     Acls(Rest),
-    #[command(hide = true)]
-    Configs(Rest),
     #[command(hide = true)]
     Quotas(Rest),
     #[command(hide = true)]
@@ -130,7 +132,8 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Done {
     let mut stop = Stop::listen().map_err(|error| Failure::refused(format!("signals can't be listened to: {error}")))?;
     let options = arguments.options;
-    if !matches!(arguments.command, Command::Topics(_)) {
+    // These two look at them themselves.
+    if !matches!(arguments.command, Command::Topics(_) | Command::Configs(_)) {
         options.no_config_pairs()?;
     }
     // These two owe something when they are stopped; the others just end.
@@ -150,6 +153,7 @@ async fn run_at_once(options: &Options, command: Command) -> Done {
         Command::ApiVersions(arguments) => api_versions::run(options, arguments).await,
         Command::Topics(arguments) => topics::run(options, arguments).await,
         Command::Groups(arguments) => groups::run(options, arguments).await,
+        Command::Configs(arguments) => configs::run(options, arguments).await,
         Command::Perf(arguments) => perf::run(options, arguments).await,
         Command::Demo => demo::run(options).await,
         Command::Later(later) => {
@@ -185,7 +189,9 @@ mod tests {
     fn help_shows_what_is_built_and_only_that() {
         let help = super::Arguments::command().render_long_help().to_string();
         assert!(help.starts_with("Produce to, consume from and look at an Apache Kafka cluster"), "{help}");
-        for shown in ["produce", "consume", "query-offsets", "cluster", "api-versions", "topics", "groups", "perf", "demo"] {
+        for shown in
+            ["produce", "consume", "query-offsets", "cluster", "api-versions", "topics", "groups", "configs", "perf", "demo"]
+        {
             assert!(help.contains(&format!("\n  {shown} ")), "{shown}: {help}");
         }
         for hidden in ["quorum", "acls", "codec"] {

@@ -19,7 +19,7 @@ pub(crate) struct Options {
     /// A setting by its Java name, repeatable; wins over --config
     #[arg(short = 'X', global = true, value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// A Java .properties file with settings; with `topics create` also KEY=VALUE, a configuration of the topic
+    /// A Java .properties file with settings; with `topics create`, `topics alter` and `configs alter` also KEY=VALUE, a setting to set
     #[arg(long, global = true, value_name = "FILE")]
     config: Vec<String>,
     /// JSON instead of tables: one object a line
@@ -44,17 +44,18 @@ impl Options {
         tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
     }
 
-    /// `KEY=VALUE` given by `--config`: the option means a file for every command, and these beside it for `topics create`.
+    /// `KEY=VALUE` given by `--config`: the option means a file for every command, and these beside it for those that set
+    /// configurations.
     pub(crate) fn config_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.config.iter().filter(|value| is_pair(value)).filter_map(|value| value.split_once('='))
     }
 
-    /// Fails if `--config KEY=VALUE` was given to a command that makes no topic.
+    /// Fails if `--config KEY=VALUE` was given to a command that sets no configuration.
     pub(crate) fn no_config_pairs(&self) -> Done {
         match self.config_pairs().next() {
             None => Ok(()),
             Some((key, value)) => Err(Failure::usage(format!(
-                "--config {key}={value}: only `topics create` takes KEY=VALUE here; a client's setting is -X {key}={value}, and --config names a file"
+                "--config {key}={value}: only `topics create`, `topics alter` and `configs alter` take KEY=VALUE here; a client's setting is -X {key}={value}, and --config names a file"
             ))),
         }
     }

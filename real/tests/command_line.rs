@@ -111,6 +111,37 @@ async fn a_group_is_described_while_it_reads_and_its_lag_is_zero_when_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn configurations_and_groups_are_changed_by_command_and_topics_read_by_pattern() {
+    let (topic, group) = (topic("config", "1").await, unique("commands"));
+    rows(&["produce", &topic], "a\n").await;
+    let altered = rows(&["topics", "alter", &topic, "--config", "retention.ms=7200000"], "").await;
+    assert_eq!(altered, [json!({"topic": topic, "ok": true})]);
+    let value = async || rows(&["configs", "describe", "topic", &topic, "retention.ms"], "").await[0]["value"].clone();
+    // The broker hears of it a moment later.
+    let start = std::time::Instant::now();
+    while value().await != "7200000" {
+        assert!(start.elapsed() < std::time::Duration::from_secs(50), "it was not altered");
+    }
+    let listed = rows(&["configs", "list", "--type", "topic"], "").await;
+    assert!(listed.contains(&json!({"type": "topic", "name": topic})));
+
+    let pattern = format!("^{topic}$");
+    for more in [&[][..], &["--group", &group]] {
+        let consumed = rows(&[&["consume", &pattern, "--regex", "--count", "1"], more].concat(), "").await;
+        assert_eq!((&consumed[0]["topic"], &consumed[0]["value"]), (&json!(topic), &json!("a")));
+    }
+    assert_eq!(run(&["groups", "delete", &group], "").await.code, Some(2), "nobody can be asked");
+    let deleted = rows(&["groups", "delete-offsets", &group, "--topic", &topic, "--yes"], "").await;
+    assert_eq!(deleted, [json!({"group": group, "topic": topic, "partition": 0, "ok": true})]);
+    let gone = run(&["groups", "delete", &group, "--yes"], "").await;
+    // A group that lost its last offset may have been tidied away by the broker already.
+    match gone.code {
+        Some(0) => assert_eq!(gone.json_lines(), [json!({"group": group, "ok": true})]),
+        _ => assert_eq!(gone.json_lines()[0]["error"], "GROUP_ID_NOT_FOUND"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cluster_and_versions_are_shown_and_wrong_places_refused() {
     let cluster = rows(&["cluster"], "").await;
     assert!(cluster[0]["cluster_id"].is_string() && cluster[0]["features"]["metadata.version"].is_i64(), "{}", cluster[0]);

@@ -8,9 +8,10 @@ use bytes::{Bytes, BytesMut};
 use klamm::protocol::messages::consumer_protocol_assignment::{ConsumerProtocolAssignment, TopicPartition};
 use klamm::protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use klamm::protocol::messages::{
-    api_versions::*, create_partitions::*, create_topics::*, delete_topics::*, describe_cluster::*, describe_configs::*,
-    describe_groups::*, fetch::*, find_coordinator::*, heartbeat::*, init_producer_id::*, join_group::*, leave_group::*,
-    list_groups::*, list_offsets::*, metadata::*, offset_commit::*, offset_fetch::*, produce::*, sync_group::*,
+    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_topics::*, describe_cluster::*,
+    describe_configs::*, describe_groups::*, fetch::*, find_coordinator::*, heartbeat::*, incremental_alter_configs::*,
+    init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*, metadata::*, offset_commit::*,
+    offset_delete::*, offset_fetch::*, produce::*, sync_group::*,
 };
 use klamm::protocol::records::{
     BatchBuilder, Compression, NO_HEADERS, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, RecordBatches,
@@ -199,6 +200,14 @@ async fn topics_are_made_and_removed_in_every_version() {
         let response = bare.call(version, &request).await;
         assert_eq!(response.results[0].error_code, ErrorCode::NONE, "CreatePartitions {version}: {response:?}");
     }
+    for version in bare.versions::<IncrementalAlterConfigsRequest>() {
+        let change = AlterableConfig { name: text("retention.ms"), config_operation: 0, value: Some(text("1000")) };
+        let back = AlterableConfig { name: text("segment.ms"), config_operation: 1, value: None };
+        let altered = AlterConfigsResource { resource_type: 2, resource_name: text(&made[0]), configs: vec![change, back] };
+        let request = IncrementalAlterConfigsRequest { resources: vec![altered], ..Default::default() };
+        let response = bare.call(version, &request).await;
+        assert_eq!(response.responses[0].error_code, ErrorCode::NONE, "IncrementalAlterConfigs {version}: {response:?}");
+    }
     for version in bare.versions::<DeleteTopicsRequest>() {
         let Some(topic) = made.pop() else { break };
         let mut request = DeleteTopicsRequest { timeout_ms: 10_000, ..DeleteTopicsRequest::default() };
@@ -379,6 +388,20 @@ async fn a_member_lives_in_every_version() {
         }
         let left = bare.call(version, &leave).await;
         assert_eq!(left.error_code, ErrorCode::NONE, "LeaveGroup {version}: {left:?}");
+
+        let version = at(bare.versions::<OffsetDeleteRequest>());
+        let partitions = vec![OffsetDeleteRequestPartition { partition_index: 0 }];
+        let delete = OffsetDeleteRequest {
+            group_id: group_id(&group),
+            topics: vec![OffsetDeleteRequestTopic { name: name(&topic), partitions }],
+        };
+        let deleted = bare.call(version, &delete).await;
+        assert_eq!(deleted.error_code, ErrorCode::NONE, "OffsetDelete {version}: {deleted:?}");
+        assert_eq!(deleted.topics[0].partitions[0].error_code, ErrorCode::NONE, "OffsetDelete {version}: {deleted:?}");
+
+        let version = at(bare.versions::<DeleteGroupsRequest>());
+        let deleted = bare.call(version, &DeleteGroupsRequest { groups_names: vec![group_id(&group)] }).await;
+        assert_eq!(deleted.results[0].error_code, ErrorCode::NONE, "DeleteGroups {version}: {deleted:?}");
     }
     assert!(last <= 10, "as many rounds as the API with the most versions has");
 }

@@ -137,7 +137,8 @@ async fn rk_113_a_record_larger_than_the_most_bytes_is_returned_whole() {
         assert_eq!(messages.iter().map(|message| message.offset).collect::<Vec<_>>(), [offset]);
         assert_eq!(messages[0].value.as_deref(), Some(&*value));
     }
-    let reader = client.reader(topic.as_str()).max_bytes(1000).max_partition_bytes(1000).prefetch_bytes(1000).to_end();
+    let reader =
+        client.reader(topic.as_str()).fetch_max_bytes(1000).max_partition_fetch_bytes(1000).prefetch_bytes(1000).to_end();
     let mut reader = reader.build().expect("a reader");
     let mut sizes = Vec::new();
     while let Some(message) = reader.next().await.expect("a message") {

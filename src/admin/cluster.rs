@@ -74,6 +74,7 @@ impl Admin {
     ///
     /// # Errors
     /// If it did not answer in time.
+    #[doc(alias = "apis")]
     pub async fn api_versions(&self, broker: Option<BrokerId>) -> Result<Vec<ApiSupport>> {
         let response = self.versions_of(broker.map_or(Route::Any, Route::Broker)).await?;
         let apis = response.api_keys.iter();

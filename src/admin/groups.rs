@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::offsets::{Ends, OffsetSpec, list};
-use super::topics::text;
+use tokio::time::Instant;
+
+use super::topics::{text, topic_name};
 use super::{Admin, Outcomes, printable, verdict};
 use crate::cluster::Route;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::messages::consumer_protocol_assignment::ConsumerProtocolAssignment;
+use crate::protocol::messages::delete_groups::DeleteGroupsRequest;
 use crate::protocol::messages::describe_groups::{DescribeGroupsRequest, DescribedGroup, DescribedGroupMember};
 use crate::protocol::messages::list_groups::ListGroupsRequest;
+use crate::protocol::messages::offset_delete::{OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use crate::protocol::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup};
 use crate::protocol::{ApiMessage as _, Cx, ErrorCode, GroupId, Reader, Wire as _};
-use crate::record::TopicPartition;
+use crate::record::{Topic, TopicPartition};
 
 /// A group in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +84,7 @@ impl Admin {
     ///
     /// # Errors
     /// If a broker did not answer in time.
+    #[doc(alias = "groups")]
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>> {
         let mut groups: BTreeMap<String, GroupListing> = BTreeMap::new();
         for broker in self.describe_cluster().await?.brokers {
@@ -106,6 +110,7 @@ impl Admin {
     ///
     /// # Errors
     /// As a whole only for a wrong name.
+    #[doc(alias = "describe_group")]
     pub async fn describe_groups(
         &self,
         groups: impl IntoIterator<Item = impl Into<String>>,
@@ -134,10 +139,83 @@ impl Admin {
         Ok(describe(&answer, Some(coordinator.id.0)))
     }
 
+    /// Deletes groups and all that they have committed; a result for each.
+    ///
+    /// # Errors
+    /// As a whole only for a wrong name. Of a group: `NON_EMPTY_GROUP` if it has members (stop them first), `GROUP_ID_NOT_FOUND` if
+    /// there is none.
+    #[doc(alias = "delete_consumer_groups")]
+    pub async fn delete_groups(&self, groups: impl IntoIterator<Item = impl Into<String>>) -> Result<Outcomes<String>> {
+        let groups: Vec<String> = groups.into_iter().map(Into::into).collect();
+        let ids = groups.iter().map(|group| group_id(group)).collect::<Result<Vec<_>>>()?;
+        let deadline = self.deadline();
+        let mut outcomes = Vec::new();
+        // Each group may have a coordinator of its own.
+        for (group, id) in groups.into_iter().zip(ids) {
+            let result = self.delete_group(&group, id, deadline).await;
+            outcomes.push((group, result));
+        }
+        Ok(outcomes)
+    }
+
+    async fn delete_group(&self, group: &str, id: GroupId, deadline: Instant) -> Result<()> {
+        let request = DeleteGroupsRequest { groups_names: vec![id] };
+        let response = self.cluster.request_until(request, Route::Group(group.to_owned()), deadline).await?;
+        let missing = || Error::new(ErrorKind::Decode, "the broker's answer leaves out the group").with_api("DeleteGroups");
+        let answer = response.results.into_iter().next().ok_or_else(missing)?;
+        let what = match answer.error_code {
+            ErrorCode::NON_EMPTY_GROUP => format!("group {group} was not deleted, for it has members: stop them first"),
+            ErrorCode::GROUP_ID_NOT_FOUND => format!("group {group} was not deleted, for there is none of that name"),
+            _ => format!("group {group} was not deleted"),
+        };
+        verdict(answer.error_code, answer.error_message.as_ref(), what).map_err(|error| error.with_api("DeleteGroups"))
+    }
+
+    /// Deletes what a group has committed for some partitions (Kafka 2.4 and later); a result for each.
+    ///
+    /// # Errors
+    /// As a whole if the group does not exist, or is not one of consumers and has members. Of a partition:
+    /// `GROUP_SUBSCRIBED_TO_TOPIC` if a member subscribes to its topic.
+    #[doc(alias = "delete_consumer_group_offsets")]
+    pub async fn delete_group_offsets(
+        &self,
+        group: &str,
+        partitions: impl IntoIterator<Item = TopicPartition>,
+    ) -> Result<Outcomes<TopicPartition>> {
+        let partitions: Vec<TopicPartition> = partitions.into_iter().collect();
+        let mut topics: BTreeMap<&Topic, Vec<OffsetDeleteRequestPartition>> = BTreeMap::new();
+        for partition in &partitions {
+            let asked = OffsetDeleteRequestPartition { partition_index: partition.partition };
+            topics.entry(&partition.topic).or_default().push(asked);
+        }
+        let topic = |(topic, partitions): (&Topic, _)| Ok(OffsetDeleteRequestTopic { name: topic_name(topic)?, partitions });
+        let request =
+            OffsetDeleteRequest { group_id: group_id(group)?, topics: topics.into_iter().map(topic).collect::<Result<_>>()? };
+        let response = self.cluster.request_until(request, Route::Group(group.to_owned()), self.deadline()).await?;
+        verdict(response.error_code, None, format!("offsets of group {group} were not deleted"))
+            .map_err(|error| error.with_api("OffsetDelete"))?;
+        let outcome = |partition: TopicPartition| {
+            let topic = response.topics.iter().find(|topic| topic.name.0.as_str() == partition.topic.as_str());
+            let answer = topic.and_then(|topic| topic.partitions.iter().find(|one| one.partition_index == partition.partition));
+            let result = match answer {
+                Some(answer) => {
+                    verdict(answer.error_code, None, format!("the offset of group {group} for {partition} was not deleted"))
+                }
+                None => Err(Error::new(ErrorKind::Decode, "the broker's answer leaves out the partition")),
+            };
+            let named =
+                |error: Error| error.with_api("OffsetDelete").with_topic(&partition.topic).with_partition(partition.partition);
+            let result = result.map_err(named);
+            (partition, result)
+        };
+        Ok(partitions.into_iter().map(outcome).collect())
+    }
+
     /// Everything that a group has committed, by partition; nothing for a group that does not exist.
     ///
     /// # Errors
     /// If the coordinator refused or did not answer in time.
+    #[doc(alias = "fetch_group_offsets")]
     pub async fn group_offsets(&self, group: &str) -> Result<Vec<GroupOffset>> {
         let id = group_id(group)?;
         // Version 10 names topics by id alone; names are what is wanted here.
@@ -198,21 +276,6 @@ impl Admin {
         }
         offsets.sort_by(|a, b| a.partition.cmp(&b.partition));
         Ok(offsets)
-    }
-
-    /// The last stable offset of each partition: what a lag is measured against.
-    ///
-    /// # Errors
-    /// As a whole only for a wrong name.
-    pub async fn last_stable_offsets(
-        &self,
-        partitions: impl IntoIterator<Item = TopicPartition>,
-    ) -> Result<Outcomes<TopicPartition, i64>> {
-        let ends = list(&self.cluster, partitions.into_iter().collect(), OffsetSpec::End, Ends::Stable, self.deadline()).await?;
-        let end = |(partition, result): (TopicPartition, Result<super::ListedOffset>)| {
-            (partition, result.map(|listed| listed.offset.unwrap_or(0)))
-        };
-        Ok(ends.into_iter().map(end).collect())
     }
 }
 

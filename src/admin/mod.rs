@@ -19,10 +19,12 @@ use crate::error::{Error, Result};
 use crate::protocol::{ErrorCode, Str};
 
 pub use cluster::{ApiSupport, ClusterDescription, FeatureLevel};
-pub use configs::{ConfigEntry, ConfigResource};
+pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
 pub use groups::{GroupDescription, GroupListing, GroupMember, GroupOffset};
-pub use offsets::{ListedOffset, OffsetSpec};
-pub use topics::{NewTopic, TopicDescription, TopicListing, TopicPartitionDescription, Validate};
+pub use offsets::OffsetSpec;
+pub use topics::{NewTopic, TopicDescription, TopicPartitionDescription, Validate};
+
+pub use crate::cluster::{ListedOffset, TopicListing};
 
 /// What became of each item of a call, in the order of the items.
 pub type Outcomes<K, V = ()> = Vec<(K, Result<V>)>;

@@ -6,7 +6,7 @@ use std::fmt;
 use tokio::time::Instant;
 
 use super::{Admin, Outcomes, verdict};
-use crate::cluster::Route;
+use crate::cluster::{Route, TopicListing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use crate::protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
@@ -81,20 +81,6 @@ pub enum Validate {
     AndApply,
     /// The broker says whether it could be made.
     Only,
-}
-
-/// A topic in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TopicListing {
-    /// Its name.
-    pub name: Topic,
-    /// Its id; `None` from brokers before Kafka 2.8.
-    pub topic_id: Option<Uuid>,
-    /// How many partitions it has.
-    pub partitions: usize,
-    /// Is it one of Kafka's own?
-    pub internal: bool,
 }
 
 /// A topic as described.
@@ -178,6 +164,7 @@ impl Admin {
     ///
     /// # Errors
     /// As a whole only if no answer was had.
+    #[doc(alias = "delete_topic")]
     pub async fn delete_topics(&self, topics: impl IntoIterator<Item = impl Into<Topic>>) -> Result<Outcomes<Topic>> {
         let deadline = self.deadline();
         let topics: Vec<Topic> = topics.into_iter().map(Into::into).collect();
@@ -208,6 +195,7 @@ impl Admin {
     ///
     /// # Errors
     /// `INVALID_PARTITIONS` if it has as many already, with the broker's text.
+    #[doc(alias = "create_partitions_for")]
     pub async fn create_partitions(&self, topic: impl Into<Topic>, total: i32, validate: Validate) -> Result<()> {
         let (topic, deadline) = (topic.into(), self.deadline());
         let request = CreatePartitionsRequest {
@@ -232,17 +220,10 @@ impl Admin {
     ///
     /// # Errors
     /// If no broker answered in time.
+    #[doc(alias = "topics")]
     pub async fn list_topics(&self) -> Result<Vec<TopicListing>> {
-        let response = self.metadata(None, self.deadline()).await?;
-        let fine = response.topics.iter().filter(|topic| topic.error_code.is_ok());
-        let mut topics: Vec<TopicListing> = fine
-            .filter_map(|topic| {
-                let name = Topic::from(topic.name.as_ref()?.0.as_str());
-                Some(TopicListing { name, topic_id: id(topic), partitions: topic.partitions.len(), internal: topic.is_internal })
-            })
-            .collect();
-        topics.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(topics)
+        let topics = self.cluster.list_topics(self.deadline()).await?;
+        Ok(topics.into_iter().filter(|(_, error)| error.is_none()).map(|(topic, _)| topic).collect())
     }
 
     /// Does the topic exist? Asking does not create it.
@@ -267,7 +248,7 @@ impl Admin {
         topics: impl IntoIterator<Item = impl Into<Topic>>,
     ) -> Result<Outcomes<Topic, TopicDescription>> {
         let topics: Vec<Topic> = topics.into_iter().map(Into::into).collect();
-        let response = self.metadata(Some(&topics), self.deadline()).await?;
+        let response = self.metadata(&topics, self.deadline()).await?;
         let outcome = |topic: Topic| {
             let named =
                 |answer: &&MetadataResponseTopic| answer.name.as_ref().is_some_and(|name| name.0.as_str() == topic.as_str());
@@ -284,12 +265,12 @@ impl Admin {
         Ok(topics.into_iter().map(outcome).collect())
     }
 
-    /// A Metadata answer on these topics, or on all.
-    async fn metadata(&self, topics: Option<&[Topic]>, deadline: Instant) -> Result<MetadataResponse> {
+    /// A Metadata answer on these topics.
+    async fn metadata(&self, topics: &[Topic], deadline: Instant) -> Result<MetadataResponse> {
         let asked =
             |topic: &Topic| Ok(MetadataRequestTopic { name: Some(topic_name(topic)?), ..MetadataRequestTopic::default() });
-        let topics = topics.map(|topics| topics.iter().map(asked).collect::<Result<Vec<_>>>()).transpose()?;
-        let request = MetadataRequest { topics, allow_auto_topic_creation: false, ..MetadataRequest::default() };
+        let topics = topics.iter().map(asked).collect::<Result<Vec<_>>>()?;
+        let request = MetadataRequest { topics: Some(topics), allow_auto_topic_creation: false, ..MetadataRequest::default() };
         self.cluster.request_until(request, Route::Any, deadline).await
     }
 
@@ -302,7 +283,7 @@ impl Admin {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let answer = self.metadata(Some(std::slice::from_ref(topic)), deadline).await?;
+            let answer = self.metadata(std::slice::from_ref(topic), deadline).await?;
             let ready = answer.topics.iter().any(|answer| {
                 answer.error_code.is_ok()
                     && (made == Uuid::default() || id(answer).is_none_or(|found| found == made))

@@ -11,6 +11,8 @@
 pub(crate) mod backoff;
 mod coordinators;
 mod driver;
+mod list_offsets;
+mod list_topics;
 mod refresh;
 mod request;
 mod routing;
@@ -35,6 +37,9 @@ use crate::protocol::{BrokerId, Request};
 use crate::record::{Topic, TopicPartition};
 
 pub(crate) use backoff::{Backoff, BackoffConfig, Spread};
+pub use list_offsets::ListedOffset;
+pub(crate) use list_offsets::LogEnd;
+pub use list_topics::TopicListing;
 pub use snapshot::Node;
 pub(crate) use snapshot::{PartitionMetadata, Snapshot, TopicMetadata};
 

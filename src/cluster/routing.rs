@@ -16,9 +16,9 @@ use crate::cluster::coordinators::Key;
 use crate::cluster::{BackoffConfig, CoordinatorType, Node, Route, Snapshot, Spread};
 use crate::error::{Error, ErrorKind};
 use crate::protocol::messages::{
-    create_partitions, create_topics, delete_topics, describe_cluster, describe_groups, fetch, find_coordinator, heartbeat,
-    init_producer_id, join_group, leave_group, list_groups, list_offsets, metadata, offset_commit, offset_fetch, produce,
-    sync_group,
+    create_partitions, create_topics, delete_groups, delete_topics, describe_cluster, describe_groups, fetch, find_coordinator,
+    heartbeat, incremental_alter_configs, init_producer_id, join_group, leave_group, list_groups, list_offsets, metadata,
+    offset_commit, offset_delete, offset_fetch, produce, sync_group,
 };
 use crate::protocol::{ApiKey, BrokerId, ErrorCode};
 
@@ -247,6 +247,9 @@ fn misrouted(response: &dyn Any, route: &Route) -> Option<ErrorCode> {
     if let Some(answer) = response.downcast_ref::<create_partitions::CreatePartitionsResponse>() {
         return answer.results.iter().map(|topic| topic.error_code).find(controller);
     }
+    if let Some(answer) = response.downcast_ref::<incremental_alter_configs::IncrementalAlterConfigsResponse>() {
+        return answer.responses.iter().map(|resource| resource.error_code).find(controller);
+    }
     if let Some(answer) = response.downcast_ref::<describe_cluster::DescribeClusterResponse>() {
         return Some(answer.error_code).filter(|code| code.is_retriable());
     }
@@ -258,6 +261,9 @@ fn misrouted(response: &dyn Any, route: &Route) -> Option<ErrorCode> {
     }
     if let Some(answer) = response.downcast_ref::<describe_groups::DescribeGroupsResponse>() {
         return answer.groups.iter().map(|group| group.error_code).find(coordinator);
+    }
+    if let Some(answer) = response.downcast_ref::<delete_groups::DeleteGroupsResponse>() {
+        return answer.results.iter().map(|group| group.error_code).find(coordinator);
     }
     if let Some(answer) = response.downcast_ref::<offset_fetch::OffsetFetchResponse>() {
         return offset_fetch_codes(answer)
@@ -278,7 +284,7 @@ fn misrouted(response: &dyn Any, route: &Route) -> Option<ErrorCode> {
     partition_code(response, at).filter(|code| code.is_stale_metadata() || *code == ErrorCode::OFFSET_NOT_AVAILABLE)
 }
 
-/// The one code of answers to a member of a group, and of a coordinator lookup.
+/// The one code of answers to a member of a group, on its offsets as a whole, and of a coordinator lookup.
 fn group_code(response: &dyn Any) -> Option<ErrorCode> {
     if let Some(answer) = response.downcast_ref::<find_coordinator::FindCoordinatorResponse>() {
         let codes = answer.coordinators.iter().map(|entry| entry.error_code);
@@ -291,6 +297,9 @@ fn group_code(response: &dyn Any) -> Option<ErrorCode> {
         return Some(answer.error_code);
     }
     if let Some(answer) = response.downcast_ref::<heartbeat::HeartbeatResponse>() {
+        return Some(answer.error_code);
+    }
+    if let Some(answer) = response.downcast_ref::<offset_delete::OffsetDeleteResponse>() {
         return Some(answer.error_code);
     }
     response.downcast_ref::<leave_group::LeaveGroupResponse>().map(|answer| answer.error_code)

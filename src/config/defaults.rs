@@ -112,7 +112,7 @@ settings! {
     used "enable.idempotence", Producer, "true", "Is each record written once although batches are sent again?";
     later "enable.metrics.push";
     used "enable.ssl.certificate.verification", Client, "true", "librdkafka's; true: brokers are always verified.";
-    unused "exclude.internal.topics", "topics are subscribed to by name";
+    used "exclude.internal.topics", Consumer, "true", "Do patterns of topics pass over Kafka's own topics?";
     used "fetch.max.bytes", Consumer, "52428800", "The most bytes of one Fetch answer.";
     used "fetch.max.wait.ms", Consumer, "500", "How long a broker may wait for fetch.min.bytes.";
     used "fetch.min.bytes", Consumer, "1", "The fewest bytes a broker answers a Fetch with, unless its wait is over.";

@@ -7,18 +7,20 @@ use std::time::Duration;
 use crate::cluster::Cluster;
 use crate::consumer::Consumer;
 use crate::consumer::assignor::Assignor;
+use crate::consumer::interceptor::{ConsumerInterceptor, Interceptors};
 use crate::consumer::settings::{ConsumerSettings, IsolationLevel, OffsetReset};
 use crate::{Result, Topic, TopicPartition};
 
 /// Called with partitions that came or went; see [`ConsumerBuilder::on_revoked`].
 pub(crate) type Hook = Box<dyn FnMut(&[TopicPartition]) + Send>;
 
-/// The user's hooks.
+/// The user's code that the calls which read run beside handing out records.
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) assigned: Option<Hook>,
     pub(crate) revoked: Option<Hook>,
     pub(crate) lost: Option<Hook>,
+    pub(crate) interceptors: Interceptors,
 }
 
 impl fmt::Debug for Hooks {
@@ -39,6 +41,54 @@ pub struct ConsumerBuilder {
     hooks: Hooks,
 }
 
+/// Settings of fetching, which readers and members of groups have alike, by their standard names.
+macro_rules! fetch_settings {
+    () => {
+        /// Which records of transactions to hand out; [`IsolationLevel::ReadCommitted`] unless set. `isolation.level`.
+        pub fn isolation_level(mut self, isolation_level: IsolationLevel) -> Self {
+            self.settings.isolation_level = isolation_level;
+            self
+        }
+
+        /// The longest that a broker waits for [`fetch_min_bytes`](Self::fetch_min_bytes); 500 ms unless set. `fetch.max.wait.ms`.
+        #[doc(alias = "max_wait_time")]
+        pub fn fetch_max_wait(mut self, fetch_max_wait: Duration) -> Self {
+            self.settings.fetch_max_wait = fetch_max_wait;
+            self
+        }
+
+        /// A broker answers a fetch once it has so many bytes; 1 unless set. `fetch.min.bytes`.
+        #[doc(alias = "min_bytes")]
+        pub fn fetch_min_bytes(mut self, bytes: usize) -> Self {
+            self.settings.fetch_min_bytes = bytes;
+            self
+        }
+
+        /// The most bytes of one answer, but for a first batch that is larger; 50 MiB unless set. `fetch.max.bytes`.
+        #[doc(alias = "max_bytes")]
+        pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
+            self.settings.fetch_max_bytes = bytes;
+            self
+        }
+
+        /// The most bytes of one partition in an answer, but for a first batch that is larger; 1 MiB unless set.
+        /// `max.partition.fetch.bytes`.
+        #[doc(alias = "max_bytes_per_partition")]
+        pub fn max_partition_fetch_bytes(mut self, bytes: usize) -> Self {
+            self.settings.max_partition_fetch_bytes = bytes;
+            self
+        }
+
+        /// The most bytes that are fetched ahead of the user; 64 MiB unless set. A batch that is larger comes on top, once per broker.
+        #[doc(alias = "fetcher_max_queue_size")]
+        pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
+            self.settings.prefetch_bytes = bytes;
+            self
+        }
+    };
+}
+pub(super) use fetch_settings;
+
 impl ConsumerBuilder {
     /// A consumer of group `group_id`, in the rest as `settings` have it.
     pub(crate) fn new(cluster: Cluster, group_id: impl Into<String>, settings: ConsumerSettings) -> Self {
@@ -46,10 +96,46 @@ impl ConsumerBuilder {
         Self { cluster, settings, hooks: Hooks::default() }
     }
 
-    /// The topics to consume; at least one. Each call adds to those named before.
+    /// The topics to consume; at least one, or a [pattern](Self::topics_matching). Each call adds to those named before.
     #[doc(alias = "subscribe")]
     pub fn topics<T: Into<Topic>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         self.settings.topics.extend(topics.into_iter().map(Into::into));
+        self
+    }
+
+    /// Topics by what their names are like, besides those [named](Self::topics): a regular expression (see
+    /// [`TopicPattern`](crate::consumer::TopicPattern)), found anywhere in the name unless it begins with `^` and ends with `$`. Each call
+    /// adds one.
+    ///
+    /// The cluster's topics are looked through at the beginning, and again each
+    /// [`refresh_topic_interval`](Self::refresh_topic_interval). Topics that match come and go with a rebalance of the group; one that
+    /// is found late is read from its beginning, unless [`auto_offset_reset`](Self::auto_offset_reset) says otherwise. Other members may
+    /// subscribe as they like.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn example(client: klamm::Client) -> klamm::Result<()> {
+    /// let builder = client.consumer("billing").topics_matching(r"^orders\.");
+    /// let consumer = builder.refresh_topic_interval(Duration::from_secs(10)).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "regex")]
+    pub fn topics_matching(mut self, pattern: impl Into<String>) -> Self {
+        self.settings.patterns.push(pattern.into());
+        self
+    }
+
+    /// How often the cluster's topics are looked through for those that match a pattern, which asks for the names of all of them; as
+    /// often as metadata is refreshed (`metadata.max.age.ms`, 5 min) unless set. Zero: at the beginning only.
+    pub fn refresh_topic_interval(mut self, interval: Duration) -> Self {
+        self.settings.refresh_topic_interval = Some(interval);
+        self
+    }
+
+    /// Do patterns pass over Kafka's own topics, such as `__consumer_offsets`? Yes unless set. `exclude.internal.topics`.
+    pub fn exclude_internal_topics(mut self, exclude: bool) -> Self {
+        self.settings.exclude_internal_topics = exclude;
         self
     }
 
@@ -61,11 +147,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Which records of transactions to hand out; [`IsolationLevel::ReadCommitted`] unless set. `isolation.level`.
-    pub fn isolation_level(mut self, isolation_level: IsolationLevel) -> Self {
-        self.settings.isolation_level = isolation_level;
-        self
-    }
+    fetch_settings!();
 
     /// After so long without a heartbeat the group goes on without this member; 45 s unless set. `session.timeout.ms`.
     pub fn session_timeout(mut self, session_timeout: Duration) -> Self {
@@ -117,44 +199,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// The longest that a broker waits for [`fetch_min_bytes`](Self::fetch_min_bytes); 500 ms unless set. `fetch.max.wait.ms`.
-    #[doc(alias = "max_wait_time")]
-    pub fn fetch_max_wait(mut self, fetch_max_wait: Duration) -> Self {
-        self.settings.fetch_max_wait = fetch_max_wait;
-        self
-    }
-
-    /// A broker answers a fetch once it has so many bytes; 1 unless set. `fetch.min.bytes`.
-    #[doc(alias = "min_bytes")]
-    pub fn fetch_min_bytes(mut self, bytes: usize) -> Self {
-        self.settings.fetch_min_bytes = bytes;
-        self
-    }
-
-    /// The most bytes of one answer, but for a first batch that is larger; 50 MiB unless set. `fetch.max.bytes`.
-    #[doc(alias = "max_bytes")]
-    pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
-        self.settings.fetch_max_bytes = bytes;
-        self
-    }
-
-    /// The most bytes of one partition in an answer, but for a first batch that is larger; 1 MiB unless set.
-    /// `max.partition.fetch.bytes`.
-    #[doc(alias = "max_bytes_per_partition")]
-    pub fn max_partition_fetch_bytes(mut self, bytes: usize) -> Self {
-        self.settings.max_partition_fetch_bytes = bytes;
-        self
-    }
-
-    /// The most bytes that are fetched ahead of the user; 64 MiB unless set. A batch that is larger comes on top, once per broker.
-    #[doc(alias = "fetcher_max_queue_size")]
-    pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
-        self.settings.prefetch_bytes = bytes;
-        self
-    }
-
-    /// How partitions are spread over the members, the most wanted first; cooperative-sticky unless set.
-    /// `partition.assignment.strategy`.
+    /// How partitions are spread over the members, the most wanted first; cooperative-sticky unless set. One's own is an
+    /// [`Assignor`], too. `partition.assignment.strategy`.
     #[doc(alias = "assignment_strategy")]
     pub fn assignors(mut self, assignors: impl IntoIterator<Item = Arc<dyn Assignor>>) -> Self {
         self.settings.assignors = assignors.into_iter().collect();
@@ -171,6 +217,14 @@ impl ConsumerBuilder {
     /// The rack this consumer runs in, told to the assignor (KIP-881). `client.rack`.
     pub fn client_rack(mut self, rack: impl Into<String>) -> Self {
         self.settings.rack = Some(rack.into());
+        self
+    }
+
+    /// Sees, and may change, each record before it is handed out; several are called in the order in which they were added.
+    #[doc(alias = "interceptors")]
+    #[doc(alias = "interceptor.classes")]
+    pub fn interceptor(mut self, interceptor: impl ConsumerInterceptor) -> Self {
+        self.hooks.interceptors.add(interceptor);
         self
     }
 
@@ -202,6 +256,8 @@ impl ConsumerBuilder {
     /// tokio runtime is around.
     pub fn build(self) -> Result<Consumer> {
         self.settings.check()?;
+        // A pattern that is none is an error here and not when the consumer begins.
+        self.settings.subscribed(Duration::ZERO)?;
         Consumer::new(self.cluster, self.settings, self.hooks)
     }
 }

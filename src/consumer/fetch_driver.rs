@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cluster::{Cluster, Node, Route, Snapshot, TopicInterest};
 use crate::consumer::fetch::{Action, Command, EARLIEST, Leader, Start, Ticket};
-use crate::consumer::group_driver::{GroupEvent, GroupHandle};
+use crate::consumer::group_driver::GroupEvent;
+use crate::consumer::group_handle::GroupHandle;
 use crate::consumer::handle::commit_now;
 use crate::consumer::offsets::Checkpoint;
 use crate::consumer::state::{Notice, Shared, State, now};
@@ -317,6 +318,7 @@ impl Driver {
                 state.unassign(now, &partitions);
                 state.notify(Notice::Lost(partitions));
             }
+            GroupEvent::Trouble(error) => state.notify(Notice::Trouble(error)),
             GroupEvent::Failed(error) => state.fail(error),
         }
     }

@@ -10,7 +10,6 @@ use crate::consumer::chunk::{Aborted, parse};
 use crate::consumer::fetch::{LATEST, Start, unreadable};
 use crate::consumer::fetch_driver::LAST_FETCH_BY_NAME;
 use crate::consumer::handle::SeekTo;
-use crate::consumer::list_offsets::list_offsets;
 use crate::consumer::positions::Positions;
 use crate::consumer::settings::{IsolationLevel, invalid};
 use crate::protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
@@ -132,13 +131,14 @@ impl FetchMessages {
         };
         let deadline = Instant::now() + self.cluster.config().default_api_timeout;
         let at = async |timestamp| {
-            let partitions = vec![self.partition.clone()];
-            let found = list_offsets(&self.cluster, partitions, timestamp, self.isolation_level, deadline).await?;
-            Ok::<_, Error>(found.get(&self.partition).copied().unwrap_or(-1))
+            let (partitions, end) = (vec![self.partition.clone()], self.isolation_level.log_end());
+            let found = self.cluster.list_offsets(partitions, timestamp, end, deadline).await.into_iter().next();
+            found.map_or(Ok(None), |(_, listed)| listed.map(|listed| listed.offset))
         };
         match at(timestamp).await? {
-            -1 => at(LATEST).await,
-            offset => Ok(offset),
+            Some(offset) => Ok(offset),
+            // No record is that young.
+            None => Ok(at(LATEST).await?.unwrap_or(0)),
         }
     }
 

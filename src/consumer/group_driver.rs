@@ -1,7 +1,8 @@
 //! The task that keeps one consumer in its group: it owns the connection to the coordinator and runs the group's core.
 //!
 //! It decides nothing. It hands commands, answers and the time to [`Classic`], does what that asks for, and passes events on in
-//! order. It never waits for the user: events queue up here while the consumer is busy, heartbeats flow all the while.
+//! order. It never waits for the user: events queue up here while the consumer is busy, heartbeats flow all the while, and assignors
+//! work on the runtime's blocking pool.
 //!
 //! The task ends when the member has left or failed, at the latest some seconds after the last handle is gone.
 
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -18,9 +19,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::cluster::{Cluster, CoordinatorType, Node, Snapshot, TopicInterest};
 pub(crate) use crate::consumer::group::GroupConfig;
 use crate::consumer::group::classic::Classic;
-use crate::consumer::group::{Action, Command, Event, Request, Response, Ticket};
+use crate::consumer::group::{Action, Command, Event, Membership, Request, Response, Ticket, leading};
+use crate::consumer::group_handle::{Activity, GroupHandle, Wish};
 use crate::consumer::group_link::GroupLink;
 use crate::consumer::offsets::OffsetAndMetadata;
+use crate::consumer::pattern::Subscribed;
+use crate::consumer::pattern_driver::TopicSearch;
+use crate::consumer::refusal;
 use crate::{Error, ErrorKind, Result, Topic, TopicPartition};
 
 /// How long a member whose handles are all gone may take to say goodbye.
@@ -40,90 +45,17 @@ pub(crate) enum GroupEvent {
     Revoking { partitions: Vec<TopicPartition>, deadline: Instant, done: oneshot::Sender<()> },
     /// These are no longer ours, since nobody knows when: drop their marks, commit nothing. `cause` says why.
     Lost { partitions: Vec<TopicPartition>, cause: Error },
+    /// Something is wrong, but not for good.
+    Trouble(Error),
     /// The group cannot go on; the consumer must be built anew. Nothing comes after it.
     Failed(Error),
 }
 
-/// The consumer's side of its membership; clones are the same member. When the last one is dropped, the member leaves.
-#[derive(Clone, Debug)]
-pub(crate) struct GroupHandle {
-    commands: mpsc::Sender<Wish>,
-    activity: Arc<Activity>,
-}
-
-/// What the group task sees of the user's comings and goings, without a lock.
-#[derive(Debug, Default)]
-struct Activity {
-    /// Is the user inside a call that reads?
-    polling: AtomicBool,
-    /// How often it came.
-    polls: AtomicU64,
-    /// Does the task wait for the next poll?
-    wanted: AtomicBool,
-    wake: tokio::sync::Notify,
-}
-
-/// What a handle wants.
-#[derive(Debug)]
-enum Wish {
-    Subscribe(Vec<Topic>),
-    Commit { offsets: Vec<(TopicPartition, OffsetAndMetadata)>, deadline: Instant, done: oneshot::Sender<Result<()>> },
-    Leave { deadline: Instant, done: oneshot::Sender<Result<()>> },
-}
-
-impl GroupHandle {
-    /// The user came into a call that reads: until `end_poll`, `max_poll_interval` does not run, and a member that was thrown out for
-    /// it joins again. Costs a few nanoseconds.
-    pub(crate) fn begin_poll(&self) {
-        self.activity.polling.store(true, Ordering::Relaxed);
-        // In one order with what `turn` does when the member goes stale: either it sees this poll, or this sees that it is wanted.
-        self.activity.polls.fetch_add(1, Ordering::SeqCst);
-        if self.activity.wanted.load(Ordering::SeqCst) {
-            self.activity.wake.notify_one();
-        }
-    }
-
-    /// The user goes off with what it got (or dropped the call): `max_poll_interval` runs from now, give or take a heartbeat.
-    pub(crate) fn end_poll(&self) {
-        // Only the user counts, and it is in one place at a time.
-        let polls = self.activity.polls.load(Ordering::Relaxed);
-        self.activity.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
-        self.activity.polling.store(false, Ordering::Relaxed);
-    }
-
-    /// Commits; retries what may succeed later until `deadline`. Waits while a rebalance does not allow commits. Partitions that
-    /// are not ours any more make it fail, as does a generation that ended. Dropping the future leaves the commit on its way.
-    pub(crate) async fn commit(&self, offsets: Vec<(TopicPartition, OffsetAndMetadata)>, deadline: Instant) -> Result<()> {
-        let (done, answer) = oneshot::channel();
-        self.ask(Wish::Commit { offsets, deadline, done }, answer).await
-    }
-
-    /// Subscribes to other topics from now on; the group rebalances.
-    pub(crate) async fn subscribe(&self, topics: Vec<Topic>) -> Result<()> {
-        self.commands.send(Wish::Subscribe(topics)).await.map_err(|_| closed())
-    }
-
-    /// Leaves the group (a static member only stops), at `deadline` at the latest. Commit before. No events come after it.
-    pub(crate) async fn leave(&self, deadline: Instant) -> Result<()> {
-        let (done, answer) = oneshot::channel();
-        self.ask(Wish::Leave { deadline, done }, answer).await
-    }
-
-    async fn ask(&self, wish: Wish, answer: oneshot::Receiver<Result<()>>) -> Result<()> {
-        self.commands.send(wish).await.map_err(|_| closed())?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
-    }
-}
-
-fn closed() -> Error {
-    Error::new(crate::ErrorKind::Closed, "the consumer has left its group")
-}
-
-/// Makes a member that joins at once, with a task of its own.
+/// Makes a member that joins at once, or once a topic matches its patterns, with a task of its own.
 ///
 /// # Errors
 /// If the configuration cannot work, or there is no runtime to run the task.
-pub(crate) fn join(cluster: Cluster, config: GroupConfig) -> Result<(GroupHandle, mpsc::Receiver<GroupEvent>)> {
+pub(crate) fn join(cluster: Cluster, config: GroupConfig, to: Subscribed) -> Result<(GroupHandle, mpsc::Receiver<GroupEvent>)> {
     config.validate()?;
     let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
         Error::new(ErrorKind::InvalidRequest, "a consumer in a group needs a tokio runtime around it").with_source(error)
@@ -133,7 +65,7 @@ pub(crate) fn join(cluster: Cluster, config: GroupConfig) -> Result<(GroupHandle
     let activity = Arc::new(Activity::default());
     let now = tokio::time::Instant::now().into_std();
     let config = Arc::new(config);
-    let driver = Driver {
+    let mut driver = Driver {
         core: Classic::new(config.clone(), cluster.backoff(), cluster.config().seed, now),
         snapshots: cluster.subscribe(),
         link: None,
@@ -141,10 +73,13 @@ pub(crate) fn join(cluster: Cluster, config: GroupConfig) -> Result<(GroupHandle
         node: None,
         in_flight: Vec::new(),
         commits: BTreeMap::new(),
-        next_commit: 0,
+        heartbeats: BTreeMap::new(),
+        next_wish: 0,
         leaving: Vec::new(),
-        interests: config.topics.iter().map(|topic| cluster.interest(topic)).collect(),
+        interests: Vec::new(),
         group_interests: Vec::new(),
+        search: None,
+        trouble_told: false,
         polls_seen: 0,
         over: false,
         pending: Default::default(),
@@ -153,6 +88,7 @@ pub(crate) fn join(cluster: Cluster, config: GroupConfig) -> Result<(GroupHandle
         config,
         cluster,
     };
+    driver.subscribe(to);
     runtime.spawn(driver.run(inbox));
     Ok((GroupHandle { commands, activity }, outbox))
 }
@@ -162,6 +98,8 @@ enum Outcome {
     Answer(Result<Response>),
     Coordinator(Result<Node>),
     Prepared,
+    /// The core has failed, for this reason.
+    Failed(Error),
 }
 
 /// Something that will end with an outcome for the core.
@@ -185,12 +123,18 @@ struct Driver {
     node: Option<Node>,
     in_flight: Vec<InFlight>,
     commits: BTreeMap<Ticket, oneshot::Sender<Result<()>>>,
-    next_commit: Ticket,
+    heartbeats: BTreeMap<Ticket, oneshot::Sender<Membership>>,
+    /// Names commits and heartbeats.
+    next_wish: Ticket,
     leaving: Vec<oneshot::Sender<Result<()>>>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     interests: Vec<TopicInterest>,
     /// As the leader: the topics of the other members.
     group_interests: Vec<TopicInterest>,
+    /// With a subscription by patterns.
+    search: Option<TopicSearch>,
+    /// Does the user know that the first search fails?
+    trouble_told: bool,
     activity: Arc<Activity>,
     polls_seen: u64,
     events: mpsc::Sender<GroupEvent>,
@@ -234,9 +178,11 @@ impl Driver {
                         self.topics_changed();
                     }
                 }
+                found = search(&mut self.search), if !self.over => self.searched(found),
                 () = sleep_until(alarm) => {}
             }
         }
+        self.activity.show(Membership::NotMember);
         let closed = || Error::new(ErrorKind::Closed, "the consumer has left its group");
         self.commits.into_values().for_each(|done| _ = done.send(Err(closed())));
         self.leaving.into_iter().for_each(|done| _ = done.send(Ok(())));
@@ -253,6 +199,7 @@ impl Driver {
             while let Some(action) = self.core.poll(now()) {
                 self.act(action);
             }
+            self.activity.show(self.core.membership());
             self.activity.wanted.store(self.core.is_stale(), Ordering::SeqCst);
             // A poll that came before it knew that it is wanted.
             if !self.core.is_stale() || self.activity.polls.load(Ordering::SeqCst) == polls {
@@ -270,15 +217,18 @@ impl Driver {
 
     fn obey(&mut self, wish: Wish) {
         match wish {
-            Wish::Subscribe(topics) => {
-                self.interests = topics.iter().map(|topic| self.cluster.interest(topic)).collect();
-                self.command(Command::Subscribe(topics));
-            }
+            Wish::Subscribe(to) => self.subscribe(to),
             Wish::Commit { offsets, deadline, done } => {
-                self.next_commit += 1;
-                let id = self.next_commit;
+                self.next_wish += 1;
+                let id = self.next_wish;
                 self.commits.insert(id, done);
                 self.command(Command::Commit { id, offsets: offsets.into_iter().collect(), deadline });
+            }
+            Wish::Heartbeat { when, done } => {
+                self.next_wish += 1;
+                let id = self.next_wish;
+                self.heartbeats.insert(id, done);
+                self.command(Command::Heartbeat { id, when });
             }
             Wish::Leave { deadline, done } => {
                 self.pending.clear();
@@ -288,10 +238,39 @@ impl Driver {
         }
     }
 
+    /// With patterns the old subscription holds until it is known what matches them.
+    fn subscribe(&mut self, to: Subscribed) {
+        if to.patterns.is_empty() {
+            self.search = None;
+            return self.subscribe_to(to.topics);
+        }
+        self.search = Some(TopicSearch::new(self.cluster.clone(), to));
+    }
+
+    fn subscribe_to(&mut self, topics: Vec<Topic>) {
+        self.interests = topics.iter().map(|topic| self.cluster.interest(topic)).collect();
+        self.command(Command::Subscribe(topics));
+    }
+
+    fn searched(&mut self, found: Result<Vec<Topic>>) {
+        match found {
+            Ok(topics) => {
+                tracing::info!(group = %self.config.group_id, ?topics, "topics that match");
+                self.subscribe_to(topics);
+            }
+            // The user waits for records that cannot come, and shall know why; once, for it goes on by itself.
+            Err(error) if !std::mem::replace(&mut self.trouble_told, true) => {
+                self.pending.push_back(GroupEvent::Trouble(error));
+            }
+            Err(error) => tracing::warn!(%error, "the cluster's topics could not be listed; it is tried again"),
+        }
+    }
+
     fn finished(&mut self, ticket: Ticket, outcome: Outcome) {
         match outcome {
             Outcome::Answer(result) => self.core.handle_response(now(), ticket, result),
             Outcome::Prepared => self.command(Command::Prepared(ticket)),
+            Outcome::Failed(error) => self.failed(error),
             Outcome::Coordinator(Ok(node)) => {
                 if self.node.as_ref() != Some(&node) {
                     self.reconnect();
@@ -308,6 +287,15 @@ impl Driver {
         match action {
             Action::FindCoordinator { ticket, stale } => self.find_coordinator(ticket, stale),
             Action::ListTopics { ticket, topics } => self.list_topics(ticket, topics),
+            Action::Assign { ticket, assignor, topics, members } => {
+                let work = tokio::task::spawn_blocking(move || leading::assign(&*assignor, &topics, &members));
+                let assigned = async move {
+                    let lost = |error| Error::new(ErrorKind::Bug, "the assignor's work got lost").with_source(error);
+                    let result = work.await.unwrap_or_else(|error| Err(lost(error)));
+                    Outcome::Answer(result.map(Response::Assigned))
+                };
+                self.in_flight.push(InFlight { ticket, on_link: false, awaited: false, outcome: Box::pin(assigned) });
+            }
             Action::Send { ticket, request, timeout } => self.send(ticket, request, timeout),
             Action::Reconnect => self.reconnect(),
             Action::Event(event) => self.tell(event),
@@ -398,16 +386,31 @@ impl Driver {
                 }
                 return;
             }
+            Event::HeartbeatAnswered { id, membership } => {
+                if let Some(done) = self.heartbeats.remove(&id) {
+                    // Whoever asked may have gone.
+                    _ = done.send(membership);
+                }
+                return;
+            }
             Event::Left => {
                 self.over = true;
                 return;
             }
-            Event::Failed(error) => {
-                self.over = true;
-                GroupEvent::Failed(error)
+            Event::Failed(error) if refusal::can_be_explained(&error) => {
+                let (cluster, config, node) = (self.cluster.clone(), self.config.clone(), self.node.clone());
+                let explained = async move { Outcome::Failed(refusal::explain(cluster, &config, node, error).await) };
+                self.in_flight.push(InFlight { ticket: 0, on_link: false, awaited: false, outcome: Box::pin(explained) });
+                return;
             }
+            Event::Failed(error) => return self.failed(error),
         };
         self.pending.push_back(event);
+    }
+
+    fn failed(&mut self, error: Error) {
+        self.over = true;
+        self.pending.push_back(GroupEvent::Failed(error));
     }
 
     /// A sender whose use (or drop: then nobody will answer better) tells the core that the consumer is done.
@@ -433,6 +436,13 @@ async fn next_outcome(in_flight: &mut Vec<InFlight>) -> (Ticket, Outcome) {
         Poll::Pending
     })
     .await
+}
+
+async fn search(search: &mut Option<TopicSearch>) -> Result<Vec<Topic>> {
+    match search {
+        Some(search) => search.changed().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn sleep_until(alarm: Option<tokio::time::Instant>) {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::consumer::batch::Batch;
 use crate::consumer::fetch::{EARLIEST, LATEST, Start};
-use crate::consumer::group_driver::GroupHandle;
+use crate::consumer::group::{Heartbeat, Membership};
+use crate::consumer::group_handle::GroupHandle;
 use crate::consumer::offsets::Checkpoint;
 use crate::consumer::pause::PauseOptions;
 use crate::consumer::state::{Shared, now};
@@ -131,18 +132,83 @@ impl ConsumerHandle {
     /// The commit goes on when the future is dropped.
     #[doc(alias = "commit_offsets")]
     pub async fn commit(&self) -> Result<()> {
-        let now = now();
-        let (group, commit) = {
-            let mut state = self.shared.lock();
-            let Some(group) = state.group.clone() else {
-                return Err(Error::new(
-                    ErrorKind::InvalidRequest,
-                    "the consumer is in no group: it has not begun to read, or has ended",
-                ));
-            };
-            (group, state.take_commit(now))
-        };
+        let (now, group) = (now(), self.group()?);
+        let commit = self.shared.lock().take_commit(now);
         commit_now(&self.shared, Some(group), commit, now + self.commit_timeout).await
+    }
+
+    /// Where the consumer stands in its group, as the last heartbeat found it. Costs next to nothing and sends nothing, so a handler with
+    /// much to do for one record may look at it now and then.
+    pub fn membership(&self) -> Membership {
+        self.shared.lock().group.as_ref().map_or(Membership::NotMember, GroupHandle::membership)
+    }
+
+    /// Sends a heartbeat now, and gives where the consumer stands in its group then. Heartbeats are sent in the background all the
+    /// time: nobody has to call this to stay in the group, however long a handler takes
+    /// ([`max_poll_interval`](crate::consumer::ConsumerBuilder::max_poll_interval) is another matter). It is for handlers that want to
+    /// know for certain that nobody else has their partition by now.
+    ///
+    /// A rebalance is no error: return from the handler, and the call that reads goes through it and goes on.
+    ///
+    /// ```no_run
+    /// # use klamm::consumer::{Consumer, Membership};
+    /// # async fn example(mut consumer: Consumer) -> klamm::Result<()> {
+    /// # async fn one_step_more() -> bool { true }
+    /// let handle = consumer.handle();
+    /// consumer.each_message(|_| {
+    ///     let handle = handle.clone();
+    ///     async move {
+    ///         while one_step_more().await {
+    ///             if handle.heartbeat().await? == Membership::NotMember {
+    ///                 return Err(klamm::Error::new(klamm::ErrorKind::Group, "another member does this now"));
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] if the coordinator did not answer within `default.api.timeout.ms`; if the consumer has not begun to read,
+    /// or has ended.
+    ///
+    /// # Cancel safety
+    /// The heartbeat goes on when the future is dropped.
+    #[doc(alias = "trigger_heartbeat!")]
+    #[doc(alias = "send_heartbeat")]
+    pub async fn heartbeat(&self) -> Result<Membership> {
+        self.send_heartbeat(Heartbeat::Now).await
+    }
+
+    /// As [`heartbeat`](Self::heartbeat), but sends none as long as the last one is younger than
+    /// [`heartbeat_interval`](crate::consumer::ConsumerBuilder::heartbeat_interval); then it is [`membership`](Self::membership).
+    ///
+    /// # Errors
+    /// As [`heartbeat`](Self::heartbeat).
+    ///
+    /// # Cancel safety
+    /// As [`heartbeat`](Self::heartbeat).
+    #[doc(alias = "trigger_heartbeat")]
+    #[doc(alias = "send_heartbeat_if_necessary")]
+    pub async fn heartbeat_if_due(&self) -> Result<Membership> {
+        self.send_heartbeat(Heartbeat::IfDue).await
+    }
+
+    async fn send_heartbeat(&self, when: Heartbeat) -> Result<Membership> {
+        let group = self.group()?;
+        let answer = tokio::time::timeout(self.commit_timeout, group.heartbeat(when)).await;
+        answer.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Timeout, "the group's coordinator did not answer a heartbeat in time")
+                .with_api("Heartbeat"))
+        })
+    }
+
+    fn group(&self) -> Result<GroupHandle> {
+        let group = self.shared.lock().group.clone();
+        group.ok_or_else(|| {
+            Error::new(ErrorKind::InvalidRequest, "the consumer is in no group: it has not begun to read, or has ended")
+        })
     }
 
     /// The partitions that are assigned now, in order.

@@ -150,7 +150,10 @@ impl Intake {
                     let (offset, leader_epoch) = (message.offset, message.leader_epoch);
                     self.previous = Some(HandedOut { place, offset, leader_epoch, records: 1 });
                 }
-                Some(Ok(message))
+                if self.hooks.interceptors.is_empty() {
+                    return Some(Ok(message));
+                }
+                Some(Ok(self.hooks.interceptors.on_message(message)))
             }
             Err(fault) => {
                 drop(state);
@@ -182,6 +185,9 @@ impl Intake {
         drop(state);
         if self.automatically_mark {
             self.previous = Some(batch.handed_out());
+        }
+        if !self.hooks.interceptors.is_empty() {
+            self.hooks.interceptors.on_batch(&batch);
         }
         Some(Ok(batch))
     }

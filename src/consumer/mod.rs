@@ -2,7 +2,7 @@
 //!
 //! A [`Consumer`] is a member of a group. Two tasks work for it: the group's (`group_driver`: membership, heartbeats, commits on the
 //! wire) and the fetch task (`fetch_driver`: what to read from whom, ahead of the user). The user's own calls take what is there
-//! (`intake`): nothing is handed out, marked or given away behind the user's back, and no task runs the user's code.
+//! (`intake`): nothing is handed out, marked or given away behind the user's back, and neither task runs the user's code.
 //!
 //! ```text
 //!  group cores ── group_driver ──events──> fetch_driver ── fetch● ──> brokers
@@ -13,7 +13,22 @@
 //!
 //! Decisions are in the cores ●; `state` is the one lock between the two sides. A [`Reader`] is the same without a group.
 //!
-//! Life cycle: `build` checks settings and sends nothing; the first call for a record joins the group; [`ConsumerHandle::stop`] ends the
+//! A group's topics are named, or found by patterns (`pattern`●, and `pattern_driver`, which lists the cluster's topics for it). User
+//! code runs in two places only: hooks, interceptors (`interceptor`) and handlers inside the calls that read; an assignor of the user's on
+//! the runtime's blocking pool (but for what it adds to a subscription, which must be at hand).
+//!
+//! # Heartbeats
+//!
+//! The group's task sends them, whatever the user does: a handler may take as long as it likes without losing its membership, and needs
+//! no call to keep it, as it did with ruby-kafka. What ends the membership of a busy consumer is
+//! [`max_poll_interval`](ConsumerBuilder::max_poll_interval), which exists to notice handlers that hang; raise it for work that takes
+//! longer. A rebalance waits for a handler for as long as that, too. One that wants to be a good neighbour looks at
+//! [`ConsumerHandle::membership`] now and then and returns early; one that wants to know for certain that its partition is still its own
+//! calls [`ConsumerHandle::heartbeat`].
+//!
+//! # Life cycle
+//!
+//! `build` checks settings and sends nothing; the first call for a record joins the group; [`ConsumerHandle::stop`] ends the
 //! call that reads after the record in hand, commits, leaves; [`Consumer::close`] does the same with a deadline; dropping the consumer
 //! leaves the group without committing.
 
@@ -26,15 +41,19 @@ mod fetch_driver;
 mod fetch_messages;
 mod group;
 mod group_driver;
+mod group_handle;
 mod group_link;
 mod handle;
 mod intake;
-mod list_offsets;
+mod interceptor;
 mod offsets;
+mod pattern;
+mod pattern_driver;
 mod pause;
 mod positions;
 mod processing;
 mod reader;
+mod refusal;
 mod settings;
 mod state;
 
@@ -50,8 +69,11 @@ use futures_core::Stream;
 pub use batch::{Batch, BatchRecords};
 pub use builder::ConsumerBuilder;
 pub use fetch_messages::FetchMessages;
+pub use group::Membership;
 pub use handle::{ConsumerHandle, SeekTo};
+pub use interceptor::{ConsumerInterceptor, Intercepted};
 pub use offsets::OffsetAndMetadata;
+pub use pattern::TopicPattern;
 pub use pause::PauseOptions;
 pub use reader::{Reader, ReaderBuilder};
 pub use settings::{IsolationLevel, OffsetReset};
@@ -59,7 +81,8 @@ pub use settings::{IsolationLevel, OffsetReset};
 use crate::cluster::Cluster;
 use crate::consumer::builder::Hooks;
 use crate::consumer::fetch_driver::Assignment;
-use crate::consumer::group_driver::{GroupConfig, GroupHandle};
+use crate::consumer::group_driver::GroupConfig;
+use crate::consumer::group_handle::GroupHandle;
 use crate::consumer::intake::Intake;
 pub(crate) use crate::consumer::settings::ConsumerSettings;
 use crate::consumer::state::Shared;
@@ -138,7 +161,6 @@ impl Consumer {
         };
         let config = GroupConfig {
             group_id: settings.group_id.clone(),
-            topics: settings.topics.clone(),
             session_timeout: settings.session_timeout,
             heartbeat_interval: settings.heartbeat_interval,
             max_poll_interval: settings.max_poll_interval,
@@ -148,7 +170,8 @@ impl Consumer {
             request_timeout: self.cluster.config().request_timeout,
             offset_retention: settings.offset_retention,
         };
-        let (handle, events) = group_driver::join(self.cluster.clone(), config)?;
+        let to = settings.subscribed(self.cluster.config().metadata_max_age)?;
+        let (handle, events) = group_driver::join(self.cluster.clone(), config, to)?;
         self.handle.shared.lock().group = Some(handle.clone());
         let assignment = Assignment::Group { handle: handle.clone(), events, topics: settings.topics.clone() };
         fetch_driver::spawn(self.cluster.clone(), self.handle.shared.clone(), settings.fetch_max_wait, assignment)?;
@@ -156,7 +179,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Consumes these topics from now on, and no others. Partitions of topics that are kept stay where they are; those of others are
+    /// Consumes these topics from now on, and no others, nor those that match a pattern. Partitions of topics that are kept stay where they are; those of others are
     /// given away as in any rebalance, so [`ConsumerBuilder::on_revoked`] hears of them inside the next call that reads.
     ///
     /// # Errors
@@ -166,10 +189,28 @@ impl Consumer {
     /// Dropped before it returns, the subscription may have changed or not.
     pub async fn subscribe<T: Into<Topic>>(&mut self, topics: impl IntoIterator<Item = T>) -> Result<()> {
         let topics = topics.into_iter().map(Into::into).collect();
-        let settings = ConsumerSettings { topics, ..self.settings.clone() };
+        self.change_subscription(ConsumerSettings { topics, patterns: Vec::new(), ..self.settings.clone() }).await
+    }
+
+    /// Consumes the topics whose names match a pattern from now on, and no others; see
+    /// [`ConsumerBuilder::topics_matching`] for what a pattern is. Else as [`subscribe`](Self::subscribe); what was subscribed to before
+    /// is consumed until it is known which topics match.
+    ///
+    /// # Errors
+    /// A pattern that is none; nothing is changed. [`ErrorKind::Closed`](crate::ErrorKind::Closed) after the end.
+    ///
+    /// # Cancel safety
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn subscribe_matching(&mut self, pattern: impl Into<String>) -> Result<()> {
+        let patterns = vec![pattern.into()];
+        self.change_subscription(ConsumerSettings { topics: Vec::new(), patterns, ..self.settings.clone() }).await
+    }
+
+    async fn change_subscription(&mut self, settings: ConsumerSettings) -> Result<()> {
         settings.check()?;
+        let to = settings.subscribed(self.cluster.config().metadata_max_age)?;
         if let Some(group) = &self.group {
-            group.subscribe(settings.topics.clone()).await?;
+            group.subscribe(to).await?;
         }
         self.settings = settings;
         Ok(())

@@ -28,12 +28,12 @@ pub(crate) async fn contain<E: Into<Box<dyn StdError + Send + Sync>>>(
     match result.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Failed::Error(error.into())),
-        Err(panic) => Err(Failed::Panic(words(&*panic))),
+        Err(panic) => Err(Failed::Panic(panic_words(&*panic))),
     }
 }
 
 /// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
 }

@@ -10,12 +10,11 @@ use futures_core::Stream;
 
 use crate::cluster::Cluster;
 use crate::consumer::batch::Batch;
-use crate::consumer::builder::Hooks;
+use crate::consumer::builder::{Hooks, fetch_settings};
 use crate::consumer::fetch::{LATEST, Start};
 use crate::consumer::fetch_driver::{self, Assignment};
 use crate::consumer::handle::SeekTo;
 use crate::consumer::intake::Intake;
-use crate::consumer::list_offsets::list_offsets;
 use crate::consumer::processing;
 use crate::consumer::settings::{ConsumerSettings, IsolationLevel, OffsetReset};
 use crate::consumer::state::Shared;
@@ -70,42 +69,7 @@ impl ReaderBuilder {
         self
     }
 
-    /// Which records of transactions to hand out; [`IsolationLevel::ReadCommitted`] unless set.
-    pub fn isolation_level(mut self, isolation_level: IsolationLevel) -> Self {
-        self.settings.isolation_level = isolation_level;
-        self
-    }
-
-    /// The longest that a broker waits for [`min_bytes`](Self::min_bytes); 500 ms unless set.
-    #[doc(alias = "max_wait_time")]
-    pub fn max_wait(mut self, max_wait: Duration) -> Self {
-        self.settings.fetch_max_wait = max_wait;
-        self
-    }
-
-    /// A broker answers once it has so many bytes; 1 unless set.
-    pub fn min_bytes(mut self, bytes: usize) -> Self {
-        self.settings.fetch_min_bytes = bytes;
-        self
-    }
-
-    /// The most bytes of one answer; 50 MiB unless set.
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.settings.fetch_max_bytes = bytes;
-        self
-    }
-
-    /// The most bytes of one partition in an answer; 1 MiB unless set.
-    pub fn max_partition_bytes(mut self, bytes: usize) -> Self {
-        self.settings.max_partition_fetch_bytes = bytes;
-        self
-    }
-
-    /// The most bytes that are fetched ahead of the user; 64 MiB unless set.
-    pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
-        self.settings.prefetch_bytes = bytes;
-        self
-    }
+    fetch_settings!();
 
     /// The reader; nothing is sent before its first record is asked for.
     ///
@@ -257,7 +221,7 @@ impl Reader {
             match &mut self.ends {
                 Ends::Wanted => {
                     let (cluster, topic, partition) = (self.cluster.clone(), self.topic.clone(), self.partition);
-                    let isolation = self.settings.isolation_level;
+                    let log_end = self.settings.isolation_level.log_end();
                     self.ends = Ends::Asked(Box::pin(async move {
                         let deadline = tokio::time::Instant::now() + cluster.config().default_api_timeout;
                         let partitions = match partition {
@@ -267,7 +231,8 @@ impl Reader {
                                 (0..count).map(|partition| TopicPartition::new(&topic, partition)).collect()
                             }
                         };
-                        list_offsets(&cluster, partitions, LATEST, isolation, deadline).await
+                        let ends = cluster.list_offsets(partitions, LATEST, log_end, deadline).await.into_iter();
+                        ends.map(|(partition, end)| Ok((partition, end?.offset.unwrap_or(0)))).collect()
                     }));
                 }
                 Ends::Asked(future) => match ready!(future.as_mut().poll(cx)) {

@@ -4,10 +4,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::BackoffConfig;
+use crate::cluster::{BackoffConfig, LogEnd};
 use crate::config::Properties;
 use crate::consumer::assignor::{Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor};
 use crate::consumer::fetch::FetchSettings;
+use crate::consumer::pattern::{Subscribed, TopicPattern};
 use crate::{Error, ErrorKind, Result, Topic};
 
 /// Where to begin where there is no offset to begin at.
@@ -46,6 +47,16 @@ pub enum IsolationLevel {
     ReadUncommitted,
 }
 
+impl IsolationLevel {
+    /// Where a log ends for who reads it so.
+    pub(crate) fn log_end(self) -> LogEnd {
+        match self {
+            Self::ReadCommitted => LogEnd::LastStable,
+            Self::ReadUncommitted => LogEnd::HighWatermark,
+        }
+    }
+}
+
 impl FromStr for IsolationLevel {
     type Err = Error;
 
@@ -63,6 +74,11 @@ impl FromStr for IsolationLevel {
 pub(crate) struct ConsumerSettings {
     pub(crate) group_id: String,
     pub(crate) topics: Vec<Topic>,
+    /// As they were written; read when the consumer is built.
+    pub(crate) patterns: Vec<String>,
+    pub(crate) exclude_internal_topics: bool,
+    /// `None`: as often as metadata is refreshed.
+    pub(crate) refresh_topic_interval: Option<Duration>,
     pub(crate) auto_offset_reset: OffsetReset,
     pub(crate) isolation_level: IsolationLevel,
     pub(crate) session_timeout: Duration,
@@ -88,6 +104,9 @@ impl ConsumerSettings {
         Self {
             group_id,
             topics: Vec::new(),
+            patterns: Vec::new(),
+            exclude_internal_topics: true,
+            refresh_topic_interval: None,
             auto_offset_reset: OffsetReset::default(),
             isolation_level: IsolationLevel::default(),
             session_timeout: Duration::from_secs(45),
@@ -142,6 +161,9 @@ impl ConsumerSettings {
             self.automatically_mark = false;
             self.auto_commit_interval = Duration::ZERO;
         }
+        if let Some(exclude) = properties.take_bool("exclude.internal.topics")? {
+            self.exclude_internal_topics = exclude;
+        }
         if let Some(names) = properties.take_list("partition.assignment.strategy") {
             self.assignors = names.iter().map(|name| assignor(name)).collect::<Result<_>>()?;
         }
@@ -159,8 +181,10 @@ impl ConsumerSettings {
         if i16::try_from(self.group_id.len()).is_err() {
             return Err(invalid(format!("group.id has {} bytes; at most {} are possible", self.group_id.len(), i16::MAX)));
         }
-        if self.topics.is_empty() {
-            return Err(invalid("the consumer has no topics; name those it shall read with `topics`"));
+        if self.topics.is_empty() && self.patterns.is_empty() {
+            return Err(invalid(
+                "the consumer has no topics; name those it shall read with `topics`, or say what their names are like with `topics_matching`",
+            ));
         }
         self.check_reading()?;
         for (name, value) in [("session.timeout.ms", self.session_timeout), ("max.poll.interval.ms", self.max_poll_interval)] {
@@ -204,6 +228,20 @@ impl ConsumerSettings {
             return Err(invalid(format!("fetch.max.wait.ms is {:?}; at most {} ms is possible", self.fetch_max_wait, i32::MAX)));
         }
         Ok(())
+    }
+
+    /// What is subscribed to; `interval` is how often patterns are looked through unless that is set.
+    ///
+    /// # Errors
+    /// A pattern that is none.
+    pub(crate) fn subscribed(&self, interval: Duration) -> Result<Subscribed> {
+        let interval = self.refresh_topic_interval.unwrap_or(interval);
+        Ok(Subscribed {
+            topics: self.topics.clone(),
+            patterns: self.patterns.iter().map(|pattern| TopicPattern::new(pattern)).collect::<Result<_>>()?,
+            exclude_internal: self.exclude_internal_topics,
+            interval: (!interval.is_zero()).then_some(interval),
+        })
     }
 
     pub(crate) fn fetch(&self, backoff: BackoffConfig) -> FetchSettings {
@@ -289,6 +327,7 @@ mod tests {
             ("enable.auto.commit", "false"),
             ("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor,roundrobin"),
             ("fetch.min.bytes", "7"),
+            ("exclude.internal.topics", "false"),
         ])
         .unwrap();
         let settings = ConsumerSettings::new(String::new()).take(&mut properties).unwrap();
@@ -296,6 +335,7 @@ mod tests {
         assert_eq!(settings.auto_offset_reset, OffsetReset::Latest);
         assert!(!settings.automatically_mark && settings.auto_commit_interval.is_zero());
         assert_eq!(settings.fetch_min_bytes, 7);
+        assert!(!settings.exclude_internal_topics);
         let names: Vec<&str> = settings.assignors.iter().map(|assignor| assignor.name()).collect();
         assert_eq!(names, ["range", "roundrobin"]);
         let mut properties = Properties::from_pairs([("partition.assignment.strategy", "fair")]).unwrap();

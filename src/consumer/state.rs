@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::cluster::BackoffConfig;
 use crate::consumer::fetch::{Command, EARLIEST, Fetch, LATEST, Start};
-use crate::consumer::group_driver::GroupHandle;
+use crate::consumer::group_handle::GroupHandle;
 use crate::consumer::offsets::{Checkpoint, CommitPolicy, OffsetAndMetadata, Offsets};
 use crate::consumer::pause::{PauseOptions, Pauses};
 use crate::consumer::positions::{Marked, Place, Positions};

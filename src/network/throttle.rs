@@ -25,7 +25,12 @@ fn first_version(api: ApiKey) -> Option<i16> {
         | ApiKey::DESCRIBE_GROUPS
         | ApiKey::LIST_GROUPS
         | ApiKey::DELETE_TOPICS => Some(1),
-        ApiKey::INIT_PRODUCER_ID | ApiKey::DESCRIBE_CONFIGS | ApiKey::CREATE_PARTITIONS | ApiKey::DESCRIBE_CLUSTER => Some(0),
+        ApiKey::INIT_PRODUCER_ID
+        | ApiKey::DESCRIBE_CONFIGS
+        | ApiKey::CREATE_PARTITIONS
+        | ApiKey::DELETE_GROUPS
+        | ApiKey::INCREMENTAL_ALTER_CONFIGS
+        | ApiKey::DESCRIBE_CLUSTER => Some(0),
         _ => None,
     }
 }
@@ -81,6 +86,9 @@ mod tests {
         check::<init_producer_id::InitProducerIdRequest>();
         check::<describe_configs::DescribeConfigsRequest>();
         check::<create_partitions::CreatePartitionsRequest>();
+        check::<delete_groups::DeleteGroupsRequest>();
+        check::<incremental_alter_configs::IncrementalAlterConfigsRequest>();
+        check::<offset_delete::OffsetDeleteRequest>();
         check::<describe_cluster::DescribeClusterRequest>();
         check::<produce::ProduceRequest>();
     }

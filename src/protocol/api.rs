@@ -122,6 +122,9 @@ declared! {
     INIT_PRODUCER_ID "InitProducerId" = init_producer_id::InitProducerIdRequest;
     DESCRIBE_CONFIGS "DescribeConfigs" = describe_configs::DescribeConfigsRequest;
     CREATE_PARTITIONS "CreatePartitions" = create_partitions::CreatePartitionsRequest;
+    DELETE_GROUPS "DeleteGroups" = delete_groups::DeleteGroupsRequest;
+    INCREMENTAL_ALTER_CONFIGS "IncrementalAlterConfigs" = incremental_alter_configs::IncrementalAlterConfigsRequest;
+    OFFSET_DELETE "OffsetDelete" = offset_delete::OffsetDeleteRequest;
     DESCRIBE_CLUSTER "DescribeCluster" = describe_cluster::DescribeClusterRequest;
 }
 

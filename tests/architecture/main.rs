@@ -46,6 +46,7 @@ const CORES: &[&str] = &[
     "consumer/fetch",
     "consumer/group",
     "consumer/offsets",
+    "consumer/pattern",
     "consumer/pause",
     "consumer/positions",
 ];

@@ -1,6 +1,7 @@
 //! Consumers and readers on the embedded broker: acceptance groups J to N, and what goes wrong in reading.
 
 mod fetching;
+mod interceptors;
 mod mixed;
 mod pauses;
 mod processing;

@@ -131,7 +131,7 @@ async fn rk_113_a_record_larger_than_max_bytes_is_returned() {
     broker.append_records("t", 0, [(None, Some(large.as_slice()))]).unwrap();
     let messages = client.fetch_messages("t", 0).from(0).max_bytes(100).send().await.unwrap();
     assert_eq!(messages[0].value.as_ref().map(|value| value.len()), Some(10_000));
-    let mut reader = client.reader("t").max_bytes(100).max_partition_bytes(100).to_end().build().unwrap();
+    let mut reader = client.reader("t").fetch_max_bytes(100).max_partition_fetch_bytes(100).to_end().build().unwrap();
     assert_eq!(reader.next().await.unwrap().unwrap().value.unwrap().len(), 10_000);
     assert!(reader.next().await.unwrap().is_none());
 }

@@ -36,6 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
     exchange::<api_versions::ApiVersionsRequest>(&mut cases);
     exchange::<create_partitions::CreatePartitionsRequest>(&mut cases);
     exchange::<create_topics::CreateTopicsRequest>(&mut cases);
+    exchange::<delete_groups::DeleteGroupsRequest>(&mut cases);
     exchange::<delete_topics::DeleteTopicsRequest>(&mut cases);
     exchange::<describe_cluster::DescribeClusterRequest>(&mut cases);
     exchange::<describe_configs::DescribeConfigsRequest>(&mut cases);
@@ -43,6 +44,7 @@ pub(crate) fn cases() -> Vec<Case> {
     exchange::<fetch::FetchRequest>(&mut cases);
     exchange::<find_coordinator::FindCoordinatorRequest>(&mut cases);
     exchange::<heartbeat::HeartbeatRequest>(&mut cases);
+    exchange::<incremental_alter_configs::IncrementalAlterConfigsRequest>(&mut cases);
     exchange::<init_producer_id::InitProducerIdRequest>(&mut cases);
     exchange::<join_group::JoinGroupRequest>(&mut cases);
     exchange::<leave_group::LeaveGroupRequest>(&mut cases);
@@ -50,6 +52,7 @@ pub(crate) fn cases() -> Vec<Case> {
     exchange::<list_offsets::ListOffsetsRequest>(&mut cases);
     exchange::<metadata::MetadataRequest>(&mut cases);
     exchange::<offset_commit::OffsetCommitRequest>(&mut cases);
+    exchange::<offset_delete::OffsetDeleteRequest>(&mut cases);
     exchange::<offset_fetch::OffsetFetchRequest>(&mut cases);
     exchange::<produce::ProduceRequest>(&mut cases);
     exchange::<sync_group::SyncGroupRequest>(&mut cases);

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use klamm::consumer::Membership;
 use klamm::protocol::messages::heartbeat::HeartbeatRequest;
 use klamm::protocol::messages::join_group::JoinGroupRequest;
 use klamm::protocol::messages::leave_group::LeaveGroupRequest;
@@ -89,6 +90,98 @@ async fn rk_173_a_heartbeat_answered_16_is_repeated_at_the_new_coordinator() {
     assert!(beats.len() >= 3 && beats[1..].iter().all(|&node| node == new), "{beats:?}");
     assert_eq!(broker.requests_of(ApiKey::FIND_COORDINATOR).len(), 1);
     assert!(broker.requests_of(ApiKey::JOIN_GROUP).is_empty(), "the session goes on ({joins} joins before)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_172_a_heartbeat_by_hand_goes_out_at_once_and_one_if_due_not_before_the_interval() {
+    let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+    append(&broker, 0, 0..1);
+    let mut consumer = member(&client).heartbeat_interval(10 * SECOND).build().unwrap();
+    let error = consumer.heartbeat().await.unwrap_err();
+    assert_eq!(error.kind(), klamm::ErrorKind::InvalidRequest, "it has not begun to read");
+    assert_eq!(consumer.membership(), Membership::NotMember);
+    let (handle, seen) = (consumer.handle(), broker.clone());
+    consumer
+        .each_message(async |_| {
+            // Half an interval after the sync there is none in the background.
+            tokio::time::sleep(5 * SECOND).await;
+            let beats = || seen.requests_of(ApiKey::HEARTBEAT).len();
+            assert_eq!(beats(), 0);
+            assert_eq!(handle.heartbeat_if_due().await?, Membership::Stable);
+            assert_eq!(beats(), 0, "the interval is not over");
+            assert_eq!(handle.heartbeat().await?, Membership::Stable);
+            assert_eq!(beats(), 1, "sent at once");
+            // The next in the background is an interval after that one.
+            tokio::time::sleep(9 * SECOND).await;
+            assert_eq!(handle.heartbeat_if_due().await?, Membership::Stable);
+            assert_eq!((beats(), handle.membership()), (1, Membership::Stable));
+            tokio::time::sleep(2 * SECOND).await;
+            assert_eq!(beats(), 2);
+            handle.stop();
+            Ok::<(), klamm::Error>(())
+        })
+        .await
+        .unwrap();
+    assert_eq!(consumer.membership(), Membership::NotMember, "it has left");
+    assert!(consumer.heartbeat().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_174_a_heartbeat_by_hand_that_finds_a_rebalance_is_a_value_and_the_loop_goes_on() {
+    let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+    append(&broker, 0, 0..1);
+    let mut consumer = member(&client).heartbeat_interval(10 * SECOND).build().unwrap();
+    let (handle, seen, found) = (consumer.handle(), broker.clone(), Arc::new(Mutex::new(Vec::new())));
+    let noted = found.clone();
+    let work = consumer.each_message(move |message| {
+        let (handle, broker, noted) = (handle.clone(), seen.clone(), noted.clone());
+        async move {
+            if message.offset == 0 {
+                // The group takes a while to come together again.
+                broker.intercept_next(ApiKey::JOIN_GROUP, 1, |_| Intercept::Delay(5 * SECOND));
+                broker.rebalance_group("g");
+                let membership = handle.heartbeat().await?;
+                assert_eq!(handle.membership(), membership);
+                noted.lock().unwrap().push(membership);
+                append(&broker, 0, 1..2);
+            } else {
+                // What is kept is read on meanwhile.
+                tokio::time::sleep(10 * SECOND).await;
+                let membership = handle.heartbeat().await?;
+                noted.lock().unwrap().push(membership);
+                handle.stop();
+            }
+            Ok::<(), klamm::Error>(())
+        }
+    });
+    let generation = 1;
+    timeout(60 * SECOND, work).await.expect("within a minute").unwrap();
+    assert_eq!(*found.lock().unwrap(), [Membership::Rebalancing, Membership::Stable]);
+    assert!(broker.group_generation("g") > generation, "it joined again");
+    assert_eq!(broker.committed("g", "t", 0), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_learns_that_its_partitions_are_another_s() {
+    let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+    append(&broker, 0, 0..1);
+    let mut consumer = member(&client).build().unwrap();
+    next(&mut consumer).await;
+    refuse(&broker, ApiKey::HEARTBEAT, [ErrorCode::UNKNOWN_MEMBER_ID]);
+    assert_eq!(consumer.heartbeat().await.unwrap(), Membership::NotMember);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_does_not_answer_ends_the_wait_for_a_heartbeat() {
+    let broker = Broker::builder().topic("t", 1).start_in_memory().unwrap();
+    let client = Client::builder(broker.bootstrap()).connector(broker.connector()).default_api_timeout(10 * SECOND);
+    let client = client.build().unwrap();
+    append(&broker, 0, 0..1);
+    let mut consumer = member(&client).build().unwrap();
+    next(&mut consumer).await;
+    broker.intercept_all(ApiKey::HEARTBEAT, |_| Intercept::Swallow);
+    let error = timeout(20 * SECOND, consumer.heartbeat()).await.expect("it ends").unwrap_err();
+    assert_eq!((error.kind(), error.api()), (klamm::ErrorKind::Timeout, Some("Heartbeat")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,10 +2,12 @@
 //!
 //! Time is paused, so that minutes pass in milliseconds and numbers are exact.
 
+mod assignors;
 mod checkpoints;
 mod heartbeats;
 mod histories;
 mod membership;
+mod patterns;
 mod rebalances;
 
 use std::ops::Range;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use klamm::ErrorKind;
 use klamm::consumer::assignor::{CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor};
-use klamm::protocol::messages::join_group::JoinGroupRequest;
+use klamm::protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use klamm::protocol::messages::leave_group::LeaveGroupRequest;
+use klamm::protocol::{GroupId, Str};
 
 use super::*;
 
@@ -128,24 +129,72 @@ async fn a_second_consumer_of_the_same_instance_id_fences_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_without_a_common_assignor_are_told_so() {
+async fn members_without_a_common_assignor_are_told_what_the_group_uses() {
     let (broker, client) = start(Broker::builder().topic("t", 1)).await;
     append(&broker, 0, 0..1);
     let mut first = member(&client).assignors([Arc::new(RangeAssignor) as _]).build().unwrap();
     next(&mut first).await;
-    let mut second = member(&client).assignors([Arc::new(RoundRobinAssignor) as _]).build().unwrap();
-    let error = timeout(60 * SECOND, second.next()).await.expect("at once").unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Group, Some(ErrorCode::INCONSISTENT_GROUP_PROTOCOL)));
-    assert!(error.to_string().contains("roundrobin") && error.to_string().contains("\"g\""), "{error}");
+    let refused = async || {
+        let mut second = member(&client).assignors([Arc::new(RoundRobinAssignor) as _]).build().unwrap();
+        let error = timeout(60 * SECOND, second.next()).await.expect("soon").unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Group, Some(ErrorCode::INCONSISTENT_GROUP_PROTOCOL)));
+        assert!(error.is_fatal() && error.to_string().contains("\"g\""), "{error}");
+        error.to_string()
+    };
+    let error = refused().await;
+    for words in ["uses the assignor \"range\"", "[\"roundrobin\"]", "clients \"klamm\"", "partition.assignment.strategy"] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    // Who may not describe groups is told what it offers itself.
+    broker.intercept_all(ApiKey::DESCRIBE_GROUPS, |_| Intercept::Error(ErrorCode::GROUP_AUTHORIZATION_FAILED));
+    let error = refused().await;
+    assert!(error.contains("roundrobin") && !error.contains("range"), "{error}");
+    // And one that is not answered waits for some seconds only.
+    broker.intercept_all(ApiKey::DESCRIBE_GROUPS, |_| Intercept::Swallow);
+    let begin = tokio::time::Instant::now();
+    assert!(refused().await.contains("roundrobin"));
+    assert!(begin.elapsed() < 7 * SECOND, "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_of_another_protocol_type_is_said_to_be_in_use_for_something_else() {
+    let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+    let mut join = JoinGroupRequest {
+        group_id: GroupId(Str::truncated("g")),
+        session_timeout_ms: 30_000,
+        rebalance_timeout_ms: 30_000,
+        protocol_type: Str::truncated("connect"),
+        protocols: vec![JoinGroupRequestProtocol { name: Str::truncated("default"), ..Default::default() }],
+        ..Default::default()
+    };
+    join.member_id = broker.raw_request(1, 9, &join).await.unwrap().member_id;
+    let joined = broker.raw_request(1, 9, &join).await.unwrap();
+    assert_eq!(joined.error_code, ErrorCode::NONE);
+    let mut consumer = member(&client).build().unwrap();
+    let error = timeout(60 * SECOND, consumer.next()).await.expect("soon").unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
+    for words in ["type \"connect\", not \"consumer\"", "1 members", "another group.id"] {
+        assert!(error.to_string().contains(words), "{words}: {error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_time_out_that_the_broker_does_not_allow_is_an_error_with_the_limits() {
-    let (_broker, client) = start(Broker::builder().topic("t", 1).session_timeouts(6 * SECOND..=30 * SECOND)).await;
-    let mut consumer = member(&client).build().unwrap();
-    let error = timeout(60 * SECOND, consumer.next()).await.expect("at once").unwrap_err();
-    assert_eq!(error.code(), Some(ErrorCode::INVALID_SESSION_TIMEOUT));
-    assert!(error.to_string().contains("45000") && error.to_string().contains("group.max.session.timeout.ms"), "{error}");
+    let (broker, client) = start(Broker::builder().topic("t", 1).session_timeouts(7 * SECOND..=31 * SECOND)).await;
+    let refused = async || {
+        let mut consumer = member(&client).build().unwrap();
+        let error = timeout(60 * SECOND, consumer.next()).await.expect("soon").unwrap_err();
+        assert_eq!((error.code(), error.is_fatal()), (Some(ErrorCode::INVALID_SESSION_TIMEOUT), true));
+        error.to_string()
+    };
+    let error = refused().await;
+    for words in ["45000", "7000 to 31000", "group.max.session.timeout.ms"] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    // Who may not see the broker's settings is told which they are.
+    broker.intercept_all(ApiKey::DESCRIBE_CONFIGS, |_| Intercept::Error(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
+    let error = refused().await;
+    assert!(error.contains("45000") && error.contains("group.max.session.timeout.ms (1800000 unless set)"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

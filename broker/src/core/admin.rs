@@ -15,12 +15,9 @@ use klamm::protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopic
 use klamm::protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use klamm::protocol::{BrokerId, ErrorCode, ProducerId, TopicName, Uuid};
 
-use crate::core::configs;
+use crate::core::configs::{self, Refusal};
 use crate::core::topics::{invalid_name, spread, text};
 use crate::core::{Call, Core, Outcome};
-
-/// Why something was refused, with words.
-type Refusal = (ErrorCode, String);
 
 fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refusal> {
     Err((code, message.into()))

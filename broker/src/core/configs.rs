@@ -1,6 +1,7 @@
 //! Configurations: which there are, their defaults, and DescribeConfigs.
 //!
-//! Topics take all of Kafka's configurations for topics; only those that `set_topic_config` names have an effect here.
+//! Topics take all of Kafka's configurations for topics; only those that `set_topic_config` names have an effect here. Of a broker
+//! those can be changed that Kafka changes while it runs; `message.max.bytes` alone has an effect.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,17 +16,22 @@ use crate::core::topics::text;
 use crate::core::{Call, Core, Outcome};
 
 /// `resource_type`.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(super) const TOPIC: i8 = 2;
+pub(super) const BROKER: i8 = 4;
 
 /// `config_source`.
 const SET_ON_TOPIC: i8 = 1;
+const SET_ON_BROKER: i8 = 2;
+const SET_ON_ALL_BROKERS: i8 = 3;
 const STATIC: i8 = 4;
 const DEFAULT: i8 = 5;
 
+/// Why something was refused, with words.
+pub(super) type Refusal = (ErrorCode, String);
+
 /// `config_type`, and what values of each look like.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Boolean = 1,
     String = 2,
     Int = 3,
@@ -72,6 +78,7 @@ const OF_TOPIC: &[(&str, Kind, &str)] = &[
 /// Some of a broker's that do not follow from the settings.
 const OF_BROKER: &[(&str, Kind, &str)] = &[
     ("background.threads", Kind::Int, "10"),
+    ("log.cleaner.threads", Kind::Int, "1"),
     ("log.retention.hours", Kind::Int, "168"),
     ("min.insync.replicas", Kind::Int, "1"),
     ("num.io.threads", Kind::Int, "8"),
@@ -80,24 +87,52 @@ const OF_BROKER: &[(&str, Kind, &str)] = &[
     ("socket.request.max.bytes", Kind::Int, "104857600"),
 ];
 
+/// Those of a broker's that Kafka changes while it runs (KIP-226).
+const DYNAMIC: &[&str] = &[
+    "background.threads",
+    "log.cleaner.threads",
+    "message.max.bytes",
+    "min.insync.replicas",
+    "num.io.threads",
+    "num.network.threads",
+];
+
 /// May a topic have this?
 pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
-    let Some((_, kind, _)) = OF_TOPIC.iter().find(|(name, ..)| *name == key) else {
-        return Err(format!("Unknown topic config name: {key}"));
-    };
-    let fits = match kind {
-        Kind::Boolean => matches!(value, "true" | "false"),
-        Kind::Int => value.parse::<i32>().is_ok(),
-        Kind::Long => value.parse::<i64>().is_ok(),
-        Kind::Double => value.parse::<f64>().is_ok(),
-        Kind::String | Kind::List => true,
-    };
+    let kind = kind_of_topic_config(key).ok_or_else(|| format!("Unknown topic config name: {key}"))?;
     let allowed = match key {
         "cleanup.policy" => value.split(',').all(|policy| matches!(policy.trim(), "compact" | "delete")),
         "message.timestamp.type" => matches!(value, "CreateTime" | "LogAppendTime"),
         _ => true,
     };
-    if fits && allowed { Ok(()) } else { Err(format!("Invalid value {value} for configuration {key}")) }
+    if kind.fits(value) && allowed { Ok(()) } else { Err(format!("Invalid value {value} for configuration {key}")) }
+}
+
+pub(super) fn kind_of_topic_config(key: &str) -> Option<Kind> {
+    OF_TOPIC.iter().find(|(name, ..)| *name == key).map(|(_, kind, _)| *kind)
+}
+
+/// A topic's default for this.
+pub(super) fn default_of_topic_config(key: &str) -> Option<&'static str> {
+    OF_TOPIC.iter().find(|(name, ..)| *name == key).map(|(_, _, default)| *default)
+}
+
+/// Can a broker change this while it runs?
+pub(super) fn is_dynamic(key: &str) -> bool {
+    DYNAMIC.contains(&key)
+}
+
+impl Kind {
+    /// Does a value look like one of this kind?
+    pub(super) fn fits(self, value: &str) -> bool {
+        match self {
+            Self::Boolean => matches!(value, "true" | "false"),
+            Self::Int => value.parse::<i32>().is_ok(),
+            Self::Long => value.parse::<i64>().is_ok(),
+            Self::Double => value.parse::<f64>().is_ok(),
+            Self::String | Self::List => true,
+        }
+    }
 }
 
 /// All configurations of a topic on which these are set: name, value, source.
@@ -124,8 +159,8 @@ impl Core {
             let config = |(name, kind, value, source): (&str, Kind, String, i8)| DescribeConfigsResourceResult {
                 name: text(name),
                 value: Some(text(&value)),
-                // What a broker's file says cannot be changed while it runs.
-                read_only: resource.resource_type == BROKER,
+                // What a broker's file says can mostly not be changed while it runs.
+                read_only: resource.resource_type == BROKER && !is_dynamic(name),
                 config_source: source,
                 synonyms: match request.include_synonyms {
                     true => vec![DescribeConfigsSynonym { name: text(name), value: Some(text(&value)), source }],
@@ -149,12 +184,7 @@ impl Core {
         Outcome::Reply(DescribeConfigsResponse { results, ..Default::default() })
     }
 
-    #[expect(clippy::type_complexity, reason = "name, kind, value and source of each, used in one place")]
-    fn configs(
-        &self,
-        call: &Call,
-        resource: &DescribeConfigsResource,
-    ) -> Result<Vec<(&'static str, Kind, String, i8)>, (ErrorCode, String)> {
+    fn configs(&self, call: &Call, resource: &DescribeConfigsResource) -> Result<Vec<(&'static str, Kind, String, i8)>, Refusal> {
         let name = resource.resource_name.as_str();
         match resource.resource_type {
             TOPIC => {
@@ -165,13 +195,30 @@ impl Core {
                 let kinds = OF_TOPIC.iter().map(|(_, kind, _)| *kind);
                 Ok(kinds.zip(of_topic(&topic.configs)).map(|(kind, (name, value, source))| (name, kind, value, source)).collect())
             }
-            BROKER if name.parse() == Ok(call.node) => Ok(self.broker_configs(call.node)),
             BROKER => {
-                let message = format!("Unexpected broker id, expected {} but received {name}", call.node);
-                Err((ErrorCode::INVALID_REQUEST, message))
+                check_broker(call, name)?;
+                let mut configs = self.broker_configs(call.node);
+                if name.is_empty() {
+                    // Of all brokers only what was set for all is told.
+                    configs.retain(|(_, _, _, source)| *source == SET_ON_ALL_BROKERS);
+                }
+                Ok(configs)
             }
             other => Err((ErrorCode::INVALID_REQUEST, format!("Unsupported resource type: {other}"))),
         }
+    }
+
+    /// What was set for a broker while it ran: for itself, else for all.
+    fn set_on_broker(&self, node: i32, key: &str) -> Option<(&str, i8)> {
+        let set = |name: &str| self.broker_configs.get(name)?.get(key).map(String::as_str);
+        let own = set(&node.to_string()).map(|value| (value, SET_ON_BROKER));
+        own.or_else(|| set("").map(|value| (value, SET_ON_ALL_BROKERS)))
+    }
+
+    /// The largest batch for topics without a limit of their own.
+    pub(super) fn message_max_bytes(&self, node: i32) -> i32 {
+        let set = self.set_on_broker(node, "message.max.bytes").and_then(|(value, _)| value.parse().ok());
+        set.unwrap_or(self.settings.message_max_bytes)
     }
 
     fn broker_configs(&self, node: i32) -> Vec<(&'static str, Kind, String, i8)> {
@@ -190,7 +237,20 @@ impl Core {
         let set = set.into_iter().map(|(name, kind, value)| (name, kind, value, STATIC));
         let defaults = OF_BROKER.iter().map(|(name, kind, value)| (*name, *kind, (*value).to_owned(), DEFAULT));
         let mut all: Vec<_> = set.chain(defaults).collect();
+        for (name, _, value, source) in &mut all {
+            if let Some((set, from)) = self.set_on_broker(node, name) {
+                (*value, *source) = (set.to_owned(), from);
+            }
+        }
         all.sort_by_key(|(name, ..)| *name);
         all
     }
+}
+
+/// Is a broker asked about itself, or about all?
+pub(super) fn check_broker(call: &Call, name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || name.parse() == Ok(call.node) {
+        return Ok(());
+    }
+    Err((ErrorCode::INVALID_REQUEST, format!("Unexpected broker id, expected {} but received {name}", call.node)))
 }

@@ -11,6 +11,7 @@
 //! Frames that no Kafka client would send end their connection, as in Kafka; nothing panics on them.
 
 mod admin;
+mod alter_configs;
 mod configs;
 mod connections;
 mod fetch;
@@ -87,6 +88,8 @@ pub(crate) struct Core {
     wall_millis: i64,
     nodes: BTreeMap<i32, Node>,
     topics: Topics,
+    /// What was set on brokers while they ran: by number as text, the empty text for all.
+    broker_configs: BTreeMap<String, BTreeMap<String, String>>,
     groups: Groups,
     next_producer_id: i64,
     /// Producer id and epoch of each transactional id.
@@ -113,6 +116,7 @@ impl Core {
             wall_millis,
             nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
             topics: Topics::default(),
+            broker_configs: BTreeMap::new(),
             groups: Groups::new(&settings),
             settings,
             next_producer_id: 1000,
@@ -329,6 +333,9 @@ impl Core {
             ApiKey::INIT_PRODUCER_ID => self.handle(now, call, body, Self::init_producer_id),
             ApiKey::DESCRIBE_CONFIGS => self.handle(now, call, body, Self::describe_configs),
             ApiKey::CREATE_PARTITIONS => self.handle(now, call, body, Self::create_partitions),
+            ApiKey::DELETE_GROUPS => self.handle(now, call, body, Self::delete_groups),
+            ApiKey::INCREMENTAL_ALTER_CONFIGS => self.handle(now, call, body, Self::incremental_alter_configs),
+            ApiKey::OFFSET_DELETE => self.handle(now, call, body, Self::offset_delete),
             ApiKey::DESCRIBE_CLUSTER => self.handle(now, call, body, Self::describe_cluster),
             _ => self.close(call.connection),
         }

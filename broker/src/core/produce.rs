@@ -133,10 +133,10 @@ impl Core {
         if let Some(code) = call.refusal(topic.as_str(), partition) {
             return Err(Refusal::new(code, "refused by the test"));
         }
-        let wall_millis = self.wall_millis(now);
+        let (wall_millis, max_bytes) = (self.wall_millis(now), self.message_max_bytes(call.node));
         let no_such = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no such topic or partition");
         let topic = self.topics.get_mut(topic.as_str()).ok_or_else(no_such)?;
-        let rules = Rules::of(topic, &self.settings, wall_millis);
+        let rules = Rules::of(topic, &self.settings, max_bytes, wall_millis);
         let partition = usize::try_from(partition).ok().and_then(|partition| topic.partitions.get_mut(partition));
         let partition = partition.ok_or_else(no_such)?;
         partition.check_leader(call.node, -1).map_err(|code| Refusal::new(code, "this node does not lead the partition"))?;
@@ -182,9 +182,9 @@ struct Rules {
 }
 
 impl Rules {
-    fn of(topic: &Topic, settings: &Settings, wall_millis: i64) -> Self {
+    fn of(topic: &Topic, settings: &Settings, max_bytes: i32, wall_millis: i64) -> Self {
         let config = |key: &str| topic.configs.get(key).map(String::as_str);
-        let max_bytes = config("max.message.bytes").and_then(|value| value.parse().ok()).unwrap_or(settings.message_max_bytes);
+        let max_bytes = config("max.message.bytes").and_then(|value| value.parse().ok()).unwrap_or(max_bytes);
         Self {
             max_bytes: usize::try_from(max_bytes).unwrap_or(0),
             needs_key: config("cleanup.policy").is_some_and(|policy| policy.split(',').any(|policy| policy.trim() == "compact")),

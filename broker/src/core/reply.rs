@@ -4,9 +4,10 @@ use std::any::Any;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use klamm::protocol::messages::{
-    api_versions::*, create_partitions::*, create_topics::*, delete_topics::*, describe_cluster::*, describe_configs::*,
-    describe_groups::*, fetch, find_coordinator::*, heartbeat::*, init_producer_id::*, join_group::*, leave_group::*,
-    list_groups::*, list_offsets::*, metadata::*, offset_commit::*, offset_fetch::*, produce, sync_group::*,
+    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_topics::*, describe_cluster::*,
+    describe_configs::*, describe_groups::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*,
+    init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*, metadata::*, offset_commit::*,
+    offset_delete::*, offset_fetch::*, produce, sync_group::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, DecodeError, ErrorCode, ProducerId};
 
@@ -32,7 +33,8 @@ replies! {
     produce::ProduceResponse fetch::FetchResponse ListOffsetsResponse MetadataResponse OffsetCommitResponse OffsetFetchResponse
     FindCoordinatorResponse JoinGroupResponse HeartbeatResponse LeaveGroupResponse SyncGroupResponse DescribeGroupsResponse
     ListGroupsResponse ApiVersionsResponse CreateTopicsResponse DeleteTopicsResponse InitProducerIdResponse
-    DescribeConfigsResponse CreatePartitionsResponse DescribeClusterResponse
+    DescribeConfigsResponse CreatePartitionsResponse DeleteGroupsResponse IncrementalAlterConfigsResponse OffsetDeleteResponse
+    DescribeClusterResponse
 }
 
 /// A whole frame around a body that was made elsewhere.
@@ -129,6 +131,22 @@ pub(crate) fn refuse(call: &Call, body: &Bytes, error_code: ErrorCode, to: impl 
                 topics.map(|topic| CreatePartitionsTopicResult { name: topic.name, error_code, error_message: None }).collect();
             to.answer(CreatePartitionsResponse { results, ..Default::default() });
         }
+        ApiKey::DELETE_GROUPS => {
+            let groups = DeleteGroupsRequest::decode(body, version)?.groups_names.into_iter();
+            let results = groups.map(|group_id| DeletableGroupResult { group_id, error_code, ..Default::default() });
+            to.answer(DeleteGroupsResponse { results: results.collect(), ..Default::default() });
+        }
+        ApiKey::INCREMENTAL_ALTER_CONFIGS => {
+            let resources = IncrementalAlterConfigsRequest::decode(body, version)?.resources.into_iter();
+            let responses = resources.map(|resource| AlterConfigsResourceResponse {
+                error_code,
+                error_message: None,
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name,
+            });
+            to.answer(IncrementalAlterConfigsResponse { responses: responses.collect(), ..Default::default() });
+        }
+        ApiKey::OFFSET_DELETE => to.answer(OffsetDeleteResponse { error_code, ..Default::default() }),
         ApiKey::DESCRIBE_CLUSTER => to.answer(DescribeClusterResponse { error_code, ..Default::default() }),
         _ => {}
     }

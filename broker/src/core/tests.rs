@@ -7,9 +7,10 @@ use bytes::Bytes;
 use klamm::protocol::api::APIS;
 use klamm::protocol::header::{correlation_id, decode_response, encode_request};
 use klamm::protocol::messages::{
-    api_versions::*, create_partitions::*, create_topics::*, delete_topics::*, describe_cluster::*, describe_configs::*,
-    describe_groups::*, fetch, find_coordinator::*, heartbeat::*, init_producer_id::*, join_group::*, leave_group::*,
-    list_groups::*, list_offsets::*, metadata::*, offset_commit::*, offset_fetch::*, produce, sync_group::*,
+    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_topics::*, describe_cluster::*,
+    describe_configs::*, describe_groups::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*,
+    init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*, metadata::*, offset_commit::*,
+    offset_delete::*, offset_fetch::*, produce, sync_group::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, ErrorCode, GroupId, Records, Request, Str, TopicName};
 
@@ -189,6 +190,26 @@ macro_rules! with_each_request {
             CreatePartitionsRequest: CreatePartitionsRequest {
                 topics: vec![CreatePartitionsTopic { name: orders(), count: 2, assignments: None }],
                 ..Default::default()
+            };
+            DeleteGroupsRequest: DeleteGroupsRequest { groups_names: vec![group()] };
+            IncrementalAlterConfigsRequest: IncrementalAlterConfigsRequest {
+                resources: vec![AlterConfigsResource {
+                    resource_type: 2,
+                    resource_name: text("orders"),
+                    configs: vec![AlterableConfig {
+                        name: text("retention.ms"),
+                        config_operation: 0,
+                        value: Some(text("1000")),
+                    }],
+                }],
+                ..Default::default()
+            };
+            OffsetDeleteRequest: OffsetDeleteRequest {
+                group_id: group(),
+                topics: vec![OffsetDeleteRequestTopic {
+                    name: orders(),
+                    partitions: vec![OffsetDeleteRequestPartition { partition_index: 0 }],
+                }],
             };
             DescribeClusterRequest: DescribeClusterRequest::default();
         }

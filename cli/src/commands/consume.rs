@@ -5,6 +5,9 @@ mod group;
 
 use std::str::FromStr;
 
+use klamm::consumer::TopicPattern;
+use klamm::{Client, Topic};
+
 use crate::exit::{Done, Failure};
 use crate::format::Format;
 use crate::options::Options;
@@ -14,7 +17,7 @@ use crate::signals::Stop;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// The topics to read
+    /// The topics to read; with --regex what their names are like
     #[arg(required = true)]
     topics: Vec<String>,
     /// Be a member of this group: partitions are shared, and what was printed is committed
@@ -42,7 +45,7 @@ pub(crate) struct Arguments {
     /// The group protocol
     #[arg(long, value_parser = ["classic", "consumer"])]
     protocol: Option<String>,
-    /// TOPIC is a regular expression
+    /// TOPIC is a regular expression, found anywhere in the name: '^orders\.'. With --group topics that come later are found, too
     #[arg(long)]
     regex: bool,
 }
@@ -77,14 +80,13 @@ impl FromStr for Start {
 
 /// Reads until stopped, or until the end that was asked for.
 pub(crate) async fn run(options: &Options, arguments: Arguments, stop: Stop) -> Done {
-    if arguments.regex {
-        return Err(Failure::not_built_yet("--regex"));
-    }
     if arguments.protocol.as_deref() == Some("consumer") {
         return Err(Failure::not_built_yet("--protocol consumer"));
     }
     for topic in &arguments.topics {
-        if let Some(why) = klamm::Topic::from(topic.as_str()).invalid() {
+        if arguments.regex {
+            TopicPattern::new(topic)?;
+        } else if let Some(why) = Topic::from(topic.as_str()).invalid() {
             return Err(Failure::usage(format!("topic {topic:?}: {why}")));
         }
     }
@@ -104,6 +106,21 @@ pub(crate) async fn run(options: &Options, arguments: Arguments, stop: Stop) -> 
         }
         None => alone::run(options, &arguments, stop).await,
     }
+}
+
+/// The topics to read: those named, or those that match now.
+async fn topics(options: &Options, arguments: &Arguments, client: &Client) -> Done<Vec<Topic>> {
+    if !arguments.regex {
+        return Ok(arguments.topics.iter().map(|topic| Topic::from(topic.as_str())).collect());
+    }
+    let patterns = arguments.topics.iter().map(|pattern| TopicPattern::new(pattern)).collect::<klamm::Result<Vec<_>>>()?;
+    let listed = options.within("listing topics", client.admin().list_topics()).await?;
+    let matches = |name: &Topic| patterns.iter().any(|pattern| pattern.matches(name.as_str()));
+    let found: Vec<Topic> = listed.into_iter().filter(|topic| !topic.internal).map(|topic| topic.name).filter(matches).collect();
+    if found.is_empty() {
+        return Err(Failure::refused(format!("no topic matches {}: `klamm topics list` shows all", arguments.topics.join(", "))));
+    }
+    Ok(found)
 }
 
 /// Prints records in the form asked for.

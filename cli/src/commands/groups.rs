@@ -1,4 +1,4 @@
-//! `klamm groups list | describe | offsets`.
+//! `klamm groups list | describe | offsets | delete | delete-offsets`.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,11 @@ use klamm::TopicPartition;
 use klamm::admin::{GroupMember, OffsetSpec};
 use serde_json::{Value, json};
 
+use crate::commands::query_offsets::parse_place;
+use crate::confirm::confirm;
 use crate::exit::{Done, Failure};
 use crate::options::Options;
+use crate::report::{Item, report};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -38,15 +41,23 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    #[command(hide = true)]
+    /// Deletes groups without members and all that they have committed
     Delete {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<String>,
+        #[arg(required = true)]
+        groups: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
-    #[command(hide = true)]
+    /// Deletes what a group has committed for topics that no member subscribes to
     DeleteOffsets {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<String>,
+        group: String,
+        /// The topic, or one partition of it, repeatable
+        #[arg(long = "topic", required = true, value_name = "TOPIC[:PARTITION]")]
+        places: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -55,8 +66,8 @@ pub(crate) async fn run(options: &Options, arguments: Arguments) -> Done {
     let command = arguments.command.unwrap_or(Command::List { state: None, group_type: None });
     match command {
         Command::Reset { .. } => Err(Failure::not_built_yet("`klamm groups reset`")),
-        Command::Delete { .. } => Err(Failure::not_built_yet("`klamm groups delete`")),
-        Command::DeleteOffsets { .. } => Err(Failure::not_built_yet("`klamm groups delete-offsets`")),
+        Command::Delete { groups, yes } => delete(options, groups, yes).await,
+        Command::DeleteOffsets { group, places, yes } => delete_offsets(options, &group, &places, yes).await,
         Command::List { state, group_type } => list(options, state, group_type).await,
         Command::Describe { groups } => describe(options, groups).await,
         Command::Offsets { group } => offsets(options, &group).await,
@@ -161,4 +172,44 @@ async fn offsets(options: &Options, group: &str) -> Done {
     }
     let columns = ["topic", "partition", "committed", "log_start", "log_end", "lag", "metadata"].map(|key| (key, key));
     options.output().things(&columns, &rows)
+}
+
+async fn delete(options: &Options, groups: Vec<String>, yes: bool) -> Done {
+    if !yes {
+        let question = format!("delete {} and all offsets", groups.join(", "));
+        confirm(&question, "deleting groups destroys what they have committed").await?;
+    }
+    let client = options.connect().await?;
+    let outcomes = options.within("deleting groups", client.admin().delete_groups(groups)).await?;
+    report(options, outcomes.into_iter().map(|(group, result)| Item::new([("group", group.into())], result)).collect())
+}
+
+async fn delete_offsets(options: &Options, group: &str, places: &[String], yes: bool) -> Done {
+    let wanted = places.iter().map(|place| parse_place(place)).collect::<Done<Vec<_>>>()?;
+    if !yes {
+        let question = format!("delete the offsets of {group} for {}", places.join(", "));
+        confirm(&question, "the group would begin anew there").await?;
+    }
+    let client = options.connect().await?;
+    let admin = client.admin();
+    let committed = options.within("fetching the group's offsets", admin.group_offsets(group)).await?;
+    let mut partitions: Vec<TopicPartition> = Vec::new();
+    for (topic, partition) in wanted {
+        let of_topic = committed.iter().map(|offset| &offset.partition).filter(|found| found.topic == topic);
+        match partition {
+            Some(partition) => partitions.push(TopicPartition::new(topic, partition)),
+            None => partitions.extend(of_topic.cloned()),
+        }
+    }
+    if partitions.is_empty() {
+        let places = places.join(", ");
+        return Err(Failure::refused(format!(
+            "group {group} has committed nothing for {places}: `klamm groups offsets {group}` shows what it has"
+        )));
+    }
+    let outcomes = options.within("deleting offsets", admin.delete_group_offsets(group, partitions)).await?;
+    let item = |(at, result): (TopicPartition, klamm::Result<()>)| {
+        Item::new([("group", group.into()), ("topic", at.topic.as_str().into()), ("partition", at.partition.into())], result)
+    };
+    report(options, outcomes.into_iter().map(item).collect())
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod api_versions;
 pub(crate) mod cluster;
+pub(crate) mod configs;
 pub(crate) mod consume;
 pub(crate) mod demo;
 pub(crate) mod groups;

@@ -1,14 +1,15 @@
-//! `klamm topics list | describe | create | add-partitions | delete`.
+//! `klamm topics list | describe | create | add-partitions | alter | delete`.
 
-use std::io::IsTerminal as _;
-
+use klamm::Topic;
 use klamm::admin::{Admin, ConfigResource, NewTopic, Outcomes, TopicDescription, Validate};
 use klamm::protocol::{BrokerId, Uuid};
-use klamm::{Error, Topic};
 use serde_json::{Map, Value, json};
 
+use crate::commands::configs::Changes;
+use crate::confirm::confirm;
 use crate::exit::{Done, Failure};
 use crate::options::Options;
+use crate::report::{Item, report};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -56,11 +57,11 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// Changes a topic's configuration
-    #[command(hide = true)]
+    /// Changes a topic's configuration; --config KEY=VALUE, repeatable, sets one setting
     Alter {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<String>,
+        topic: String,
+        #[command(flatten)]
+        changes: Changes,
     },
     /// Deletes a partition's records before an offset
     #[command(hide = true)]
@@ -73,13 +74,18 @@ enum Command {
 /// Does what the subcommand says; lists without one.
 pub(crate) async fn run(options: &Options, arguments: Arguments) -> Done {
     let command = arguments.command.unwrap_or(Command::List { internal: false });
-    if let Command::Alter { .. } | Command::DeleteRecords { .. } = &command {
-        let name = if matches!(command, Command::Alter { .. }) { "alter" } else { "delete-records" };
-        return Err(Failure::not_built_yet(&format!("`klamm topics {name}`")));
+    if let Command::DeleteRecords { .. } = &command {
+        return Err(Failure::not_built_yet("`klamm topics delete-records`"));
+    }
+    if !takes_pairs(&command) {
+        options.no_config_pairs()?;
     }
     if let Command::Delete { topics, yes: false } = &command {
-        confirm(topics).await?;
+        let question = format!("delete {} and all records", topics.join(", "));
+        confirm(&question, "deleting topics destroys their records").await?;
     }
+    // Wrong usage is told before a broker is looked for.
+    let changes = if let Command::Alter { changes, .. } = &command { changes.all(options)? } else { Vec::new() };
     let client = options.connect().await?;
     let admin = client.admin();
     match command {
@@ -105,68 +111,38 @@ pub(crate) async fn run(options: &Options, arguments: Arguments) -> Done {
             }
             let validate = if validate_only { Validate::Only } else { Validate::AndApply };
             let outcomes = options.within("creating the topic", admin.create_topics([new], validate)).await?;
-            report(options, outcomes)
+            report(options, items(outcomes))
         }
         Command::AddPartitions { topic, total } => {
             let topic = Topic::from(topic);
             let result = options
                 .within("adding partitions", async { Ok(admin.create_partitions(&topic, total, Validate::AndApply).await) })
                 .await?;
-            report(options, vec![(topic, result)])
+            report(options, items(vec![(topic, result)]))
         }
         Command::Delete { topics, .. } => {
             let outcomes = options.within("deleting topics", admin.delete_topics(topics)).await?;
-            report(options, outcomes)
+            report(options, items(outcomes))
         }
-        Command::Alter { .. } | Command::DeleteRecords { .. } => Ok(()),
-    }
-}
-
-/// Asks on a terminal; elsewhere `--yes` is needed.
-async fn confirm(topics: &[String]) -> Done {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("deleting topics destroys their records: give --yes where nobody can be asked"));
-    }
-    eprint!("delete {} and all records? [y/N] ", topics.join(", "));
-    // On a thread of its own, so that a signal is heard while the answer is awaited.
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map(|_| answer)
-    });
-    let answer = match answer.await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(Failure::refused(format!("the answer can't be read: {error}; nothing was deleted"))),
-        Err(error) => return Err(Failure::refused(format!("the answer can't be read: {error}; nothing was deleted"))),
-    };
-    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::refused("nothing was deleted")) }
-}
-
-/// One line per item, and exit code 1 if one failed.
-fn report(options: &Options, outcomes: Outcomes<Topic>) -> Done {
-    let mut output = options.output();
-    let mut failed = 0;
-    for (topic, result) in &outcomes {
-        match result {
-            Ok(()) if output.is_json() => output.line(&json!({"topic": topic.as_str(), "ok": true}))?,
-            Ok(()) => output.line(&format_args!("{topic}: done"))?,
-            Err(error) => {
-                failed += 1;
-                if output.is_json() {
-                    output.line(&json!({"topic": topic.as_str(), "error": code_name(error), "message": error.to_string()}))?;
-                } else {
-                    eprintln!("klamm: {error}");
-                }
-            }
+        Command::Alter { topic, changes: how } => {
+            let topic = Topic::from(topic);
+            let resource = ConfigResource::Topic(topic.clone());
+            let altered = async { Ok(admin.alter_configs(&resource, changes, how.validate()).await) };
+            let result = options.within("changing the configuration", altered).await?;
+            report(options, items(vec![(topic, result)]))
         }
+        Command::DeleteRecords { .. } => Ok(()),
     }
-    output.flush()?;
-    if failed == 0 { Ok(()) } else { Err(Failure::refused(format!("{failed} of {} failed", outcomes.len()))) }
 }
 
-/// Kafka's name of the code, or the kind of error where no broker spoke.
-fn code_name(error: &Error) -> String {
-    let name = error.code().and_then(|code| code.name());
-    name.map_or_else(|| format!("{:?}", error.kind()), str::to_owned)
+/// May `--config` be a setting of the topic?
+fn takes_pairs(command: &Command) -> bool {
+    matches!(command, Command::Create { .. } | Command::Alter { .. })
+}
+
+/// What became of topics.
+fn items(outcomes: Outcomes<Topic>) -> Vec<Item> {
+    outcomes.into_iter().map(|(topic, result)| Item::new([("topic", topic.as_str().into())], result)).collect()
 }
 
 async fn describe(options: &Options, admin: &Admin, topics: Vec<String>) -> Done {

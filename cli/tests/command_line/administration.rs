@@ -72,6 +72,91 @@ async fn topics_are_created_described_extended_and_deleted() {
 }
 
 #[tokio::test]
+async fn configurations_are_listed_described_and_altered_one_setting_at_a_time() {
+    let (broker, brokers) = start(Broker::builder().nodes(2).topic("t", 1)).await;
+    broker.set_topic_config("t", "segment.bytes", Some("1000000"));
+    let alter = ["topics", "alter", "t", "--config", "retention.ms=1000", "--config", "cleanup.policy=compact"];
+    let tried = json(&brokers, &[&alter[..], &["--validate-only"]].concat(), "").await.success().json();
+    assert_eq!(tried, [json!({"topic": "t", "ok": true})]);
+    let values = async |keys: &[&str]| {
+        let described = json(&brokers, &[&["configs", "describe", "topic", "t"], keys].concat(), "").await.success().json();
+        let value =
+            |row: &serde_json::Value| (row["value"].as_str().unwrap().to_owned(), row["source"].as_str().unwrap().to_owned());
+        described.iter().map(value).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&["retention.ms"]).await, [("604800000".into(), "default".into())], "only tried");
+    assert_eq!(json(&brokers, &alter, "").await.success().json(), [json!({"topic": "t", "ok": true})]);
+    let of_topic = |value: &str| (value.to_owned(), "topic".to_owned());
+    let three = ["cleanup.policy", "retention.ms", "segment.bytes"];
+    assert_eq!(values(&three).await, [of_topic("compact"), of_topic("1000"), of_topic("1000000")]);
+    let alter = ["configs", "alter", "topic", "t", "--append-config", "cleanup.policy=delete", "--delete-config", "retention.ms"];
+    let done = [json!({"type": "topic", "name": "t", "ok": true})];
+    assert_eq!(json(&brokers, &alter, "").await.success().json(), done);
+    let default = ("604800000".to_owned(), "default".to_owned());
+    assert_eq!(values(&three).await, [of_topic("compact,delete"), default, of_topic("1000000")]);
+    json(&brokers, &["configs", "alter", "topic", "t", "--subtract-config", "cleanup.policy=compact"], "").await.success();
+    assert_eq!(values(&three[..1]).await, [of_topic("delete")]);
+
+    let threads = ["configs", "alter", "broker", "2", "--config", "background.threads=12"];
+    assert_eq!(json(&brokers, &threads, "").await.success().json()[0]["ok"], true);
+    let described = json(&brokers, &["configs", "describe", "broker", "2", "background.threads"], "").await.success().json();
+    assert_eq!(
+        described,
+        [
+            json!({"name": "background.threads", "value": "12", "source": "broker", "is_default": false, "is_read_only": false, "is_sensitive": false})
+        ]
+    );
+    json(&brokers, &["configs", "alter", "broker", "all", "--config", "num.io.threads=9"], "").await.success();
+    let described = json(&brokers, &["configs", "describe", "broker", "1", "num.io.threads"], "").await.success().json();
+    assert_eq!((&described[0]["value"], &described[0]["source"]), (&json!("9"), &json!("all brokers")));
+    let table = klamm(&["-b", &brokers, "configs", "describe", "topic", "t", "retention.ms"], "").await.success().stdout;
+    assert!(table.trim_start().starts_with("SETTING") && table.contains("604800000"), "{table}");
+
+    let listed = json(&brokers, &["configs"], "").await.success().json();
+    let one = |kind: &str, name: &str| json!({"type": kind, "name": name});
+    assert_eq!(listed, [one("broker", "1"), one("broker", "2"), one("topic", "t")]);
+    assert_eq!(json(&brokers, &["configs", "list", "--type", "topic"], "").await.success().json(), [one("topic", "t")]);
+
+    let wrong = ["topics", "alter", "t", "--config", "no.such=1"];
+    let refused = json(&brokers, &wrong, "").await.failure(1, &["1 of 1 failed"]).json();
+    assert_eq!((keys(&refused[0]), &refused[0]["error"]), (vec!["topic", "error", "message"], &json!("INVALID_CONFIG")));
+    klamm(&["-b", &brokers, "configs", "describe", "topic", "missing"], "").await.failure(1, &["missing"]);
+    broker.set_versions(klamm::protocol::ApiKey::INCREMENTAL_ALTER_CONFIGS, None);
+    klamm(&[&["-b", &*brokers], &alter[..]].concat(), "").await.failure(3, &["older than Kafka 2.3", "nothing was changed"]);
+}
+
+#[tokio::test]
+async fn groups_and_their_offsets_are_deleted() {
+    let (broker, brokers) = start(Broker::builder().topic("t", 2).topic("u", 1)).await;
+    klamm(&["-b", &brokers, "produce", "t", "--partition", "0"], "a\n").await.success();
+    for (topic, partition) in [("t", 0), ("t", 1), ("u", 0)] {
+        broker.set_committed("g", topic, partition, Some(0));
+    }
+    let delete = ["groups", "delete-offsets", "g", "--topic", "t"];
+    json(&brokers, &delete, "").await.failure(2, &["--yes"]);
+    let deleted = json(&brokers, &[&delete[..], &["--yes"]].concat(), "").await.success().json();
+    let one = |partition: i32| json!({"group": "g", "topic": "t", "partition": partition, "ok": true});
+    assert_eq!(deleted, [one(0), one(1)]);
+    assert_eq!((broker.committed("g", "t", 1), broker.committed("g", "u", 0)), (None, Some(0)));
+    json(&brokers, &[&delete[..], &["--yes"]].concat(), "").await.failure(1, &["nothing for t", "groups offsets g"]);
+    let missing = json(&brokers, &["groups", "delete-offsets", "g", "--topic", "u:7", "--yes"], "").await.failure(1, &[]).json();
+    assert_eq!(keys(&missing[0]), ["group", "topic", "partition", "error", "message"]);
+
+    let mut member = Running::start(&["-b", &brokers, "consume", "t", "--group", "busy"]);
+    assert_eq!(member.line().await.as_deref(), Some("a"));
+    json(&brokers, &["groups", "delete", "g"], "").await.failure(2, &["--yes"]);
+    assert_eq!(broker.committed("g", "u", 0), Some(0));
+    let outcomes = json(&brokers, &["groups", "delete", "g", "busy", "none", "--yes"], "").await.failure(1, &["2 of 3"]).json();
+    assert_eq!(outcomes[0], json!({"group": "g", "ok": true}));
+    let errors: Vec<_> = outcomes[1..].iter().map(|outcome| outcome["error"].as_str().unwrap()).collect();
+    assert_eq!(errors, ["NON_EMPTY_GROUP", "GROUP_ID_NOT_FOUND"]);
+    assert_eq!(broker.group_state("g"), None);
+    member.signal("-TERM");
+    member.end().await.success();
+    klamm(&["-b", &brokers, "groups", "delete", "busy", "--yes"], "").await.success();
+}
+
+#[tokio::test]
 async fn a_group_is_described_with_its_members() {
     let (_broker, brokers) = start(Broker::builder().topic("t", 2)).await;
     klamm(&["-b", &brokers, "produce", "t"], "a\n").await.success();
@@ -105,6 +190,11 @@ async fn every_command_explains_itself() {
         &["topics", "delete"],
         &["groups"],
         &["groups", "offsets"],
+        &["groups", "delete"],
+        &["topics", "alter"],
+        &["configs"],
+        &["configs", "describe"],
+        &["configs", "alter"],
         &["perf"],
         &["perf", "latency"],
         &["demo"],

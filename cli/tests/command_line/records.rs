@@ -116,6 +116,23 @@ async fn a_group_goes_on_from_what_was_printed() {
 }
 
 #[tokio::test]
+async fn topics_are_consumed_by_what_their_names_are_like() {
+    let (_broker, brokers) = start(Broker::builder().topic("orders.a", 1).topic("orders.b", 2).topic("other", 1)).await;
+    for topic in ["orders.a", "orders.b", "other"] {
+        klamm(&["-b", &brokers, "produce", topic], format!("{topic}\n")).await.success();
+    }
+    let consume = ["-b", &brokers, "consume", r"^orders\.", "--regex", "--exit-at-end"];
+    for group in [&[][..], &["--group", "g"]] {
+        let printed = klamm(&[&consume[..], group].concat(), "").await.success().stdout;
+        let mut lines: Vec<_> = printed.lines().collect();
+        lines.sort();
+        assert_eq!(lines, ["orders.a", "orders.b"]);
+        let none = ["-b", &brokers, "consume", "^nothing$", "--regex", "--exit-at-end"];
+        klamm(&[&none[..], group].concat(), "").await.failure(1, &["no topic matches ^nothing$", "topics list"]);
+    }
+}
+
+#[tokio::test]
 async fn offsets_are_queried_at_both_ends_and_at_times() {
     let (_broker, brokers) = start(Broker::builder().topic("t", 2)).await;
     let input = "{\"timestamp\":1000}\n{\"timestamp\":3000}\n{\"timestamp\":2000}\n";

@@ -1,7 +1,7 @@
 //! A member of a classic group (KIP-62, 345, 394, 429, 792, 800, 814): what it sends when, and what it tells the consumer.
 //!
 //! ```text
-//!            polled                       answered, or time is over              joined              topics known
+//!            polled                       answered, or time is over              joined           assigned
 //! Unjoined ─────────► Preparing ──────────────────────────────────► Joining ───────────────► Leading ─────────► Syncing
 //!    ▲  ▲                 ▲                                          ▲  ▲  └────────────────────────────────────►  │
 //!    │  │                 │ rebalance, other topics                  │  │           is not the leader              │
@@ -12,6 +12,8 @@
 //!    │                                                               └──────────────── Releasing ◄─────────────────┘
 //!    └── lost: 22, 25                    Leaving ──► Ended: from any state, by `leave` or a fatal verdict
 //! ```
+//!
+//! `Leading` learns how many partitions the topics of all members have; `Assigning`, between it and `Syncing`, waits for the assignor.
 //!
 //! Invariants: at most one JoinGroup or SyncGroup is unanswered. Heartbeats flow in every state between a join's answer and the next
 //! join except `Syncing`, whose parked request keeps the session alive as a parked JoinGroup does. Events come in this order for a
@@ -31,7 +33,6 @@ use super::offset_writes::{Author, OffsetWrites, WriteOutcome};
 use super::{Action, Command, Event, GroupConfig, Request, Response, Ticket, Verdict, is_hopeless, verdict};
 use crate::cluster::{Backoff, BackoffConfig};
 use crate::consumer::assignor::{MemberId, RebalanceProtocol};
-use crate::protocol::messages::heartbeat::HeartbeatRequest;
 use crate::protocol::messages::join_group::JoinGroupResponse;
 use crate::protocol::{ErrorCode, GroupId, Str};
 use crate::{Error, ErrorKind, Result, Topic, TopicPartition};
@@ -62,6 +63,8 @@ pub(crate) struct Classic {
     pub(super) coordinator: Coordinator,
     pub(super) heartbeat_at: Instant,
     pub(super) heartbeat: Option<(Ticket, i32)>,
+    /// Who waits for the answer to a heartbeat.
+    pub(super) heartbeat_waiters: Vec<Ticket>,
     pub(super) polled_at: Instant,
     /// Why to join again, as soon as the state allows it.
     pub(super) rejoin: Option<String>,
@@ -96,6 +99,11 @@ pub(super) enum State {
         asked: Option<Ticket>,
         joined: JoinGroupResponse,
     },
+    /// The assignor is at work, on this many partitions of each topic.
+    Assigning {
+        asked: Ticket,
+        partitions: BTreeMap<Topic, i32>,
+    },
     Syncing {
         sent: Ticket,
         generation: i32,
@@ -122,12 +130,12 @@ pub(super) enum Coordinator {
 }
 
 impl Classic {
-    /// A member that will join as soon as it is polled; `seed` decides the jitter of pauses.
+    /// A member that will join as soon as it subscribes to something; `seed` decides the jitter of pauses.
     pub(crate) fn new(config: Arc<GroupConfig>, backoff: BackoffConfig, seed: u64, now: Instant) -> Self {
         let backoff = |salt| Backoff::new(backoff, seed.wrapping_add(salt));
         Self {
             cooperative: config.assignors.iter().all(|assignor| assignor.protocol() == RebalanceProtocol::Cooperative),
-            topics: config.topics.clone(),
+            topics: Vec::new(),
             joined_topics: Vec::new(),
             member_id: MemberId::new(),
             generation: None,
@@ -139,6 +147,7 @@ impl Classic {
             coordinator: Coordinator::Unknown { stale: false },
             heartbeat_at: now,
             heartbeat: None,
+            heartbeat_waiters: Vec::new(),
             polled_at: now,
             rejoin: None,
             watched: None,
@@ -181,6 +190,7 @@ impl Classic {
                     self.writes.fail_all(&left());
                 }
             }
+            Command::Heartbeat { id, when } => self.heartbeat_wanted(now, id, when),
             Command::Leave { deadline } => self.leave(deadline),
         }
     }
@@ -208,6 +218,7 @@ impl Classic {
                 *asked = None;
                 self.topics_listed(now, result);
             }
+            State::Assigning { asked, .. } if *asked == ticket => self.assigned(result),
             State::Syncing { sent, generation } if *sent == ticket => {
                 let generation = *generation;
                 self.synced(now, generation, result);
@@ -245,7 +256,7 @@ impl Classic {
         };
         let timers = [
             self.retry_at.filter(|_| retries),
-            Some(self.heartbeat_at).filter(|_| self.beats() && known && self.heartbeat.is_none()),
+            self.next_heartbeat(),
             until,
             self.is_polled_for().then(|| self.polled_at + self.config.max_poll_interval),
             self.reads.next_timeout().filter(|_| known && self.reads_offsets()),
@@ -337,6 +348,9 @@ impl Classic {
                 self.send_heartbeat(now);
             }
         }
+        if !self.beats() {
+            self.answer_heartbeat_waiters();
+        }
         self.send_offset_requests(now);
         while let Some((id, result)) = self.writes.take_done() {
             self.event(Event::Committed { id, result });
@@ -388,57 +402,6 @@ impl Classic {
         }
     }
 
-    fn send_heartbeat(&mut self, now: Instant) {
-        let Some(generation_id) = self.generation else { return };
-        let request = HeartbeatRequest {
-            group_id: self.group_id(),
-            generation_id,
-            member_id: text(&self.member_id),
-            group_instance_id: self.instance_id(),
-        };
-        // Early enough for another one, on a new connection, before the session is over.
-        let timeout = self.config.request_timeout.min(self.config.session_timeout / 2);
-        let ticket = self.send(Request::Heartbeat(request), timeout);
-        self.heartbeat = Some((ticket, generation_id));
-        self.heartbeat_at = now + self.config.heartbeat_interval;
-    }
-
-    fn heartbeat_answered(&mut self, now: Instant, result: Result<Response>) {
-        let Some((_, generation)) = self.heartbeat.take() else { return };
-        let is_current = self.generation == Some(generation) && self.beats();
-        let code = match result {
-            Ok(Response::Heartbeat(code)) => code,
-            Ok(_) => return,
-            Err(error) if is_hopeless(&error) => return self.fail(error),
-            Err(_) => {
-                self.heartbeat_at = now;
-                return self.coordinator_moved(now);
-            }
-        };
-        match verdict(code) {
-            Verdict::Fine => {
-                self.backoff.reset();
-            }
-            Verdict::FindCoordinator => {
-                // Repeated at once when the coordinator is found: the session is running.
-                self.heartbeat_at = now;
-                self.coordinator_moved(now);
-            }
-            _ if !is_current => {}
-            Verdict::Rejoin => {
-                if matches!(self.state, State::Stable) {
-                    self.rejoin.get_or_insert_with(|| "the group is rebalancing".into());
-                }
-            }
-            Verdict::RejoinAnew | Verdict::RejoinLost => {
-                self.lose_membership(code, "Heartbeat");
-                self.state = State::Joining { sent: None };
-            }
-            Verdict::Fatal => self.fail(self.fatal(code, "Heartbeat")),
-            Verdict::Retry | Verdict::Refused => tracing::warn!(group = %self.config.group_id, %code, "heartbeat refused"),
-        }
-    }
-
     fn send_offset_requests(&mut self, now: Instant) {
         let known = self.coordinator == Coordinator::Known;
         // Tickets are drawn here because the parts cannot borrow the whole.
@@ -454,8 +417,7 @@ impl Classic {
         {
             self.actions.push_back(Action::Send { ticket, request, timeout });
         }
-        let between = matches!(self.state, State::Syncing { .. } | State::Leading { .. });
-        let generation = self.generation.filter(|_| known && !between);
+        let generation = self.generation.filter(|_| known && !self.is_between());
         let author = generation.map(|generation| Author { generation, member_id: &self.member_id });
         let owned = &self.owned;
         if let Some((ticket, request)) = self.writes.poll(now, author, |partition| owned.contains(partition), &mut draw) {
@@ -652,7 +614,7 @@ impl Classic {
         let message = match code {
             ErrorCode::INCONSISTENT_GROUP_PROTOCOL => format!(
                 "group {group:?} has members that share no assignor with this one, which offers {} for type {PROTOCOL_TYPE:?}",
-                self.offered()
+                self.config.offered()
             ),
             ErrorCode::INVALID_SESSION_TIMEOUT => format!(
                 "session.timeout.ms of {} is outside what the broker allows for group {group:?}: its group.min.session.timeout.ms (6000 unless set) to group.max.session.timeout.ms (1800000 unless set)",
@@ -669,11 +631,6 @@ impl Classic {
             _ => format!("group {group:?} cannot be joined"),
         };
         Error::from_code(code, message).with_api(api).with_fatal(true)
-    }
-
-    pub(super) fn offered(&self) -> String {
-        let names: Vec<&str> = self.config.assignors.iter().map(|assignor| assignor.name()).collect();
-        format!("{names:?}")
     }
 
     pub(super) fn send(&mut self, request: Request, timeout: Duration) -> Ticket {
@@ -714,14 +671,13 @@ impl Classic {
     /// As whom to commit, if commits are taken: not between the answers of join and sync. During a join they are, as long as it is
     /// unanswered, on another connection.
     fn author(&self) -> Option<Author<'_>> {
-        let between = matches!(self.state, State::Syncing { .. } | State::Leading { .. });
-        self.generation.filter(|_| !between).map(|generation| Author { generation, member_id: &self.member_id })
+        let generation = self.generation.filter(|_| !self.is_between());
+        generation.map(|generation| Author { generation, member_id: &self.member_id })
     }
 
-    /// Must the session be kept alive?
-    fn beats(&self) -> bool {
-        use State::{Leading, Preparing, Releasing, Stable};
-        self.generation.is_some() && matches!(self.state, Stable | Preparing { .. } | Releasing { .. } | Leading { .. })
+    /// Is a generation joined, and not synced yet?
+    fn is_between(&self) -> bool {
+        matches!(self.state, State::Leading { .. } | State::Assigning { .. } | State::Syncing { .. })
     }
 
     /// Does `max.poll.interval.ms` run?

@@ -3,12 +3,13 @@
 //! A part of [`Classic`], which says when; here is what is sent and what the answers mean.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::classic::{Classic, PROTOCOL_TYPE, State, milliseconds};
 use super::leading::{self, text};
-use super::{Event, Request, Response, Verdict, is_hopeless, verdict};
-use crate::consumer::assignor::Subscription;
+use super::{Action, Event, Request, Response, Verdict, is_hopeless, verdict};
+use crate::consumer::assignor::{Assignor, Subscription};
 use crate::protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
 use crate::protocol::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
 use crate::protocol::{ErrorCode, Str};
@@ -21,19 +22,27 @@ impl Classic {
     pub(super) fn send_join(&mut self) {
         let generation = self.generation;
         let owned: Vec<_> = self.owned.iter().filter(|_| self.cooperative).cloned().collect();
-        let protocols = self.config.assignors.iter().map(|assignor| JoinGroupRequestProtocol {
-            name: text(assignor.name()),
-            metadata: leading::write_subscription(&Subscription {
-                user_data: assignor.user_data(&self.topics, &owned, generation),
+        let protocol = |assignor: &Arc<dyn Assignor>| {
+            let user_data = leading::contain(&**assignor, "say what it knows of this member", || {
+                Ok(assignor.user_data(&self.topics, &owned, generation))
+            });
+            let subscription = Subscription {
+                user_data: user_data?,
                 topics: self.topics.clone(),
                 owned_partitions: owned.clone(),
                 generation,
                 rack: self.config.rack.clone(),
                 instance_id: None,
-            }),
-        });
+            };
+            let metadata = leading::write_subscription(&subscription);
+            Ok(JoinGroupRequestProtocol { name: text(assignor.name()), metadata })
+        };
+        let protocols = match self.config.assignors.iter().map(protocol).collect::<Result<_>>() {
+            Ok(protocols) => protocols,
+            Err(error) => return self.fail(error),
+        };
         let request = JoinGroupRequest {
-            protocols: protocols.collect(),
+            protocols,
             group_id: self.group_id(),
             session_timeout_ms: milliseconds(self.config.session_timeout),
             rebalance_timeout_ms: milliseconds(self.config.max_poll_interval),
@@ -85,9 +94,10 @@ impl Classic {
             let message = format!(
                 "group {:?} is of type {protocol_type:?} and uses {protocol:?}, this member is of type {PROTOCOL_TYPE:?} and offers {}",
                 self.config.group_id,
-                self.offered()
+                self.config.offered()
             );
-            return self.fail(Error::from_code(ErrorCode::INCONSISTENT_GROUP_PROTOCOL, message).with_api("JoinGroup"));
+            return self
+                .fail(Error::from_code(ErrorCode::INCONSISTENT_GROUP_PROTOCOL, message).with_api("JoinGroup").with_fatal(true));
         }
         self.backoff.reset();
         self.retry_at = None;
@@ -116,15 +126,31 @@ impl Classic {
         let skip = joined.skip_assignment;
         // Topics that are not there yet count as well: the group must notice when they come.
         let wanted = members.values().flat_map(|member| member.topics.iter().cloned()).filter(|topic| topic.invalid().is_none());
-        let watched = wanted.map(|topic| (topic.clone(), topics.get(&topic).copied().unwrap_or(0))).collect();
-        // KIP-814: a static member that came back leads, but its group goes on with the assignment that it has.
-        let assignments = match assignor.filter(|_| !skip).map(|assignor| leading::assign(&*assignor, &topics, &members)) {
-            None => Vec::new(),
-            Some(Ok(assignments)) => assignments,
-            Some(Err(error)) => return self.fail(error),
-        };
-        self.watched = Some(watched);
-        self.send_sync(assignments);
+        let partitions = wanted.map(|topic| (topic.clone(), topics.get(&topic).copied().unwrap_or(0))).collect();
+        match assignor.filter(|_| !skip) {
+            Some(assignor) => {
+                let ticket = self.ticket();
+                self.state = State::Assigning { asked: ticket, partitions };
+                self.actions.push_back(Action::Assign { ticket, assignor, topics, members });
+            }
+            // KIP-814: a static member that came back leads, but its group goes on with the assignment that it has.
+            None => {
+                self.watched = Some(partitions);
+                self.send_sync(Vec::new());
+            }
+        }
+    }
+
+    pub(super) fn assigned(&mut self, result: Result<Response>) {
+        let State::Assigning { partitions, .. } = &mut self.state else { return };
+        match result {
+            Ok(Response::Assigned(assignments)) => {
+                self.watched = Some(std::mem::take(partitions));
+                self.send_sync(assignments);
+            }
+            Ok(_) => {}
+            Err(error) => self.fail(error),
+        }
     }
 
     fn send_sync(&mut self, assignments: Vec<SyncGroupRequestAssignment>) {

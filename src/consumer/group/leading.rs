@@ -5,10 +5,12 @@
 //! costs it its partitions; neither costs the group its leader. A version above ours is read as ours: later ones only append.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::consumer::assignor::{Assignor, MemberId, Subscription};
+use crate::consumer::processing::panic_words;
 use crate::protocol::messages::consumer_protocol_assignment::{ConsumerProtocolAssignment, TopicPartition as AssignedTopic};
 use crate::protocol::messages::consumer_protocol_subscription::{ConsumerProtocolSubscription, TopicPartition as OwnedTopic};
 use crate::protocol::messages::join_group::JoinGroupResponseMember;
@@ -92,19 +94,65 @@ pub(super) fn read_members(members: &[JoinGroupResponseMember]) -> BTreeMap<Memb
 }
 
 /// Runs the assignor and writes what each member gets; members it forgot get nothing, others are not heard of.
-pub(super) fn assign(
+///
+/// # Errors
+/// If the assignor fails or panics, or gives out what no member could take: the group would rebalance for ever, or two members would
+/// read the same partition.
+pub(crate) fn assign(
     assignor: &dyn Assignor,
     topics: &BTreeMap<Topic, i32>,
     members: &BTreeMap<MemberId, Subscription>,
 ) -> Result<Vec<SyncGroupRequestAssignment>> {
     let wanted: BTreeSet<&Topic> = members.values().flat_map(|member| &member.topics).collect();
     let there = topics.iter().filter(|(topic, partitions)| **partitions > 0 && wanted.contains(topic));
-    let mut assignment = assignor.assign(&there.map(|(topic, &partitions)| (topic.clone(), partitions)).collect(), members)?;
+    let there = there.map(|(topic, &partitions)| (topic.clone(), partitions)).collect();
+    let mut assignment = contain(assignor, "assign the group's partitions", || assignor.assign(&there, members))?;
+    if let Some(wrong) = wrong(&assignment, &there, members) {
+        return Err(failed(assignor, "assign the group's partitions").with_source(wrong));
+    }
     let part = |member: &MemberId| SyncGroupRequestAssignment {
         member_id: text(member),
         assignment: write_assignment(&assignment.remove(member).unwrap_or_default()),
     };
     Ok(members.keys().map(part).collect())
+}
+
+/// Calls an assignor, which may be the user's; its panic is an error as any other.
+pub(super) fn contain<T>(assignor: &dyn Assignor, what: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failed(assignor, what).with_source(error)),
+        Err(panic) => Err(failed(assignor, what).with_source(format!("it panicked: {}", panic_words(&*panic)))),
+    }
+}
+
+fn failed(assignor: &dyn Assignor, what: &str) -> Error {
+    Error::new(ErrorKind::Processing, format!("the assignor {:?} failed to {what}", assignor.name())).with_fatal(true)
+}
+
+/// What of an assignment cannot be.
+fn wrong(
+    assignment: &BTreeMap<MemberId, Vec<TopicPartition>>,
+    topics: &BTreeMap<Topic, i32>,
+    members: &BTreeMap<MemberId, Subscription>,
+) -> Option<String> {
+    let mut owners: BTreeMap<&TopicPartition, &MemberId> = BTreeMap::new();
+    for (member, partitions) in assignment {
+        let Some(subscription) = members.get(member) else { continue };
+        let wants: BTreeSet<&Topic> = subscription.topics.iter().collect();
+        for partition in partitions {
+            if !topics.get(&partition.topic).is_some_and(|count| (0..*count).contains(&partition.partition)) {
+                return Some(format!("it gave {partition} to member {member}, and there is no such partition"));
+            }
+            if !wants.contains(&partition.topic) {
+                return Some(format!("it gave {partition} to member {member}, which does not subscribe to the topic"));
+            }
+            if let Some(other) = owners.insert(partition, member).filter(|other| *other != member) {
+                return Some(format!("it gave {partition} to two members, {other} and {member}"));
+            }
+        }
+    }
+    None
 }
 
 fn by_topic<'a>(partitions: impl Iterator<Item = &'a TopicPartition>) -> BTreeMap<TopicName, Vec<i32>> {

@@ -1,7 +1,7 @@
 //! Membership in a consumer group of the classic protocol, without I/O: the cores that `group_driver` runs.
 //!
 //! [`classic::Classic`] decides: when to look for the coordinator, to join, to sync (`joining`), to beat, to give partitions away, to
-//! leave. It contains [`offset_reads`] (where the group stands in partitions just assigned) and [`offset_writes`] (commits), because their
+//! leave (`heartbeats`). It contains [`offset_reads`] (where the group stands in partitions just assigned) and [`offset_writes`] (commits), because their
 //! verdicts concern the membership and the membership decides when they may be sent. [`leading`] is what a leader does with the
 //! other members' subscriptions; [`messages`] writes requests in the shape that the broker's version wants.
 //!
@@ -9,8 +9,9 @@
 //! comes back exactly once, with a failure when its connection went.
 
 pub(crate) mod classic;
+mod heartbeats;
 mod joining;
-mod leading;
+pub(crate) mod leading;
 pub(crate) mod messages;
 mod offset_reads;
 mod offset_writes;
@@ -21,19 +22,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::consumer::assignor::Assignor;
+use crate::consumer::assignor::{Assignor, MemberId, Subscription};
 use crate::consumer::offsets::OffsetAndMetadata;
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::heartbeat::HeartbeatRequest;
 use crate::protocol::messages::join_group::{JoinGroupRequest, JoinGroupResponse};
-use crate::protocol::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
+use crate::protocol::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
 use crate::{Error, ErrorKind, Result, Topic, TopicPartition};
 
 /// What a member needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupConfig {
     pub(crate) group_id: String,
-    pub(crate) topics: Vec<Topic>,
     /// `session.timeout.ms`: without a heartbeat for so long the coordinator takes the member out.
     pub(crate) session_timeout: Duration,
     /// `heartbeat.interval.ms`.
@@ -53,18 +53,18 @@ pub(crate) struct GroupConfig {
 }
 
 impl GroupConfig {
+    /// The names of its assignors, for errors.
+    pub(crate) fn offered(&self) -> String {
+        let names: Vec<&str> = self.assignors.iter().map(|assignor| assignor.name()).collect();
+        format!("{names:?}")
+    }
+
     /// # Errors
     /// If something in it cannot work, whatever the broker says.
     pub(crate) fn validate(&self) -> Result<()> {
         let wrong = |text: String| Err(Error::new(ErrorKind::InvalidConfig, text));
         if self.group_id.is_empty() || self.group_id.len() > i16::MAX as usize {
             return wrong(format!("group.id must have 1 to {} bytes, not {}", i16::MAX, self.group_id.len()));
-        }
-        if self.topics.is_empty() {
-            return wrong(format!("group {:?} has no subscription: name at least one topic", self.group_id));
-        }
-        if let Some((topic, reason)) = self.topics.iter().find_map(|topic| Some((topic, topic.invalid()?))) {
-            return wrong(format!("group {:?} cannot subscribe to {topic:?}: {reason}", self.group_id));
         }
         if self.assignors.is_empty() {
             return wrong("partition.assignment.strategy is empty: name at least one assignor".into());
@@ -103,9 +103,37 @@ pub(crate) enum Command {
         offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
         deadline: Instant,
     },
+    /// Somebody wants a heartbeat, and to hear where the membership stands then.
+    Heartbeat {
+        id: Ticket,
+        when: Heartbeat,
+    },
     Leave {
         deadline: Instant,
     },
+}
+
+/// When a heartbeat is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heartbeat {
+    Now,
+    /// Once the interval is over.
+    IfDue,
+}
+
+/// Where a consumer stands in its group; from [`ConsumerHandle::membership`](crate::consumer::ConsumerHandle::membership) and
+/// [`ConsumerHandle::heartbeat`](crate::consumer::ConsumerHandle::heartbeat).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Membership {
+    /// It is a member, and nothing changes at present.
+    Stable,
+    /// It is a member, and the group rebalances: partitions may be given away as soon as the handler returns. Whoever has much left
+    /// to do for the record in hand may stop early, lest others wait; nobody must.
+    Rebalancing,
+    /// It is not a member: it has not joined yet, was thrown out, or has left. What it had may be another's already, and nothing that
+    /// is marked now will be committed.
+    NotMember,
 }
 
 /// Asked of the driver.
@@ -120,6 +148,13 @@ pub(crate) enum Action {
     ListTopics {
         ticket: Ticket,
         topics: Vec<Topic>,
+    },
+    /// Who gets what? An assignor may take its time, and may be the user's.
+    Assign {
+        ticket: Ticket,
+        assignor: Arc<dyn Assignor>,
+        topics: BTreeMap<Topic, i32>,
+        members: BTreeMap<MemberId, Subscription>,
     },
     /// To the coordinator.
     Send {
@@ -140,6 +175,7 @@ pub(crate) enum Event {
     Revoking { ticket: Ticket, partitions: Vec<TopicPartition>, deadline: Instant },
     Lost { partitions: Vec<TopicPartition>, cause: Error },
     Committed { id: Ticket, result: Result<()> },
+    HeartbeatAnswered { id: Ticket, membership: Membership },
     Left,
     Failed(Error),
 }
@@ -160,6 +196,7 @@ pub(crate) enum Request {
 pub(crate) enum Response {
     Coordinator,
     Topics(BTreeMap<Topic, i32>),
+    Assigned(Vec<SyncGroupRequestAssignment>),
     Join(JoinGroupResponse),
     Sync(SyncGroupResponse),
     Heartbeat(ErrorCode),

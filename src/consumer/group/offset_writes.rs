@@ -14,6 +14,10 @@ use crate::consumer::offsets::OffsetAndMetadata;
 use crate::protocol::ErrorCode;
 use crate::{Error, ErrorKind, Result, TopicPartition};
 
+/// How often a commit is tried for a topic that the coordinator does not know: it may not have heard of it yet, or it was deleted, and
+/// then everything else must not wait for it (KAFKA-13310).
+const ATTEMPTS_FOR_UNKNOWN: u32 = 4;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct OffsetWrites {
@@ -181,6 +185,7 @@ impl OffsetWrites {
                         true
                     }
                     Verdict::RejoinLost | Verdict::RejoinAnew if !is_current => true,
+                    _ if code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => commit.attempts < ATTEMPTS_FOR_UNKNOWN,
                     Verdict::RejoinLost | Verdict::RejoinAnew | Verdict::Fatal => {
                         outcome = membership(code, is_current);
                         false

@@ -1,5 +1,7 @@
 //! The group's core against a coordinator that the tests play: no sockets, no runtime, the time is a variable.
 
+mod assigning;
+mod heartbeats;
 mod joining;
 mod offsets;
 mod properties;
@@ -19,7 +21,6 @@ const SECOND: Duration = Duration::from_secs(1);
 fn config() -> GroupConfig {
     GroupConfig {
         group_id: "billing".into(),
-        topics: vec!["t".into()],
         session_timeout: 45 * SECOND,
         heartbeat_interval: 3 * SECOND,
         max_poll_interval: 300 * SECOND,
@@ -55,15 +56,23 @@ struct Member {
     asked: Vec<Action>,
     events: Vec<Event>,
     commits: Ticket,
+    heartbeats: Ticket,
+    /// Is an assignor's work over as soon as it is asked for?
+    assigns: bool,
 }
 
 impl Member {
-    fn new(config: GroupConfig) -> Self {
+    /// One that subscribes to nothing yet.
+    fn unsubscribed(config: GroupConfig) -> Self {
         let now = Instant::now();
         config.validate().expect("a valid configuration");
         let core = Classic::new(Arc::new(config), BackoffConfig::default(), 7, now);
-        let mut member = Self { core, now, asked: Vec::new(), events: Vec::new(), commits: 0 };
-        member.drive();
+        Self { core, now, asked: Vec::new(), events: Vec::new(), commits: 0, heartbeats: 0, assigns: true }
+    }
+
+    fn new(config: GroupConfig) -> Self {
+        let mut member = Self::unsubscribed(config);
+        member.command(Command::Subscribe(vec!["t".into()]));
         member
     }
 
@@ -82,6 +91,11 @@ impl Member {
         while let Some(action) = self.core.poll(self.now) {
             match action {
                 Action::Event(event) => self.events.push(event),
+                // The driver runs it elsewhere, which is over at once here.
+                Action::Assign { ticket, assignor, topics, members } if self.assigns => {
+                    let result = leading::assign(&*assignor, &topics, &members).map(Response::Assigned);
+                    self.core.handle_response(self.now, ticket, result);
+                }
                 action => self.asked.push(action),
             }
         }
@@ -124,6 +138,7 @@ impl Member {
         let name = |action: &Action| match action {
             Action::FindCoordinator { .. } => "FindCoordinator",
             Action::ListTopics { .. } => "ListTopics",
+            Action::Assign { .. } => "Assign",
             Action::Send { request, .. } => request.api(),
             Action::Reconnect => "Reconnect",
             Action::Event(_) => "Event",
@@ -146,7 +161,10 @@ impl Member {
     /// Answers the open request `name`.
     fn answer(&mut self, name: &str, result: Result<Response>) {
         let ticket = match self.take(name) {
-            Action::Send { ticket, .. } | Action::FindCoordinator { ticket, .. } | Action::ListTopics { ticket, .. } => ticket,
+            Action::Send { ticket, .. }
+            | Action::FindCoordinator { ticket, .. }
+            | Action::ListTopics { ticket, .. }
+            | Action::Assign { ticket, .. } => ticket,
             other => panic!("{other:?} has no ticket"),
         };
         self.respond(ticket, result);
@@ -198,6 +216,22 @@ impl Member {
         let deadline = self.now + 60 * SECOND;
         self.command(Command::Commit { id: self.commits, offsets: offsets(numbers, offset), deadline });
         self.commits
+    }
+
+    /// Asks for a heartbeat by hand.
+    fn want_heartbeat(&mut self, when: Heartbeat) -> Ticket {
+        self.heartbeats += 1;
+        self.command(Command::Heartbeat { id: self.heartbeats, when });
+        self.heartbeats
+    }
+
+    /// What whoever asked for heartbeat `id` was told, if anything.
+    fn told(&mut self, id: Ticket) -> Option<Membership> {
+        let index = self.events.iter().position(|event| matches!(event, Event::HeartbeatAnswered { id: of, .. } if *of == id))?;
+        match self.events.remove(index) {
+            Event::HeartbeatAnswered { membership, .. } => Some(membership),
+            _ => None,
+        }
     }
 
     /// Answers the open OffsetCommit, each partition with `code`.

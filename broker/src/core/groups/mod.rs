@@ -4,6 +4,7 @@
 //! Requests come in through the handlers of this folder. Those that have to wait are answered later through an outbox that the core
 //! empties. Time-outs are looked after by `handle_timeout`.
 
+mod delete;
 mod describe;
 mod group;
 mod join;

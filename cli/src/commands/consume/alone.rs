@@ -78,8 +78,8 @@ pub(super) async fn run(options: &Options, arguments: &Arguments, mut stop: Stop
 async fn readers(options: &Options, arguments: &Arguments, start: Start) -> Done<Vec<Reader>> {
     let client = options.connect().await?;
     let mut readers = Vec::new();
-    for topic in &arguments.topics {
-        for builder in builders(options, &client, topic, &arguments.partitions, start).await? {
+    for topic in super::topics(options, arguments, &client).await? {
+        for builder in builders(options, &client, &topic, &arguments.partitions, start).await? {
             let builder = match arguments.isolation.as_deref() {
                 Some("read_uncommitted") => builder.isolation_level(IsolationLevel::ReadUncommitted),
                 Some(_) => builder.isolation_level(IsolationLevel::ReadCommitted),
@@ -98,7 +98,13 @@ async fn readers(options: &Options, arguments: &Arguments, start: Start) -> Done
 }
 
 /// Readers of one topic: one where all partitions begin alike, else one for each.
-async fn builders(options: &Options, client: &Client, topic: &str, partitions: &[i32], start: Start) -> Done<Vec<ReaderBuilder>> {
+async fn builders(
+    options: &Options,
+    client: &Client,
+    topic: &Topic,
+    partitions: &[i32],
+    start: Start,
+) -> Done<Vec<ReaderBuilder>> {
     let from = match start {
         Start::Beginning => SeekTo::Beginning,
         Start::End => SeekTo::End,
@@ -106,8 +112,7 @@ async fn builders(options: &Options, client: &Client, topic: &str, partitions: &
         Start::Time(milliseconds) => SeekTo::Timestamp(milliseconds),
         Start::BeforeEnd(_) => SeekTo::End,
     };
-    let name = Topic::from(topic);
-    let count = options.within("finding the topic", client.partition_count(&name)).await?;
+    let count = options.within("finding the topic", client.partition_count(topic)).await?;
     if let Some(wrong) =
         partitions.iter().find(|partition| usize::try_from(**partition).is_ok_and(|partition| partition >= count))
     {

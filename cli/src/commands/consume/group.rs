@@ -20,8 +20,10 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Consumes until stopped; then commits and leaves the group.
 pub(super) async fn run(options: &Options, arguments: &Arguments, group: &str, mut stop: Stop) -> Done {
     let consumer = |client: &Client| {
-        let topics = arguments.topics.iter().map(String::as_str);
-        let mut builder = client.consumer(group).topics(topics).automatically_mark_as_processed(false);
+        let mut builder = client.consumer(group).automatically_mark_as_processed(false);
+        for topic in &arguments.topics {
+            builder = if arguments.regex { builder.topics_matching(topic) } else { builder.topics([topic.as_str()]) };
+        }
         match arguments.offset {
             Some(Start::Beginning) => builder = builder.auto_offset_reset(OffsetReset::Earliest),
             Some(Start::End) => builder = builder.auto_offset_reset(OffsetReset::Latest),
@@ -37,7 +39,12 @@ pub(super) async fn run(options: &Options, arguments: &Arguments, group: &str, m
     // Wrong settings are told before a broker is looked for.
     drop(consumer(&options.client()?)?);
     let Some(client) = stop.unless_asked(options.connect()).await else { return Ok(()) };
-    let mut consumer = consumer(&client?)?;
+    let client = client?;
+    if arguments.exit_at_end && arguments.regex {
+        // Where nothing matches there is no end to come to.
+        super::topics(options, arguments, &client).await?;
+    }
+    let mut consumer = consumer(&client)?;
     let done = read(&mut consumer, Printer::new(options, arguments), arguments.exit_at_end, &mut stop).await;
     // Whatever ended it: what was written out is committed, and the group is left in order.
     let closed = consumer.close(CLOSING).await;

@@ -82,6 +82,32 @@ fn every_code_of_offset_commit() {
 }
 
 #[test]
+fn a_commit_for_a_topic_that_stays_unknown_fails_soon_and_the_rest_goes_through() {
+    let mut member = Member::stable(config(), 0..2);
+    let (id, next) = (member.commit([0, 1], 11), member.commit([1], 12));
+    let start = member.now;
+    for attempt in 0..4 {
+        let (ticket, request) = member.take_request("OffsetCommit");
+        let Request::OffsetCommit { offsets, .. } = request else { panic!("{request:?}") };
+        assert_eq!(offsets.len(), if attempt == 0 { 2 } else { 1 }, "the other one is done");
+        let verdict = |partition: TopicPartition| {
+            let code = if partition.partition == 0 { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION } else { ErrorCode::NONE };
+            (partition, code)
+        };
+        member.respond(ticket, Ok(Response::OffsetCommit(offsets.into_keys().map(verdict).collect())));
+        if attempt < 3 {
+            assert!(member.committed(id).is_none());
+            member.wait_for_timers(SECOND);
+        }
+    }
+    let error = member.committed(id).expect("answered").unwrap_err();
+    assert_eq!((error.code(), error.partition()), (Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), Some(0)));
+    assert!(member.now - start <= 3 * SECOND);
+    member.answer_commit(ErrorCode::NONE);
+    assert!(member.committed(next).expect("answered").is_ok());
+}
+
+#[test]
 fn rk_147_a_commit_survives_connections_that_break() {
     let mut member = Member::stable(config(), 0..1);
     let id = member.commit([0], 11);

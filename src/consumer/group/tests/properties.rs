@@ -19,6 +19,7 @@ enum Step {
     Prepared,
     Polled,
     Commit(i32),
+    Heartbeat(bool),
     Subscribe(bool),
     TopicsChanged(i32),
     Leave,
@@ -34,6 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Prepared),
         2 => Just(Step::Polled),
         2 => (0..5).prop_map(Step::Commit),
+        1 => any::<bool>().prop_map(Step::Heartbeat),
         1 => any::<bool>().prop_map(Step::Subscribe),
         1 => (0..5).prop_map(Step::TopicsChanged),
         1 => Just(Step::Leave),
@@ -51,6 +53,10 @@ fn answer(member: &mut Member, index: usize, code: Option<i16>, numbers: Vec<i32
     let (ticket, response) = match action {
         Action::FindCoordinator { ticket, .. } => (ticket, code.map(|_| Response::Coordinator)),
         Action::ListTopics { ticket, .. } => (ticket, code.map(|_| Response::Topics([("t".into(), 4)].into()))),
+        Action::Assign { ticket, assignor, topics, members } => {
+            let result = leading::assign(&*assignor, &topics, &members);
+            return member.respond(ticket, result.map(Response::Assigned));
+        }
         Action::Send { ticket, request, .. } => {
             let response = code.map(|code| match request {
                 Request::Join(_) if code.is_ok() => Response::Join(joined(numbers.len() as i32)),
@@ -84,6 +90,7 @@ fn answer(member: &mut Member, index: usize, code: Option<i16>, numbers: Vec<i32
 struct Consumer {
     owned: BTreeSet<TopicPartition>,
     committed: BTreeSet<Ticket>,
+    told: BTreeSet<Ticket>,
     asked: Vec<Ticket>,
     over: bool,
 }
@@ -91,7 +98,10 @@ struct Consumer {
 impl Consumer {
     fn hear(&mut self, member: &mut Member) {
         for event in member.take_events() {
-            assert!(!self.over || matches!(event, Event::Left | Event::Committed { .. }), "after the end: {event:?}");
+            assert!(
+                !self.over || matches!(event, Event::Left | Event::Committed { .. } | Event::HeartbeatAnswered { .. }),
+                "after the end: {event:?}"
+            );
             match event {
                 Event::Assigned { added, .. } => {
                     for (partition, _) in added {
@@ -107,6 +117,7 @@ impl Consumer {
                 Event::Rebalancing { ticket } => self.asked.push(ticket),
                 Event::Lost { partitions, .. } => partitions.iter().for_each(|partition| _ = self.owned.remove(partition)),
                 Event::Committed { id, .. } => assert!(self.committed.insert(id), "{id} answered twice"),
+                Event::HeartbeatAnswered { id, .. } => assert!(self.told.insert(id), "{id} told twice"),
                 Event::Left | Event::Failed(_) => self.over = true,
             }
         }
@@ -144,7 +155,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..120),
     ) {
         let config = if cooperative { config() } else { GroupConfig { assignors: vec![Arc::new(CooperativeStickyAssignor), Arc::new(RangeAssignor)], ..config() } };
-        let mut member = Member::new(config);
+        let mut member = Member { assigns: false, ..Member::new(config) };
         let mut consumer = Consumer::default();
         let mut commits = 0;
         for step in steps {
@@ -160,6 +171,9 @@ proptest! {
                 Step::Commit(partition) => {
                     member.commit([partition], 1);
                     commits += 1;
+                }
+                Step::Heartbeat(now) => {
+                    member.want_heartbeat(if now { Heartbeat::Now } else { Heartbeat::IfDue });
                 }
                 Step::Subscribe(both) => {
                     let topics = if both { vec!["t".into(), "u".into()] } else { vec!["t".into()] };
@@ -179,6 +193,7 @@ proptest! {
         consumer.hear(&mut member);
         prop_assert!(consumer.over);
         prop_assert_eq!(consumer.committed.len() as u64, commits);
+        prop_assert_eq!(consumer.told.len() as u64, member.heartbeats);
         prop_assert_eq!(member.core.next_timeout(), None);
         for action in std::mem::take(&mut member.asked) {
             if let Action::Send { ticket, .. } | Action::FindCoordinator { ticket, .. } | Action::ListTopics { ticket, .. } = action {
