@@ -83,6 +83,8 @@ mod tests {
         check::<create_partitions::CreatePartitionsRequest>();
         check::<describe_cluster::DescribeClusterRequest>();
         check::<produce::ProduceRequest>();
+        check::<sasl_handshake::SaslHandshakeRequest>();
+        check::<sasl_authenticate::SaslAuthenticateRequest>();
     }
 
     #[test]
