@@ -160,6 +160,12 @@ impl Error {
         self.0.retriable
     }
 
+    /// Did a broker and this client refuse one another for who they are? Then waiting or asking elsewhere is of no use: it is told at
+    /// once, wherever it happens.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Tls | ErrorKind::Authentication)
+    }
+
     /// Must the producer or consumer be built anew?
     pub fn is_fatal(&self) -> bool {
         self.0.fatal
