@@ -40,6 +40,8 @@ pub(crate) enum GroupEvent {
     Revoking { partitions: Vec<TopicPartition>, deadline: Instant, done: oneshot::Sender<()> },
     /// These are no longer ours, since nobody knows when: drop their marks, commit nothing. `cause` says why.
     Lost { partitions: Vec<TopicPartition>, cause: Error },
+    /// Brokers refuse this client: nothing comes until they do no longer.
+    Refused(Error),
     /// The group cannot go on; the consumer must be built anew. Nothing comes after it.
     Failed(Error),
 }
@@ -398,6 +400,7 @@ impl Driver {
                 }
                 return;
             }
+            Event::Refused(error) => GroupEvent::Refused(error),
             Event::Left => {
                 self.over = true;
                 return;

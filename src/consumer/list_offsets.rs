@@ -86,6 +86,7 @@ async fn ask(
         let patience = (Instant::now() + cluster.config().request_timeout).min(deadline);
         let response = match cluster.request_until(request, Route::Broker(leader), patience).await {
             Ok(response) => response,
+            Err(error) if error.is_refusal() => return Err(error),
             Err(error) => {
                 last = Some(error);
                 continue;

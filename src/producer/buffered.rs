@@ -200,7 +200,8 @@ impl BufferedProducer {
     }
 
     /// Sends all that is buffered, and waits until it is acknowledged. What fails in a way that may pass is tried again, up to
-    /// `max_retries` times with `retry_backoff` between; the others are not held up by it.
+    /// `max_retries` times with `retry_backoff` between; the others are not held up by it. Where brokers refuse this client, nothing is
+    /// tried again by this call.
     ///
     /// # Errors
     /// [`DeliveryFailed`] with the records that were not acknowledged. They stay buffered; the next call tries them again, and those
@@ -224,9 +225,12 @@ impl BufferedProducer {
             if self.buffer.is_empty() {
                 return Ok(());
             }
-            let hope = self.buffer.iter().any(|buffered| buffered.refused.is_none());
+            let failed = self.failed(attempts, &waiting);
+            // Brokers that refuse this client will do so again.
+            let hope = self.buffer.iter().zip(&failed.failed);
+            let hope = hope.into_iter().any(|(buffered, failed)| buffered.refused.is_none() && !failed.error.is_refusal());
             if !hope || attempts > self.limits.retries {
-                return Err(self.failed(attempts, &waiting));
+                return Err(failed);
             }
             let patience = Instant::now() + self.limits.backoff.max(Duration::from_secs(1));
             let pause = tokio::time::sleep(self.limits.backoff);
@@ -288,7 +292,7 @@ impl BufferedProducer {
         }
         for buffered in self.buffer.iter_mut().filter(|buffered| pending(buffered)) {
             if let Some(error) = blocked.get(&buffered.record.topic) {
-                let passes = error.is_retriable() || error.code().is_none_or(|code| code.is_retriable());
+                let passes = error.is_retriable() || error.is_refusal() || error.code().is_none_or(|code| code.is_retriable());
                 buffered.refused = (!passes).then(|| error.clone());
                 continue;
             }
@@ -327,7 +331,8 @@ impl BufferedProducer {
         let failed = self.buffer.iter().map(|buffered| {
             let of_batch = || last_errors.get(&buffered.delivery.as_ref()?.batch()).cloned();
             let of_topic = || blocked.get(&buffered.record.topic).cloned();
-            let unknown = || Error::new(ErrorKind::Broker, "the partition has no leader now").with_retriable(true);
+            let no_leader = || Error::new(ErrorKind::Broker, "the partition has no leader now").with_retriable(true);
+            let unknown = || self.owner.engine.cluster.refusal().unwrap_or_else(no_leader);
             let error = buffered.refused.clone().or_else(of_batch).or_else(of_topic).unwrap_or_else(unknown);
             let error = match error.topic() {
                 Some(_) => error,
