@@ -22,6 +22,8 @@ mod offsets;
 mod produce;
 mod producers;
 mod reply;
+mod sasl;
+mod scram;
 mod scripting;
 mod settings;
 mod topics;
@@ -43,6 +45,7 @@ use crate::core::fetch::ParkedFetch;
 pub(crate) use crate::core::groups::{Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
 use crate::core::reply::{Answer, Reply};
+use crate::core::sasl::{Login, Users};
 pub(crate) use crate::core::settings::Settings;
 pub(crate) use crate::core::topics::invalid_name;
 use crate::core::topics::{Topics, text};
@@ -73,6 +76,8 @@ enum Outcome<T> {
     Reply(T),
     /// The answer comes through [`Core::respond`] later.
     Parked,
+    /// The answer, and then the connection ends.
+    ReplyAndClose(T),
     /// There is no answer.
     Nothing,
     /// The connection ends.
@@ -99,6 +104,11 @@ pub(crate) struct Core {
     ready: VecDeque<ConnectionId>,
     fetches: BTreeMap<ConnectionId, ParkedFetch>,
     throttle: Duration,
+    users: Users,
+    /// How long a client that has logged in is believed.
+    session_lifetime: Option<Duration>,
+    /// Steps of SASL so far.
+    exchanges: u64,
     actions: VecDeque<Action>,
     requests: VecDeque<SeenRequest>,
     request_bytes: usize,
@@ -114,6 +124,9 @@ impl Core {
             nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
             topics: Topics::default(),
             groups: Groups::new(&settings),
+            users: Users::default(),
+            session_lifetime: settings.session_lifetime,
+            exchanges: 0,
             settings,
             next_producer_id: 1000,
             transactional_ids: BTreeMap::new(),
@@ -144,7 +157,8 @@ impl Core {
     pub(crate) fn handle_connected(&mut self, node: i32, host: &str) -> ConnectionId {
         self.last_connection += 1;
         let id = ConnectionId(self.last_connection);
-        let connection = Connection { node, host: text(host), queue: VecDeque::new(), state: State::Idle };
+        let login = if self.users.are_wanted() { Login::Unknown } else { Login::NotWanted };
+        let connection = Connection { node, host: text(host), login, queue: VecDeque::new(), state: State::Idle, is_last: false };
         self.connections.insert(id, connection);
         id
     }
@@ -204,8 +218,12 @@ impl Core {
         let due: Vec<_> = self.connections.iter().filter(|(_, connection)| due(connection)).map(|(id, _)| *id).collect();
         for id in due {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
+            let is_last = connection.is_last;
             if let State::Sending(_, frame) = std::mem::take(&mut connection.state) {
                 self.send(now, id, frame);
+                if is_last {
+                    self.close(id);
+                }
             }
             self.ready.push_back(id);
         }
@@ -300,6 +318,9 @@ impl Core {
 
     /// Hands a request to its subject.
     fn process(&mut self, now: Instant, call: Call, body: &Bytes) {
+        if !self.admits(now, &call) {
+            return self.close(call.connection);
+        }
         let served = self.settings.versions(call.api_key).is_some_and(|(first, last)| (first..=last).contains(&call.version));
         if !served {
             // A client learns from the answer to ApiVersions what there is (KIP-511); anything else it has to know by then.
@@ -323,6 +344,8 @@ impl Core {
             ApiKey::SYNC_GROUP => self.handle(now, call, body, Self::sync_group),
             ApiKey::DESCRIBE_GROUPS => self.handle(now, call, body, Self::describe_groups),
             ApiKey::LIST_GROUPS => self.handle(now, call, body, Self::list_groups),
+            ApiKey::SASL_HANDSHAKE => self.handle(now, call, body, Self::sasl_handshake),
+            ApiKey::SASL_AUTHENTICATE => self.handle(now, call, body, Self::sasl_authenticate),
             ApiKey::API_VERSIONS => self.handle(now, call, body, Self::api_versions),
             ApiKey::CREATE_TOPICS => self.handle(now, call, body, Self::create_topics),
             ApiKey::DELETE_TOPICS => self.handle(now, call, body, Self::delete_topics),
@@ -344,6 +367,14 @@ impl Core {
         let Ok(request) = R::decode(body, call.version) else { return self.close(call.connection) };
         match handler(self, now, &call, request) {
             Outcome::Reply(response) => self.respond(now, call, response),
+            Outcome::ReplyAndClose(response) => {
+                let id = call.connection;
+                self.respond(now, call, response);
+                match self.connections.get_mut(&id) {
+                    Some(connection) if matches!(connection.state, State::Sending(..)) => connection.is_last = true,
+                    _ => self.close(id),
+                }
+            }
             Outcome::Parked => {}
             Outcome::Nothing => self.respond_nothing(&call),
             Outcome::Close => self.close(call.connection),

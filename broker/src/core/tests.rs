@@ -9,7 +9,8 @@ use klamm::protocol::header::{correlation_id, decode_response, encode_request};
 use klamm::protocol::messages::{
     api_versions::*, create_partitions::*, create_topics::*, delete_topics::*, describe_cluster::*, describe_configs::*,
     describe_groups::*, fetch, find_coordinator::*, heartbeat::*, init_producer_id::*, join_group::*, leave_group::*,
-    list_groups::*, list_offsets::*, metadata::*, offset_commit::*, offset_fetch::*, produce, sync_group::*,
+    list_groups::*, list_offsets::*, metadata::*, offset_commit::*, offset_fetch::*, produce, sasl_authenticate::*,
+    sasl_handshake::*, sync_group::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, ErrorCode, GroupId, Records, Request, Str, TopicName};
 
@@ -191,6 +192,8 @@ macro_rules! with_each_request {
                 ..Default::default()
             };
             DescribeClusterRequest: DescribeClusterRequest::default();
+            SaslHandshakeRequest: SaslHandshakeRequest { mechanism: text("PLAIN") };
+            SaslAuthenticateRequest: SaslAuthenticateRequest::default();
         }
     };
 }
