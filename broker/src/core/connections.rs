@@ -50,6 +50,8 @@ pub(crate) struct Queued {
     pub(crate) body: Bytes,
     pub(crate) verdict: Intercept,
     pub(crate) not_before: Option<Instant>,
+    /// Was it found that its sender may send it?
+    pub(crate) is_admitted: bool,
 }
 
 /// What becomes of an answer.

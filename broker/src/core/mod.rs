@@ -207,7 +207,7 @@ impl Core {
             verdict = then;
         }
         let not_before = delay.map(|delay| at + delay);
-        connection.queue.push_back(Queued { call, body, verdict, not_before });
+        connection.queue.push_back(Queued { call, body, verdict, not_before, is_admitted: false });
         self.ready.push_back(id);
         self.pump(now);
     }
@@ -262,7 +262,12 @@ impl Core {
             _ => return,
         }
         connection.state = State::Idle;
-        let Some(head) = connection.queue.front() else { return };
+        let Some(head) = connection.queue.front_mut() else { return };
+        // As Kafka, which looks at who it is when it reads a request, and reads no sooner than the one before is answered.
+        if !head.is_admitted && !connection.login.admits(now, head.call.api_key) {
+            return self.close(id);
+        }
+        head.is_admitted = true;
         if let Some(at) = head.not_before.filter(|at| *at > now) {
             connection.state = State::Waiting(at);
             return;
@@ -318,9 +323,6 @@ impl Core {
 
     /// Hands a request to its subject.
     fn process(&mut self, now: Instant, call: Call, body: &Bytes) {
-        if !self.admits(now, &call) {
-            return self.close(call.connection);
-        }
         let served = self.settings.versions(call.api_key).is_some_and(|(first, last)| (first..=last).contains(&call.version));
         if !served {
             // A client learns from the answer to ApiVersions what there is (KIP-511); anything else it has to know by then.

@@ -103,18 +103,19 @@ enum Proof {
     Refused(String),
 }
 
-impl Core {
-    /// May this request be handled, as far as it matters who sent it?
-    pub(super) fn admits(&self, now: Instant, call: &Call) -> bool {
-        let Some(connection) = self.connections.get(&call.connection) else { return false };
-        match &connection.login {
-            Login::NotWanted => true,
-            Login::Unknown => matches!(call.api_key, ApiKey::API_VERSIONS | ApiKey::SASL_HANDSHAKE),
-            Login::Proving { .. } => call.api_key == ApiKey::SASL_AUTHENTICATE,
-            Login::Known(session) => call.api_key == ApiKey::SASL_HANDSHAKE || session.ends.is_none_or(|ends| ends > now),
+impl Login {
+    /// May a request of this API be handled?
+    pub(super) fn admits(&self, now: Instant, api: ApiKey) -> bool {
+        match self {
+            Self::NotWanted => true,
+            Self::Unknown => matches!(api, ApiKey::API_VERSIONS | ApiKey::SASL_HANDSHAKE),
+            Self::Proving { .. } => api == ApiKey::SASL_AUTHENTICATE,
+            Self::Known(session) => api == ApiKey::SASL_HANDSHAKE || session.ends.is_none_or(|ends| ends > now),
         }
     }
+}
 
+impl Core {
     pub(super) fn sasl_handshake(
         &mut self,
         now: Instant,
