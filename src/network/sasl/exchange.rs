@@ -1,7 +1,7 @@
 //! The set-up step that proves who the client is: SaslHandshake names the mechanism, SaslAuthenticate carries what it says (KIP-152).
 //!
 //! What the broker refuses with ends the connection with its own words, which are shown as untrusted: cut, without control characters,
-//! without the password should it be in them. Only versions of the protocol with SaslAuthenticate are spoken: before it a refusal was
+//! without password or proof should these be in them. Only versions of the protocol with SaslAuthenticate are spoken: before it a refusal was
 //! a closed connection without a word.
 
 use std::fmt;
@@ -46,6 +46,9 @@ pub(crate) trait Mechanism: Send {
 
     /// What came of the work last asked for.
     fn handle_work(&mut self, result: WorkResult) -> Turn;
+
+    /// What the broker was told and must not be shown, should the broker repeat it.
+    fn secret(&self) -> Option<&str>;
 }
 
 /// See the module.
@@ -160,12 +163,12 @@ impl Exchange {
         shown(&self.username)
     }
 
-    /// What the broker said. By PLAIN it knows the password.
+    /// What the broker said.
     fn said(&self, text: &str) -> String {
-        match self.password.is_empty() {
-            true => shown(text),
-            false => shown(&text.replace(self.password.expose(), "***")),
-        }
+        let secrets = [self.mechanism.secret(), Some(self.password.expose())].into_iter().flatten();
+        let hidden =
+            secrets.filter(|secret| !secret.is_empty()).fold(text.to_owned(), |text, secret| text.replace(secret, "***"));
+        shown(&hidden)
     }
 }
 

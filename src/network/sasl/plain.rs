@@ -43,6 +43,10 @@ impl Mechanism for Plain {
     fn handle_work(&mut self, _result: WorkResult) -> Turn {
         Turn::Refuse("work was done that nobody had asked for".to_owned())
     }
+
+    fn secret(&self) -> Option<&str> {
+        Some(self.password.expose())
+    }
 }
 
 #[cfg(test)]

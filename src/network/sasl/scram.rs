@@ -108,6 +108,8 @@ pub(crate) struct Scram {
     nonce: String,
     /// The first message without its header.
     first: String,
+    /// Once it was said.
+    proof: Zeroizing<String>,
     stage: Stage,
 }
 
@@ -129,7 +131,7 @@ impl Scram {
         // KIP-48: user name and password are a delegation token's.
         let extension = if sasl.is_token { ",tokenauth=true" } else { "" };
         let first = format!("n={username},r={nonce}{extension}");
-        Self { salted, nonce, first, stage: Stage::First }
+        Self { salted, nonce, first, proof: Zeroizing::default(), stage: Stage::First }
     }
 
     fn handle_first(&mut self, message: &str) -> Result<Turn, String> {
@@ -186,8 +188,13 @@ impl Mechanism for Scram {
         for part in [without_proof.as_str(), ",p=", proof.as_str()] {
             message.extend_from_slice(part.as_bytes());
         }
+        self.proof = proof;
         self.stage = Stage::Final { signature: server_signature };
         Turn::Say(message)
+    }
+
+    fn secret(&self) -> Option<&str> {
+        Some(&self.proof)
     }
 }
 
