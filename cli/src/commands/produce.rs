@@ -197,7 +197,10 @@ async fn feed(
                 Err(error) => {
                     // What fails for every further line in the same way ends the input.
                     let over = error.is_fatal()
-                        || matches!(error.kind(), ErrorKind::UnknownTopic | ErrorKind::Authorization | ErrorKind::Authentication);
+                        || matches!(
+                            error.kind(),
+                            ErrorKind::UnknownTopic | ErrorKind::Authorization | ErrorKind::Authentication | ErrorKind::Tls
+                        );
                     (Outcome::Failed(error), over)
                 }
             },
