@@ -22,7 +22,8 @@ pub enum ErrorKind {
     /// No encrypted connection could be agreed on: the broker's certificate is not trusted, expired, or of another name, or the broker
     /// refused ours.
     Tls,
-    /// The broker did not accept who we say we are.
+    /// The broker did not accept who we say we are, or did not prove who it is. Every call says so at once; once credentials are right the
+    /// same client works, after a pause of `reconnect.backoff.max.ms` at most.
     Authentication,
     /// The broker does not allow this to whom we are.
     Authorization,
@@ -158,6 +159,12 @@ impl Error {
     /// May the same call succeed when made again?
     pub fn is_retriable(&self) -> bool {
         self.0.retriable
+    }
+
+    /// Did a broker and this client refuse one another for who they are? Then waiting or asking elsewhere is of no use: it is told at
+    /// once, wherever it happens.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Tls | ErrorKind::Authentication)
     }
 
     /// Must the producer or consumer be built anew?

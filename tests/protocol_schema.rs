@@ -25,7 +25,6 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "ListTransactions",
         ],
     ),
-    ("SASL is not written yet", &["SaslHandshake", "SaslAuthenticate"]),
     (
         "the admin does not offer it yet",
         &[

@@ -14,7 +14,7 @@ use crate::builder::BrokerBuilder;
 use crate::core::{Core, invalid_name};
 use crate::driver::Shared;
 use crate::raw_client::RawClient;
-use crate::script::{ConnectionId, Intercept, Reachability, RequestView, SeenRequest};
+use crate::script::{ConnectionId, Intercept, Reachability, RequestView, SaslMechanism, SeenRequest};
 
 /// A running broker, or cluster of them.
 ///
@@ -265,6 +265,26 @@ impl Broker {
     pub fn set_message_max_bytes(&self, bytes: i32) {
         self.inner.shared.with(|core, _| core.set_message_max_bytes(bytes));
     }
+
+    // ---- Logging in ----
+
+    /// Adds a user that may log in by this mechanism, or gives one another password. Where nobody was asked before, new connections
+    /// are from now on.
+    pub fn set_sasl_user(&self, mechanism: SaslMechanism, name: &str, password: &str) {
+        self.inner.shared.with(|core, _| core.set_sasl_user(mechanism, name, password));
+    }
+
+    /// Takes a user out. Who has logged in stays.
+    pub fn remove_sasl_user(&self, mechanism: SaslMechanism, name: &str) {
+        self.inner.shared.with(|core, _| core.remove_sasl_user(mechanism, name));
+    }
+
+    /// Changes how long those are believed who log in from now on; `None`: as long as their connection lasts.
+    pub fn set_session_lifetime(&self, lifetime: Option<Duration>) {
+        self.inner.shared.with(|core, _| core.set_session_lifetime(lifetime));
+    }
+
+    // ---- Coordinators ----
 
     /// Makes a node the coordinator of a group or transactional id.
     pub fn set_coordinator(&self, key: &str, node: i32) {

@@ -1,31 +1,44 @@
 //! Setting up a broker.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use klamm::protocol::{ApiKey, TopicName};
 use tokio::net::ToSocketAddrs;
 
-use crate::Broker;
 use crate::core::Settings;
 use crate::driver::{self, Shared};
+use crate::{Broker, SaslMechanism};
 
 /// Port that the nodes of an in-memory broker name.
 const MEMORY_PORT: u16 = 9092;
 
 /// What a [`Broker`] shall be like. Made by [`Broker::builder`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct BrokerBuilder {
     settings: Settings,
     topics: Vec<(String, i32)>,
+    /// Mechanism, name and password.
+    users: Vec<(SaslMechanism, String, String)>,
+}
+
+/// Without passwords.
+impl fmt::Debug for BrokerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let users: Vec<_> = self.users.iter().map(|(mechanism, name, _)| (mechanism, name)).collect();
+        let mut shown = f.debug_struct("BrokerBuilder");
+        shown.field("settings", &self.settings).field("topics", &self.topics).field("users", &users).finish()
+    }
 }
 
 impl BrokerBuilder {
     pub(crate) fn new() -> Self {
-        Self { settings: Settings::default(), topics: Vec::new() }
+        Self { settings: Settings::default(), topics: Vec::new(), users: Vec::new() }
     }
 
     /// How many nodes the cluster has, numbered from 1. Default 1.
@@ -97,6 +110,29 @@ impl BrokerBuilder {
         self
     }
 
+    /// Adds a user that may log in by this mechanism. Once there is one, every client has to log in, on every node: as with Kafka, what is
+    /// not part of it closes the connection. Default: nobody is asked.
+    ///
+    /// ```
+    /// # use klamm_broker::{Broker, SaslMechanism};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let broker = Broker::builder().sasl_user(SaslMechanism::ScramSha256, "alice", "alice-secret").start_in_memory()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sasl_user(mut self, mechanism: SaslMechanism, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.users.push((mechanism, name.into(), password.into()));
+        self
+    }
+
+    /// How long a client that has logged in is believed: then it has to prove anew who it is, on the same connection (KIP-368,
+    /// `connections.max.reauth.ms`). Default: as long as the connection lasts.
+    pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.session_lifetime = Some(lifetime);
+        self
+    }
+
     /// The cluster's id. Default `klamm-broker-cluster00`.
     pub fn cluster_id(mut self, id: impl Into<String>) -> Self {
         self.settings.cluster_id = id.into();
@@ -138,7 +174,7 @@ impl BrokerBuilder {
         }
         let addresses = (1..=self.settings.nodes).map(|node| (format!("node-{node}"), MEMORY_PORT)).collect();
         let topics = self.checked_topics()?;
-        Ok(Broker::new(Shared::start(self.settings, addresses, &topics), Vec::new()))
+        Ok(self.started(Shared::start(self.settings.clone(), addresses, &topics), Vec::new()))
     }
 
     /// Starts it on TCP: the first node at `address`, each other at the port after, or all at free ports where it says port 0.
@@ -152,11 +188,20 @@ impl BrokerBuilder {
         let listeners = driver::bind(address, self.settings.nodes).await?;
         let bound = listeners.iter().map(|listener| listener.local_addr()).collect::<io::Result<Vec<SocketAddr>>>()?;
         let addresses = bound.iter().map(|address| (address.ip().to_string(), address.port())).collect();
-        let shared = Shared::start(self.settings, addresses, &topics);
+        let shared = Shared::start(self.settings.clone(), addresses, &topics);
+        let broker = self.started(shared.clone(), bound);
         for (node, listener) in (1..).zip(listeners) {
             shared.listen(node, listener);
         }
-        Ok(Broker::new(shared, bound))
+        Ok(broker)
+    }
+
+    fn started(&self, shared: Arc<Shared>, bound: Vec<SocketAddr>) -> Broker {
+        let broker = Broker::new(shared, bound);
+        for (mechanism, name, password) in &self.users {
+            broker.set_sasl_user(*mechanism, name, password);
+        }
+        broker
     }
 
     fn checked_topics(&self) -> io::Result<Vec<(TopicName, i32)>> {

@@ -159,6 +159,29 @@ impl fmt::Debug for Edit {
     }
 }
 
+/// How a client may log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum SaslMechanism {
+    /// The password as it is.
+    Plain,
+    /// RFC 7677.
+    ScramSha256,
+    /// The same with another hash.
+    ScramSha512,
+}
+
+impl SaslMechanism {
+    /// Its name in the protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
 /// What meets those who connect to a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -183,7 +183,8 @@ impl ClientBuilder {
     /// The client, once it has learned of the cluster: each bootstrap server is tried once.
     ///
     /// # Errors
-    /// As [`build`](Self::build); [`ErrorKind::Disconnected`] if no bootstrap server answered, listing each with its own reason.
+    /// As [`build`](Self::build); [`ErrorKind::Disconnected`] if no bootstrap server answered, listing each with its own reason;
+    /// [`ErrorKind::Authentication`] or [`ErrorKind::Tls`] if one of them refused the client, or was refused by it, and no other answered.
     ///
     /// # Cancel safety
     /// Dropping the future drops the client.

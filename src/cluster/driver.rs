@@ -2,7 +2,8 @@
 //!
 //! A handle tells a core something under the lock and wakes the task; the task asks the cores what to do, does it, and hands the
 //! answers back. So a core has one owner at a time and no channel can fill up. Whoever waits for a state watches `events`, which is
-//! touched whenever a core says that something is final.
+//! touched whenever a core says that something is final. What waits without a call (batches, a consumer's partitions) watches
+//! `refusals`: whether brokers refuse this client, as the last round of metadata showed.
 //!
 //! The task ends when the last handle is gone; its connections close with it.
 
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     snapshot: watch::Sender<Arc<Snapshot>>,
     /// Touched when a round ended or a lookup settled.
     pub(super) events: watch::Sender<()>,
+    /// The refusal that the last round of metadata ended with; sent anew with each that did.
+    refusals: watch::Sender<Option<Error>>,
     /// The task has something to look at.
     wake: Notify,
     ended: AtomicBool,
@@ -75,6 +78,7 @@ pub(super) fn start(config: ClusterConfig, connector: Arc<dyn Connector>) -> Res
         max_age: config.metadata_max_age,
         rebootstrap_trigger: config.rebootstrap_trigger,
         backoff: config.backoff,
+        refusal_pause: config.connection.reconnect_backoff_max,
         allow_auto_create_topics: config.allow_auto_create_topics,
         seed: config.seed,
     });
@@ -87,6 +91,7 @@ pub(super) fn start(config: ClusterConfig, connector: Arc<dyn Connector>) -> Res
         inner: Mutex::new(inner),
         snapshot: watch::Sender::default(),
         events: watch::Sender::default(),
+        refusals: watch::Sender::default(),
         wake: Notify::new(),
         ended: AtomicBool::new(false),
         seeds_given: AtomicU64::new(0),
@@ -142,6 +147,10 @@ impl Shared {
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.subscribe()
+    }
+
+    pub(super) fn refusals(&self) -> watch::Receiver<Option<Error>> {
+        self.refusals.subscribe()
     }
 
     /// A seed that no one else got.
@@ -263,6 +272,7 @@ impl Shared {
             }
             Step::Metadata(refresh::Action::RoundEnded) => {
                 self.settle_seeds();
+                self.tell_refusal();
                 self.events.send_replace(());
             }
             Step::Metadata(refresh::Action::Rebootstrap) => {
@@ -347,6 +357,17 @@ impl Shared {
                 }
                 _ => connection.close(),
             }
+        }
+    }
+
+    /// After a round: tells whether brokers refuse this client.
+    fn tell_refusal(&self) {
+        if self.lock().refresh.refusal().is_some() {
+            let refusal = self.unreachable(ErrorKind::Disconnected);
+            tracing::warn!(error = %refusal, "no metadata: refused");
+            self.refusals.send_replace(Some(refusal));
+        } else {
+            self.refusals.send_if_modified(|refusal| refusal.take().is_some());
         }
     }
 

@@ -198,7 +198,7 @@ impl Cluster {
     /// Learns of the cluster: each bootstrap server is tried once. Does nothing if the cluster is known already.
     ///
     /// # Errors
-    /// When none gives an answer: one error that lists each with its own reason.
+    /// When none gives an answer: one error that lists each with its own reason; a refusal's, if one of them refused this client.
     pub(crate) async fn connect(&self) -> Result<()> {
         self.check()?;
         self.shared().connect().await
@@ -214,6 +214,16 @@ impl Cluster {
         self.shared().subscribe()
     }
 
+    /// Sees whenever a round of metadata ended because brokers refuse this client, and when one succeeds again.
+    pub(crate) fn refusals(&self) -> watch::Receiver<Option<Error>> {
+        self.shared().refusals()
+    }
+
+    /// Why brokers refuse this client, as the last round of metadata showed.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        self.shared().refusals().borrow().clone()
+    }
+
     /// Keeps `topic` in refreshes until the answer is dropped; asks for it at once if it was not asked for yet.
     pub(crate) fn interest(&self, topic: &Topic) -> TopicInterest {
         TopicInterest::new(self.shared(), topic)
@@ -223,7 +233,7 @@ impl Cluster {
     /// [`interest`](Self::interest).
     ///
     /// # Errors
-    /// An invalid name or missing authorization as soon as a broker says so; unknown topic, or a time-out with each broker's last
+    /// An invalid name, missing authorization, or that this client is refused as soon as a broker says so; unknown topic, or a time-out with each broker's last
     /// reason, at the deadline.
     pub(crate) async fn topic(&self, topic: &Topic, deadline: Instant) -> Result<Arc<TopicMetadata>> {
         self.check()?;
@@ -239,7 +249,8 @@ impl Cluster {
         self.shared().command(refresh::Command::Refresh);
     }
 
-    /// Waits until metadata was learned anew, at most until `deadline`: after a change that components of this client must see.
+    /// Waits until metadata was learned anew, at most until `deadline`: after a change that components of this client must see. Or until
+    /// brokers refuse this client.
     pub(crate) async fn refreshed(&self, deadline: Instant) {
         self.shared().refreshed(deadline).await;
     }

@@ -9,6 +9,10 @@
 //! partition without leader or a wanted topic unknown (after a pause that grows while answers bring nothing new); and age.
 //! The request names exactly the topics in use. Nothing is due as long as nobody wants anything: building a client sends nothing.
 //!
+//! A peer that refuses this client for who it is (credentials, certificates), or is refused by it, is not a peer that is down: when
+//! none of the others answers, the round ends with that refusal, without waiting long for slow peers. Whoever waits is told at once, the
+//! next round comes after the longest pause, and the bootstrap servers are not gone back to: the cluster is there, and says no.
+//!
 //! The client goes back to its bootstrap servers when every known broker failed in a round, when a broker says so (error 129), and
 //! when for `metadata.recovery.rebootstrap.trigger.ms` since the first of a run of failing attempts nothing was learned (KIP-899,
 //! KIP-1102). Topics, leaders and epochs are kept: producers and consumers lose nothing by it.
@@ -83,6 +87,8 @@ pub(crate) struct RefreshConfig {
     pub rebootstrap_trigger: Duration,
     /// `retry.backoff.ms`, `retry.backoff.max.ms`.
     pub backoff: BackoffConfig,
+    /// At least so long after a refusal; `reconnect.backoff.max.ms`, for the connections of a round end with it.
+    pub refusal_pause: Duration,
     /// `allow.auto.create.topics`.
     pub allow_auto_create_topics: bool,
     /// What order and spread come from.
@@ -100,6 +106,8 @@ struct Round {
     asked: BTreeMap<Ticket, (Peer, BTreeSet<Topic>)>,
     /// When the next candidate is asked although nobody failed.
     company_at: Instant,
+    /// The first refusal.
+    refusal: Option<Error>,
 }
 
 /// See the module's head.
@@ -130,6 +138,8 @@ pub(crate) struct Refresh {
     favorite: Option<BrokerId>,
     /// Why each peer failed since the last answer.
     failures: BTreeMap<Peer, Error>,
+    /// Why the last round failed, if a peer refused.
+    refusal: Option<Error>,
     failed_rounds: u64,
     answered_rounds: u64,
     next_ticket: Ticket,
@@ -155,6 +165,7 @@ impl Refresh {
             rebootstrap: false,
             favorite: None,
             failures: BTreeMap::new(),
+            refusal: None,
             failed_rounds: 0,
             answered_rounds: 0,
             next_ticket: 0,
@@ -170,6 +181,11 @@ impl Refresh {
     /// Why each peer failed since the last answer.
     pub(crate) fn failures(&self) -> &BTreeMap<Peer, Error> {
         &self.failures
+    }
+
+    /// Why the last round failed, if it did and a peer refused: no other round ends otherwise before somebody changes something.
+    pub(crate) fn refusal(&self) -> Option<&Error> {
+        self.refusal.as_ref()
     }
 
     /// How many rounds ended without an answer.
@@ -255,7 +271,11 @@ impl Refresh {
         match answer {
             Ok(answer) => self.take(now, peer, &answer, &topics),
             Err(error) => {
-                self.failures.insert(peer, error.with_api("Metadata"));
+                let error = error.with_api("Metadata");
+                if let Some(round) = self.round.as_mut().filter(|_| error.is_refusal()) {
+                    round.refusal.get_or_insert(error.clone());
+                }
+                self.failures.insert(peer, error);
                 if self.favorite.is_some_and(|id| peer == Peer::Broker(id)) {
                     self.favorite = None;
                 }
@@ -274,8 +294,11 @@ impl Refresh {
         if self.actions.is_empty() {
             if self.failing_since.is_some_and(|since| now >= since + self.config.rebootstrap_trigger) {
                 self.failing_since = Some(now);
-                self.rebootstrap = true;
-                self.abandon_round(now);
+                // Nothing is wrong with the addresses of brokers that refuse.
+                if self.refusal.is_none() {
+                    self.rebootstrap = true;
+                    self.abandon_round(now);
+                }
             }
             if self.round.is_none() && self.due.is_some_and(|due| due <= now) {
                 self.due = None;
@@ -309,7 +332,8 @@ impl Refresh {
 
     /// Something was never asked: no pause, unless nobody answers anyway.
     fn want_new(&mut self, now: Instant) {
-        let at = self.not_before.filter(|_| self.failing_since.is_some()).map_or(now, |earliest| earliest.max(now));
+        let is_failing = self.failing_since.is_some() || self.refusal.is_some();
+        let at = self.not_before.filter(|_| is_failing).map_or(now, |earliest| earliest.max(now));
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
@@ -335,7 +359,7 @@ impl Refresh {
         let began_with_brokers = !brokers.is_empty();
         let candidates = brokers.into_iter().chain(seeds).collect();
         self.failing_since.get_or_insert(now);
-        self.round = Some(Round { candidates, began_with_brokers, asked: BTreeMap::new(), company_at: now });
+        self.round = Some(Round { candidates, began_with_brokers, asked: BTreeMap::new(), company_at: now, refusal: None });
     }
 
     /// Asks the next candidate where it is time to; ends the round where there is none.
@@ -344,7 +368,7 @@ impl Refresh {
         if !round.asked.is_empty() && (now < round.company_at || !round.may_have_company()) {
             return;
         }
-        let Some(peer) = round.candidates.pop_front() else {
+        let Some(peer) = round.next_peer() else {
             return self.end_failed_round(now);
         };
         if matches!(peer, Peer::Seed(_)) && std::mem::take(&mut round.began_with_brokers) {
@@ -361,10 +385,18 @@ impl Refresh {
 
     /// Nobody answered: another round follows after a pause if anybody needs it.
     fn end_failed_round(&mut self, now: Instant) {
-        self.round = None;
+        let round = self.round.take();
         self.failed_rounds += 1;
         self.fruitless = self.fruitless.saturating_add(1);
-        let again = self.pause(now, self.config.backoff);
+        for (peer, _) in round.iter().flat_map(|round| round.asked.values()) {
+            let slow = || Error::new(ErrorKind::Disconnected, format!("no answer within {SLOW_PEER:?}")).with_api("Metadata");
+            self.failures.entry(*peer).or_insert_with(slow);
+        }
+        self.refusal = round.and_then(|round| round.refusal);
+        let again = match self.refusal {
+            None => self.pause(now, self.config.backoff),
+            Some(_) => now + self.spread.apply(self.config.backoff.max.max(self.config.refusal_pause)),
+        };
         self.not_before = Some(again);
         self.due = (self.is_needed()).then_some(again);
         if self.due.is_none() {
@@ -390,6 +422,7 @@ impl Refresh {
         self.learned = Some(now);
         self.answered_rounds += 1;
         self.failures.clear();
+        self.refusal = None;
         let still_used: BTreeSet<_> = asked.iter().filter(|topic| self.topics.contains_key(*topic)).cloned().collect();
         let mut next = self.snapshot.merged(answer, &still_used);
         let mut unasked = false;
@@ -454,13 +487,20 @@ impl Refresh {
 }
 
 impl Round {
-    /// May the next candidate be asked although nobody failed yet? The bootstrap servers only once no known broker is left.
+    /// Is there something to do although those asked have not failed yet? To ask the next candidate: the bootstrap servers only once no
+    /// known broker is left. Or, where a peer refused, to end the round.
     fn may_have_company(&self) -> bool {
         match self.candidates.front() {
             Some(Peer::Broker(_)) => true,
-            Some(Peer::Seed(_)) => !self.began_with_brokers,
-            None => false,
+            Some(Peer::Seed(_)) => !self.began_with_brokers || self.refusal.is_some(),
+            None => self.refusal.is_some(),
         }
+    }
+
+    /// The next to ask. Known brokers of which one refused are not given up for the bootstrap servers.
+    fn next_peer(&mut self) -> Option<Peer> {
+        let is_refused = self.refusal.is_some() && self.began_with_brokers;
+        if is_refused && matches!(self.candidates.front(), Some(Peer::Seed(_))) { None } else { self.candidates.pop_front() }
     }
 }
 

@@ -28,6 +28,7 @@ impl Shared {
         let backoff = self.config().backoff;
         let mut call = Call::new(api, route.clone(), now(), deadline.into_std(), backoff, self.next_seed());
         let (answers_before, _) = self.progress();
+        let failed_before = self.lock().refresh.failed_rounds();
         // Else no refresh would ask for the topic.
         let _interest = match &route {
             Route::Leader(at) => Some(TopicInterest::new(self, &at.topic)),
@@ -40,12 +41,16 @@ impl Shared {
             }
             let (answers, favorite) = self.progress();
             let snapshot = self.snapshot();
+            let mut needs_metadata = false;
             let node = match call.target(&snapshot, favorite) {
                 Target::Unknown(_) if snapshot.version == 0 => {
                     self.learned(deadline).await.map_err(|error| error.with_api(name))?;
                     continue;
                 }
-                Target::Unknown(error) => Err(call.handle_unknown(now(), error, answers > answers_before)),
+                Target::Unknown(error) => {
+                    needs_metadata = true;
+                    Err(call.handle_unknown(now(), error, answers > answers_before))
+                }
                 Target::Coordinator(key) => Ok(self.coordinator(key, deadline).await?),
                 Target::Node(node) => Ok(node),
             };
@@ -69,7 +74,15 @@ impl Shared {
                     if forget_coordinator {
                         self.forget_coordinator_of(&route);
                     }
-                    tokio::time::sleep_until(Instant::from_std(at)).await;
+                    let at = Instant::from_std(at);
+                    if needs_metadata {
+                        let refused = || self.refused_since(failed_before);
+                        if let Some(refusal) = self.wait_until(refused, at).await {
+                            return Err(refusal.with_api(name));
+                        }
+                    } else {
+                        tokio::time::sleep_until(at).await;
+                    }
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! Waiting for the cluster to be known: for any state, for a topic, for a coordinator.
 //!
 //! A waiter says so to the core while it waits, which then does not rest, looks whenever something happened, and gives up at its
-//! deadline with the reasons that the cores kept. Dropping the future takes the wish back and nothing else.
+//! deadline with the reasons that the cores kept. Who waits for metadata gives up at once when a round that ended meanwhile found this
+//! client refused: [`Shared::wait_for`] is the one place for that. Dropping the future takes the wish back and nothing else.
 
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ impl Shared {
             let final_error = |error: &Error| fresh && !error.is_retriable();
             self.snapshot().topic_error(topic).filter(final_error).map(Err)
         };
-        match self.wait_for(usable, deadline).await {
+        match self.wait_for(usable, deadline).await.map_err(|refusal| refusal.with_topic(topic))? {
             Some(result) => result,
             None if self.snapshot().version == 0 => Err(self.unreachable(ErrorKind::Timeout).with_topic(topic)),
             None => Err(self.snapshot().topic_error(topic).unwrap_or_else(|| self.unreachable(ErrorKind::Timeout))),
@@ -46,7 +47,7 @@ impl Shared {
             return Ok(snapshot);
         }
         let _waiting = Waiting::new(self);
-        self.wait_for(known, deadline).await.ok_or_else(|| self.unreachable(ErrorKind::Timeout))
+        self.wait_for(known, deadline).await?.ok_or_else(|| self.unreachable(ErrorKind::Timeout))
     }
 
     /// See `Cluster::refreshed`.
@@ -59,6 +60,7 @@ impl Shared {
         let wanted = before + 1 + u64::from(is_asking);
         self.command(refresh::Command::Refresh);
         let _waiting = Waiting::new(self);
+        // Whoever needs what is not to be had will hear of it.
         let _ = self.wait_for(|| (self.progress().0 >= wanted).then_some(()), deadline).await;
     }
 
@@ -93,7 +95,8 @@ impl Shared {
             Some(State::Refused(error)) => Some(Err(error.clone())),
             _ => None,
         };
-        if let Some(result) = self.wait_for(settled, deadline).await {
+        // Not ended by a refusal of metadata: a lookup goes by other connections, and says itself what it met.
+        if let Some(result) = self.wait_until(settled, deadline).await {
             return result;
         }
         let last = self.lock().coordinators.reason(&wish.key).cloned();
@@ -106,8 +109,27 @@ impl Shared {
         Err(error.with_attempts(0, started.elapsed()))
     }
 
+    /// Why brokers refuse this client, if a round that ended after `failed_before` failed ones showed that they do.
+    pub(super) fn refused_since(&self, failed_before: u64) -> Option<Error> {
+        let is_refused = {
+            let inner = self.lock();
+            inner.refresh.failed_rounds() > failed_before && inner.refresh.refusal().is_some()
+        };
+        is_refused.then(|| self.unreachable(ErrorKind::Disconnected))
+    }
+
+    /// Waits for what a round of metadata may bring, as [`wait_until`](Self::wait_until).
+    ///
+    /// # Errors
+    /// A round failed since because brokers refuse this client: no other brings it.
+    async fn wait_for<T>(&self, mut look: impl FnMut() -> Option<T>, deadline: Instant) -> Result<Option<T>> {
+        let failed_before = self.lock().refresh.failed_rounds();
+        let look = || look().map(Ok).or_else(|| self.refused_since(failed_before).map(Err));
+        self.wait_until(look, deadline).await.transpose()
+    }
+
     /// Looks each time something happened until there is something to see or the deadline has come.
-    async fn wait_for<T>(&self, mut look: impl FnMut() -> Option<T>, deadline: Instant) -> Option<T> {
+    pub(super) async fn wait_until<T>(&self, mut look: impl FnMut() -> Option<T>, deadline: Instant) -> Option<T> {
         let mut events = self.events.subscribe();
         loop {
             if let Some(seen) = look() {
@@ -120,7 +142,7 @@ impl Shared {
         }
     }
 
-    /// An error that lists why each peer could not be used.
+    /// An error that lists why each peer could not be used; of `kind`, unless one refused this client.
     pub(super) fn unreachable(&self, kind: ErrorKind) -> Error {
         let inner = self.lock();
         let snapshot = inner.refresh.snapshot();
@@ -137,12 +159,26 @@ impl Shared {
             };
             // The advice comes once, at the end, and most reasons name the address.
             let mut text = error.message().strip_suffix(CONNECT_ADVICE).unwrap_or(error.message()).to_owned();
-            if let Some(code) = error.code() {
+            // A refusal's code is shown at the error's end.
+            if let Some(code) = error.code().filter(|_| !error.is_refusal()) {
                 text = format!("{text}: {code}");
             }
             if !address.is_empty() && text.contains(&address) { text } else { format!("{name}: {text}") }
         };
         let failures = inner.refresh.failures();
+        let (refusals, others): (Vec<_>, Vec<_>) = failures.iter().partition(|(_, error)| error.is_refusal());
+        if let Some((_, refusal)) = refusals.first().copied() {
+            let mut message = refusals.into_iter().map(reason).collect::<Vec<_>>().join("; ");
+            if !others.is_empty() {
+                let others: Vec<_> = others.into_iter().map(reason).collect();
+                message = format!("{message} (besides: {})", others.join("; "));
+            }
+            let mut error = Error::new(refusal.kind(), message).with_api("Metadata").with_source(refusal.clone());
+            if let Some(code) = refusal.code() {
+                error = error.with_code(code);
+            }
+            return error;
+        }
         let reasons: Vec<_> = failures.iter().map(reason).collect();
         let servers: Vec<_> = self.config().seeds.iter().map(ToString::to_string).collect();
         let message = if reasons.is_empty() {

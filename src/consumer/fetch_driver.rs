@@ -19,7 +19,7 @@ use crate::consumer::group_driver::GroupEvent;
 use crate::consumer::group_handle::GroupHandle;
 use crate::consumer::handle::commit_now;
 use crate::consumer::offsets::Checkpoint;
-use crate::consumer::state::{Notice, Shared, State, now};
+use crate::consumer::state::{Notice, RefusedBy, Shared, State, now};
 use crate::network::Connection;
 use crate::protocol::BrokerId;
 use crate::protocol::messages::fetch::{FetchRequest, FetchResponse};
@@ -49,6 +49,7 @@ pub(crate) fn spawn(cluster: Cluster, shared: Arc<Shared>, max_wait: Duration, a
     let driver = Driver {
         timeout: max_wait.saturating_add(cluster.config().request_timeout),
         snapshots: cluster.subscribe(),
+        refusals: cluster.refusals(),
         cluster,
         shared,
         connections: BTreeMap::new(),
@@ -75,6 +76,7 @@ struct Driver {
     cluster: Cluster,
     shared: Arc<Shared>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    refusals: watch::Receiver<Option<Error>>,
     connections: BTreeMap<BrokerId, (Node, Connection)>,
     interests: BTreeMap<Topic, TopicInterest>,
     work: Work,
@@ -86,10 +88,10 @@ struct Driver {
 
 /// Something that was under way and is over.
 enum Done {
-    Fetched { ticket: Ticket, response: Option<FetchResponse> },
-    Listed { ticket: Ticket, response: Option<ListOffsetsResponse> },
+    Fetched { ticket: Ticket, response: Result<FetchResponse> },
+    Listed { ticket: Ticket, response: Result<ListOffsetsResponse> },
     Committed { result: Result<()>, then: Option<oneshot::Sender<()>> },
-    Looked(Result<()>),
+    Looked { topic: Topic, result: Result<()> },
 }
 
 /// Futures that run side by side inside the task.
@@ -156,6 +158,17 @@ impl Driver {
                     }
                     self.follow_leaders();
                 }
+                changed = self.refusals.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let refusal = self.refusals.borrow_and_update().clone();
+                    let mut state = self.shared.lock();
+                    match refusal {
+                        Some(refusal) => state.refuse(RefusedBy::Metadata, refusal),
+                        None => state.accept(RefusedBy::Metadata),
+                    }
+                }
                 () = self.shared.wake.notified() => {}
                 () = until(timeout) => {}
             }
@@ -218,7 +231,7 @@ impl Driver {
                 }
                 Err(error) => Err(error),
             };
-            Done::Fetched { ticket, response: answer(result, broker) }
+            Done::Fetched { ticket, response: logged(result, broker) }
         });
     }
 
@@ -227,7 +240,7 @@ impl Driver {
         self.work.push(async move {
             let deadline = tokio::time::Instant::now() + cluster.config().request_timeout;
             let result = cluster.request_until(request, Route::Broker(broker), deadline).await;
-            Done::Listed { ticket, response: answer(result, broker) }
+            Done::Listed { ticket, response: logged(result, broker) }
         });
     }
 
@@ -252,12 +265,14 @@ impl Driver {
         let mut state = self.shared.lock();
         match done {
             Done::Fetched { ticket, response } => {
+                let response = answer(&mut state, response);
                 state.fetch.handle_fetched(now, ticket, response);
                 if state.fetch.has_ready() {
                     state.wake_user();
                 }
             }
             Done::Listed { ticket, response } => {
+                let response = answer(&mut state, response);
                 state.fetch.handle_offsets_listed(now, ticket, response);
                 if state.fetch.has_ready() {
                     state.wake_user();
@@ -273,8 +288,13 @@ impl Driver {
                     let _ = then.send(());
                 }
             }
-            Done::Looked(Ok(())) => {}
-            Done::Looked(Err(error)) => state.notify(Notice::Trouble(error)),
+            Done::Looked { result: Ok(()), .. } => {}
+            // The user hears of refusals by another way. The next ends no sooner than the next round of metadata.
+            Done::Looked { topic, result: Err(error) } if error.is_refusal() => {
+                drop(state);
+                self.look_for(vec![topic]);
+            }
+            Done::Looked { result: Err(error), .. } => state.notify(Notice::Trouble(error)),
         }
     }
 
@@ -295,6 +315,7 @@ impl Driver {
                 let names: Vec<TopicPartition> = added.iter().map(|(partition, _)| partition.clone()).collect();
                 tracing::info!(generation, added = ?names, "partitions assigned");
                 state.assign(now, added);
+                state.accept(RefusedBy::Coordinator);
                 if !names.is_empty() {
                     state.notify(Notice::Assigned(names));
                 }
@@ -319,6 +340,7 @@ impl Driver {
                 state.notify(Notice::Lost(partitions));
             }
             GroupEvent::Trouble(error) => state.notify(Notice::Trouble(error)),
+            GroupEvent::Refused(error) => state.refuse(RefusedBy::Coordinator, error),
             GroupEvent::Failed(error) => state.fail(error),
         }
     }
@@ -353,7 +375,8 @@ impl Driver {
             let cluster = self.cluster.clone();
             self.work.push(async move {
                 let deadline = tokio::time::Instant::now() + cluster.config().default_api_timeout;
-                Done::Looked(cluster.topic(&topic, deadline).await.map(drop))
+                let result = cluster.topic(&topic, deadline).await.map(drop);
+                Done::Looked { topic, result }
             });
         }
     }
@@ -379,9 +402,25 @@ impl Discovery {
     }
 }
 
-/// The answer, or `None` with a word in the log.
-fn answer<T>(result: Result<T>, broker: BrokerId) -> Option<T> {
-    result.inspect_err(|error| tracing::debug!(broker = broker.0, %error, "reading from a broker failed; it is tried again")).ok()
+/// A failure gets a word in the log.
+fn logged<T>(result: Result<T>, broker: BrokerId) -> Result<T> {
+    result.inspect_err(|error| tracing::debug!(broker = broker.0, %error, "reading from a broker failed; it is tried again"))
+}
+
+/// The answer, if there is one. That a broker refuses this client, or does no longer, is for the user.
+fn answer<T>(state: &mut State, result: Result<T>) -> Option<T> {
+    match result {
+        Ok(answer) => {
+            state.accept(RefusedBy::Leader);
+            Some(answer)
+        }
+        Err(error) => {
+            if error.is_refusal() {
+                state.refuse(RefusedBy::Leader, error);
+            }
+            None
+        }
+    }
 }
 
 async fn receive(events: &mut Option<mpsc::Receiver<GroupEvent>>) -> Option<GroupEvent> {

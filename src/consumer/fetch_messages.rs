@@ -105,7 +105,7 @@ impl FetchMessages {
         loop {
             tries += 1;
             match self.fetch(offset).await {
-                Err(error) if error.kind() != ErrorKind::OffsetOutOfRange && tries <= self.retries => {
+                Err(error) if error.kind() != ErrorKind::OffsetOutOfRange && !error.is_refusal() && tries <= self.retries => {
                     tracing::debug!(%error, "a fetch failed; it is tried again");
                     self.refreshed().await;
                 }

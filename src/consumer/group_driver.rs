@@ -47,6 +47,8 @@ pub(crate) enum GroupEvent {
     Lost { partitions: Vec<TopicPartition>, cause: Error },
     /// Something is wrong, but not for good.
     Trouble(Error),
+    /// Brokers refuse this client: nothing comes until they do no longer.
+    Refused(Error),
     /// The group cannot go on; the consumer must be built anew. Nothing comes after it.
     Failed(Error),
 }
@@ -393,6 +395,7 @@ impl Driver {
                 }
                 return;
             }
+            Event::Refused(error) => GroupEvent::Refused(error),
             Event::Left => {
                 self.over = true;
                 return;

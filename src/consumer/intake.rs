@@ -215,6 +215,9 @@ impl Intake {
                 self.notice(now, state, notice)?;
                 continue;
             }
+            if let Some(error) = state.take_refusal() {
+                return Poll::Ready(Err(error));
+            }
             state.interrupted = state.stopped || state.failed.is_some();
             self.keep_or_drop_chunk(&mut state);
             if let Some(error) = &state.failed {

@@ -223,8 +223,9 @@ impl Consumer {
     ///
     /// # Errors
     /// Of one partition, with topic, partition and offset: a batch that cannot be read, an offset out of range where
-    /// `auto_offset_reset` is an error, missing authorization. The others go on with the next call, and it is tried again. Of the group,
-    /// if it cannot go on; these come again with each call.
+    /// `auto_offset_reset` is an error, missing authorization. The others go on with the next call, and it is tried again. Of brokers that
+    /// refuse this client ([`Authentication`](crate::ErrorKind::Authentication), [`Tls`](crate::ErrorKind::Tls)): the consumer goes on
+    /// trying, and so may you. Of the group, if it cannot go on; these come again with each call.
     ///
     /// # Cancel safety
     /// A record is taken only in the moment it is returned: dropping the future loses nothing.

@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     /// Why there will be no more records.
     pub(crate) failed: Option<Error>,
+    /// Refusals that the user was not told of yet: the last of each, for there may be many before the user is back.
+    refusals: BTreeMap<RefusedBy, Error>,
     /// The membership, once joined.
     pub(crate) group: Option<GroupHandle>,
     waker: Option<Waker>,
@@ -62,6 +64,17 @@ struct Unsynced {
     marks: u32,
     /// As many marks make a commit due; 0: no number does.
     threshold: u32,
+}
+
+/// Who does not believe, or is not believed, to be who it says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RefusedBy {
+    /// Every broker that was asked for metadata.
+    Metadata,
+    /// A leader.
+    Leader,
+    /// The group's coordinator.
+    Coordinator,
 }
 
 /// Something for the user's side.
@@ -93,6 +106,7 @@ impl Shared {
             stopped: false,
             closed: false,
             failed: None,
+            refusals: BTreeMap::new(),
             group: None,
             waker: None,
         };
@@ -139,6 +153,26 @@ impl State {
         self.failed.get_or_insert(error);
         self.interrupted = true;
         self.wake_user();
+    }
+
+    /// This client is refused. It is tried again, but the user shall know.
+    pub(crate) fn refuse(&mut self, by: RefusedBy, error: Error) {
+        self.refusals.insert(by, error);
+        self.interrupted = true;
+        self.wake_user();
+    }
+
+    /// It is not, or no longer.
+    pub(crate) fn accept(&mut self, by: RefusedBy) {
+        self.refusals.remove(&by);
+    }
+
+    /// A refusal to tell the user of, unless there is more to tell.
+    pub(crate) fn take_refusal(&mut self) -> Option<Error> {
+        if self.stopped || self.failed.is_some() {
+            self.refusals.clear();
+        }
+        self.refusals.pop_first().map(|(_, error)| error)
     }
 
     pub(crate) fn wake_user(&mut self) {

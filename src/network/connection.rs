@@ -7,6 +7,8 @@
 //!      └──────────────────────────────┴──────────────────────┴─────────────────────────────┘ nonsense read, idle
 //! ```
 //!
+//! While it is ready, what its set-up steps proved may come to count no more: then they are run again in between (`session`).
+//!
 //! One core lives through all connections of its owner, so it also paces them: pauses and set-up times double with each failure in a
 //! row (KIP-601). The driver feeds bytes in ([`Core::read_buffer`], [`Core::handle_read`]), takes bytes out ([`Core::slices`],
 //! [`Core::handle_written`]) and, after each input, all of [`Core::poll`]. When [`Core::has_transport`] says no, it drops the transport.
@@ -26,6 +28,8 @@ use bytes::{Bytes, BytesMut};
 use crate::network::handshake::{Handshake, Step};
 use crate::network::in_flight::{InFlight, Progress, Sent};
 use crate::network::pace::Pace;
+use crate::network::session::Session;
+use crate::network::setup::{Work, WorkResult};
 use crate::network::throttle::{MAX_THROTTLE, throttle_of};
 use crate::network::{
     ApiVersions, CONNECT_ADVICE, Cause, CauseKind, ConnectionConfig, Failure, Outgoing, ResponseBody, Target, Written,
@@ -45,7 +49,11 @@ pub(crate) enum Event {
     Answered(u64, Result<ResponseBody, Failure>),
     /// Set-up is through.
     Ready,
-    /// An attempt to connect and set up failed.
+    /// The set-up steps were run again.
+    Renewed,
+    /// Set-up wants this done; what comes of it goes to [`Core::handle_work`].
+    Work(Work),
+    /// An attempt to connect and set up failed, or to run the set-up steps again.
     Unconnected(Cause),
     /// The broker wants nothing for this much longer.
     Throttled(Duration),
@@ -57,7 +65,7 @@ enum State {
     Disconnected,
     Connecting { since: Instant, deadline: Instant },
     SettingUp { since: Instant, deadline: Instant, handshake: Box<Handshake> },
-    Ready { versions: ApiVersions, answered: bool },
+    Ready { versions: ApiVersions, answered: bool, session: Session },
 }
 
 /// The core.
@@ -188,7 +196,7 @@ impl Core {
 
     /// Can a request be sent now?
     pub(crate) fn has_room(&self, now: Instant) -> bool {
-        matches!(self.state, State::Ready { .. })
+        matches!(&self.state, State::Ready { session, .. } if session.is_open())
             && self.in_flight.len() < self.config.max_in_flight
             && self.throttled_until.is_none_or(|until| until <= now)
     }
@@ -238,7 +246,7 @@ impl Core {
 
     /// The transport took `count` bytes.
     pub(crate) fn handle_written(&mut self, now: Instant, count: usize) {
-        self.last_use = Some(now);
+        self.handle_use(now);
         let (events, connection) = (&mut self.events, self.connection);
         self.in_flight.handle_written(count, |request, progress| {
             let Some(ticket) = request.ticket else { return };
@@ -250,6 +258,15 @@ impl Core {
                 }
             });
         });
+        // A request without an answer may have been the last in flight.
+        self.renew(now);
+    }
+
+    /// It is of use, unless it is only kept usable.
+    fn handle_use(&mut self, now: Instant) {
+        if !self.is_renewing() {
+            self.last_use = Some(now);
+        }
     }
 
     // ---- receiving ----
@@ -282,7 +299,7 @@ impl Core {
                 return self.fail(now, &Cause::new(CauseKind::Protocol, text));
             }
         };
-        self.last_use = Some(now);
+        self.handle_use(now);
         self.trust_next();
         match (request.ticket, &mut self.state) {
             (Some(ticket), State::Ready { answered, .. }) => {
@@ -294,8 +311,9 @@ impl Core {
                 if let Some(pause) = throttle {
                     self.handle_throttle(now, pause);
                 }
+                self.renew(now);
             }
-            (None, State::SettingUp { handshake, .. }) => {
+            (None, State::SettingUp { handshake, .. } | State::Ready { session: Session::Renewing { handshake, .. }, .. }) => {
                 let step = handshake.handle_response(now, body);
                 self.advance(now, step);
             }
@@ -316,18 +334,67 @@ impl Core {
         self.events.push_back(Event::Throttled(longer));
     }
 
+    /// What came of work that was asked for on connection number `connection`; `None` if it could not be done.
+    pub(crate) fn handle_work(&mut self, now: Instant, connection: u64, result: Option<WorkResult>) {
+        let (State::SettingUp { handshake, .. } | State::Ready { session: Session::Renewing { handshake, .. }, .. }) =
+            &mut self.state
+        else {
+            return;
+        };
+        if connection != self.connection {
+            return;
+        }
+        let step = match result {
+            Some(result) => handshake.handle_work(now, result),
+            None => {
+                let text = format!("{}: a computation was not carried through", handshake.what());
+                Step::Fail(Cause::new(CauseKind::Setup, text))
+            }
+        };
+        self.advance(now, step);
+    }
+
+    /// Runs the set-up steps again if that is due and nothing is in their way.
+    fn renew(&mut self, now: Instant) {
+        let (is_drained, is_throttled) = (!self.has_in_flight(), self.throttled_until.is_some_and(|until| until > now));
+        let State::Ready { versions, session, .. } = &mut self.state else { return };
+        session.handle_timeout(now);
+        if !session.may_renew(now) || !is_drained || is_throttled {
+            return;
+        }
+        let deadline = later(now, self.pace.setup_time());
+        let (handshake, first) = Handshake::again(now, &self.config, versions.clone());
+        *session = Session::Renewing { since: now, deadline, handshake: Box::new(handshake) };
+        self.advance(now, first);
+    }
+
+    fn is_renewing(&self) -> bool {
+        matches!(&self.state, State::Ready { session, .. } if session.is_renewing())
+    }
+
     /// What the set-up wants next.
     fn advance(&mut self, now: Instant, step: Step) {
+        let (since, deadline) = match &self.state {
+            State::SettingUp { since, deadline, .. }
+            | State::Ready { session: Session::Renewing { since, deadline, .. }, .. } => (*since, *deadline),
+            _ => return,
+        };
         match step {
             Step::Send { api, version, body } => {
                 // The set-up's own deadline covers it.
-                let State::SettingUp { deadline, .. } = self.state else { return };
                 let timeout = deadline.saturating_duration_since(now);
                 let request = Outgoing { ticket: 0, api, version, body, timeout, expects_response: true, expected_len: 0 };
                 self.queue(now, deadline, None, request);
             }
-            Step::Done { versions, throttle } => {
-                self.state = State::Ready { versions, answered: false };
+            Step::Work(work) => self.events.push_back(Event::Work(work)),
+            Step::Done { versions, throttle, session: life } => {
+                let renewed = Session::new(since, now, life, self.pace.portion());
+                if let State::Ready { session, .. } = &mut self.state {
+                    *session = renewed;
+                    self.events.push_back(Event::Renewed);
+                    return;
+                }
+                self.state = State::Ready { versions, answered: false, session: renewed };
                 self.frames.set_limit(self.config.max_frame);
                 self.resets = 0;
                 self.last_cause = None;
@@ -360,13 +427,22 @@ impl Core {
                 }
             }
             self.resets = 0;
-            let text = format!(
-                "{how} during set-up ({}): not a Kafka listener, or one that expects TLS or SASL; check port and security.protocol",
-                handshake.what()
-            );
+            let text = format!("{how} during set-up ({}): {}", handshake.what(), handshake.advice_if_closed());
             return self.fail(now, &Cause::new(CauseKind::Disconnected, text));
         }
-        self.fail(now, &Cause::new(CauseKind::Disconnected, how));
+        let text = match &self.state {
+            State::Ready { session: Session::Renewing { handshake, .. }, .. } => {
+                format!("{how} while the session on it was being renewed ({})", handshake.what())
+            }
+            // What a listener does to who does not log in.
+            State::Ready { answered: false, .. } if self.config.setup.is_none() && self.has_in_flight() => {
+                format!(
+                    "{how} before it had answered a request; if the listener wants SASL, set security.protocol and sasl.mechanism"
+                )
+            }
+            _ => how,
+        };
+        self.fail(now, &Cause::new(CauseKind::Disconnected, text));
     }
 
     /// An answer could not be decoded, says its reader.
@@ -384,12 +460,18 @@ impl Core {
                 let cause = self.setup_timeout(now);
                 self.fail(now, &cause);
             }
+            State::Ready { session: Session::Renewing { deadline, .. }, .. } if *deadline <= now => {
+                let cause = self.setup_timeout(now);
+                self.fail(now, &cause);
+            }
             State::Ready { .. } => {
                 if let Some(late) = self.in_flight.late(now) {
                     let api = late.api;
                     self.request_timeout(now, api);
                 } else if self.idle_at().is_some_and(|at| at <= now) {
                     self.disconnect(|_| Cause::new(CauseKind::Disconnected, "idle"));
+                } else {
+                    self.renew(now);
                 }
             }
             _ => {}
@@ -401,8 +483,9 @@ impl Core {
         match &self.state {
             State::Disconnected => None,
             State::Connecting { deadline, .. } | State::SettingUp { deadline, .. } => Some(*deadline),
-            State::Ready { .. } => {
-                [self.in_flight.next_deadline(), self.throttled_until, self.idle_at()].into_iter().flatten().min()
+            State::Ready { session, .. } => {
+                let session = session.next_timeout(!self.has_in_flight() && self.throttled_until.is_none());
+                [self.in_flight.next_deadline(), self.throttled_until, self.idle_at(), session].into_iter().flatten().min()
             }
         }
     }
@@ -414,7 +497,7 @@ impl Core {
 
     /// When an unused connection is closed.
     fn idle_at(&self) -> Option<Instant> {
-        if self.has_in_flight() { None } else { self.last_use.map(|at| at + self.config.idle_timeout) }
+        if self.has_in_flight() || self.is_renewing() { None } else { self.last_use.map(|at| at + self.config.idle_timeout) }
     }
 
     /// At least one request got no answer in its time.
@@ -450,6 +533,11 @@ impl Core {
                 );
                 Cause::new(CauseKind::SetupTimeout, text)
             }
+            State::Ready { session: Session::Renewing { since, handshake, .. }, .. } => {
+                let waited = now.saturating_duration_since(*since);
+                let text = format!("{target} did not renew the session within {waited:.1?} ({})", handshake.what());
+                Cause::new(CauseKind::SetupTimeout, text)
+            }
             State::Connecting { since, .. } => {
                 let waited = now.saturating_duration_since(*since);
                 let text = format!(
@@ -464,8 +552,12 @@ impl Core {
     /// The connection, or the attempt at one, failed.
     fn fail(&mut self, now: Instant, cause: &Cause) {
         let cause = cause.clone().at(&self.target);
-        let unconnected = self.is_setting_up();
+        // A session that is refused concerns those who wait as well; one that broke is followed by another connection.
+        let unconnected = self.is_setting_up() || cause.is_refusal();
         self.pause_after(now, |this| this.disconnect(|_| cause.clone()));
+        if cause.is_refusal() {
+            self.pace.handle_refusal(now);
+        }
         if unconnected {
             self.events.push_back(Event::Unconnected(cause.clone()));
         }

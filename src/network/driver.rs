@@ -3,7 +3,8 @@
 //! It decides nothing. One turn reads, hands answers over, takes new requests, writes; turns repeat while something moved, up to a
 //! limit, so that one busy connection does not keep a worker to itself. It then sleeps until bytes come, the source wakes it, or the
 //! earliest deadline: one timer for all, set anew only when it would fire too late. The future can be dropped between any two polls:
-//! all that is half done is in the core's buffers.
+//! all that is half done is in the core's buffers. Work that takes a processor long (a password's derivation) is done on the runtime's
+//! blocking pool while the connection's deadline runs on.
 
 use std::fmt;
 use std::future::Future;
@@ -15,10 +16,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
 use crate::error::{Error, ErrorKind};
 use crate::network::connection::{Core, Event};
+use crate::network::setup::WorkResult;
 use crate::network::{BoxFuture, Cause, CauseKind, ConnectionConfig, Connector, RequestSource, Target, Transport};
 
 /// Turns in one poll.
@@ -80,7 +84,7 @@ pub(crate) fn spawn_source<S: RequestSource>(
     config: ConnectionConfig,
     source: S,
 ) -> Result<SourceHandle, Error> {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+    let Ok(runtime) = Handle::try_current() else {
         let text = "no tokio runtime here: build and use the client inside one, for example in #[tokio::main]";
         return Err(Error::new(ErrorKind::InvalidRequest, text));
     };
@@ -92,6 +96,8 @@ pub(crate) fn spawn_source<S: RequestSource>(
         target,
         connecting: None,
         transport: None,
+        work: None,
+        runtime: runtime.clone(),
         needs_flush: false,
         is_drained: false,
         sleep: None,
@@ -152,6 +158,15 @@ impl Shared {
 
 type Connecting = BoxFuture<'static, std::io::Result<Box<dyn Transport>>>;
 
+/// Work on the blocking pool. Dropped before it was begun it is not done; once begun it is finished for nobody.
+struct Job(JoinHandle<WorkResult>);
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// The task.
 struct Driver<S> {
     core: Core,
@@ -160,6 +175,9 @@ struct Driver<S> {
     target: Target,
     connecting: Option<Connecting>,
     transport: Option<Box<dyn Transport>>,
+    /// What is being worked on, and the connection that wants it.
+    work: Option<(u64, Job)>,
+    runtime: Handle,
     /// Were bytes written since the last flush?
     needs_flush: bool,
     /// Has the source said that there will be no more requests?
@@ -192,6 +210,7 @@ impl<S: RequestSource> Future for Driver<S> {
             let now = TokioInstant::now().into_std();
             this.timeouts(now);
             let mut moved = this.connect(cx, now);
+            moved |= this.work(cx, now);
             moved |= this.read(cx, now);
             this.tell_source(now);
             moved |= this.pull(cx, now);
@@ -266,6 +285,18 @@ impl<S: RequestSource> Driver<S> {
             Poll::Ready(Err(error)) => self.core.handle_connect_failed(now, &error.to_string()),
         }
         self.connecting = None;
+        true
+    }
+
+    /// Hands over what came of work that is done.
+    fn work(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some((connection, job)) = &mut self.work else { return false };
+        let Poll::Ready(result) = Pin::new(&mut job.0).poll(cx) else { return false };
+        let connection = *connection;
+        self.work = None;
+        // An error is a runtime that ends, or a panic.
+        self.core.handle_work(now, connection, result.ok());
+        self.tell_source(now);
         true
     }
 
@@ -346,6 +377,11 @@ impl<S: RequestSource> Driver<S> {
                     }
                 }
                 Event::Ready => tracing::debug!(target = %self.target, "connected"),
+                Event::Renewed => tracing::debug!(target = %self.target, "session renewed"),
+                Event::Work(work) => {
+                    let job = Job(self.runtime.spawn_blocking(move || work.run()));
+                    self.work = Some((self.core.connection(), job));
+                }
                 Event::Unconnected(cause) => {
                     tracing::debug!(target = %self.target, %cause, "not connected");
                     self.source.handle_unconnected(now, &cause);
@@ -358,7 +394,7 @@ impl<S: RequestSource> Driver<S> {
         }
         if !self.core.has_transport() && (self.transport.is_some() || self.connecting.is_some()) {
             tracing::debug!(target = %self.target, cause = ?self.core.last_cause(), "disconnected");
-            (self.transport, self.connecting) = (None, None);
+            (self.transport, self.connecting, self.work) = (None, None, None);
         }
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
+use crate::protocol::ErrorCode;
 
 /// What to do about an address that cannot be connected to; the end of such a message.
 pub(crate) const CONNECT_ADVICE: &str = "; check that a broker listens there and that its advertised address is right";
@@ -27,6 +28,14 @@ pub(crate) struct Failure {
     pub written: Written,
     /// What happened.
     pub cause: Cause,
+}
+
+impl CauseKind {
+    /// Did one side refuse the other for who it is? No other attempt ends otherwise before somebody changes credentials or
+    /// certificates, so it is told at once; and the next attempt comes late, for brokers lock accounts out.
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(self, Self::Tls | Self::Authentication)
+    }
 }
 
 impl Failure {
@@ -62,7 +71,7 @@ pub(crate) enum CauseKind {
     Setup,
     /// Connected, but TLS could not be agreed on: a certificate that is not trusted, or one side refused the other.
     Tls,
-    /// Connected, but the broker did not accept who the client says it is.
+    /// Connected, but the broker did not accept who the client says it is, or did not prove who it is itself.
     Authentication,
     /// The connection broke or was closed.
     Disconnected,
@@ -85,6 +94,7 @@ pub(crate) struct Cause(Arc<Inner>);
 struct Inner {
     kind: CauseKind,
     message: String,
+    code: Option<ErrorCode>,
     broker: Option<String>,
     source: Option<Cause>,
 }
@@ -92,7 +102,7 @@ struct Inner {
 impl Cause {
     /// A cause; `message` says what failed, where, and what to do.
     pub(crate) fn new(kind: CauseKind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), broker: None, source: None }))
+        Self(Arc::new(Inner { kind, message: message.into(), code: None, broker: None, source: None }))
     }
 
     /// The same, naming the broker's address unless one is named already.
@@ -101,6 +111,11 @@ impl Cause {
             Some(_) => self,
             None => self.change(|inner| inner.broker = Some(broker.to_string())),
         }
+    }
+
+    /// The same, with the code by which the broker refused.
+    pub(crate) fn with_code(self, code: ErrorCode) -> Self {
+        self.change(|inner| inner.code = Some(code))
     }
 
     /// The same, with what had happened before.
@@ -142,6 +157,11 @@ impl Cause {
         )
     }
 
+    /// Did one side refuse the other for who it is?
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.0.kind.is_refusal()
+    }
+
     /// As an error, without the API that was called.
     pub(crate) fn to_error(&self) -> Error {
         let kind = match self.0.kind {
@@ -156,6 +176,9 @@ impl Cause {
             CauseKind::Closed => ErrorKind::Closed,
         };
         let mut error = Error::new(kind, self.0.message.clone()).with_retriable(self.is_retriable()).with_fatal(false);
+        if let Some(code) = self.0.code {
+            error = error.with_code(code);
+        }
         if let Some(broker) = &self.0.broker {
             error = error.with_broker(broker.clone());
         }
@@ -168,15 +191,20 @@ impl Cause {
 
 impl Clone for Inner {
     fn clone(&self) -> Self {
-        Self { kind: self.kind, message: self.message.clone(), broker: self.broker.clone(), source: self.source.clone() }
+        let Self { kind, code, .. } = *self;
+        Self { kind, message: self.message.clone(), code, broker: self.broker.clone(), source: self.source.clone() }
     }
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(code) = self.0.code {
+            write!(f, ": {code}")?;
+        }
         match &self.0.broker {
-            Some(broker) => write!(f, "{} (broker {broker})", self.0.message),
-            None => f.write_str(&self.0.message),
+            Some(broker) => write!(f, " (broker {broker})"),
+            None => Ok(()),
         }
     }
 }
@@ -210,6 +238,19 @@ mod tests {
         assert_eq!((error.api(), error.broker()), (Some("Produce"), Some("b:9092")));
         assert!(error.is_possibly_written() && error.is_retriable());
         assert!(std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("connection refused")));
+    }
+
+    #[test]
+    fn a_refusal_is_final_and_has_the_brokers_code() {
+        let cause =
+            Cause::new(CauseKind::Authentication, "refused").with_code(ErrorCode::SASL_AUTHENTICATION_FAILED).at("b:9092");
+        assert!(cause.is_refusal() && !cause.is_retriable());
+        assert_eq!(cause.to_string(), "refused: SASL_AUTHENTICATION_FAILED (58) (broker b:9092)");
+        let error = cause.to_error();
+        assert!(error.is_refusal() && !error.is_retriable() && !error.is_fatal());
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Authentication, Some(ErrorCode::SASL_AUTHENTICATION_FAILED)));
+        assert!(Cause::new(CauseKind::Tls, "").to_error().is_refusal());
+        assert!(!Cause::new(CauseKind::Disconnected, "").to_error().is_refusal());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A call waits in a queue until there is room in flight. Its time-out covers all: waiting, connecting, writing, the answer. Whoever
 //! drops the future gives up the answer and nothing else: not yet sent, the request is left out; sent, its answer is read and thrown
 //! away, and the connection goes on. When an attempt to connect fails, all that waited for it fails with the reason at once; calls
-//! that come during the pause before the next attempt wait for that.
+//! that come during the pause before the next attempt wait for that. One whose time is over before then fails with the refusal, if
+//! it was one, and not as too slow.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -261,6 +262,10 @@ impl RequestSource for Calls {
         for call in std::mem::take(&mut self.queued) {
             if call.deadline > now {
                 self.queued.push_back(call);
+                continue;
+            }
+            if let Some(refusal) = self.last_cause.as_ref().filter(|cause| cause.is_refusal()) {
+                call.fail(refusal.clone());
                 continue;
             }
             let waited = now.saturating_duration_since(call.since);

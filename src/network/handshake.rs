@@ -1,22 +1,23 @@
-//! The set-up of one connection: ApiVersions, then the steps that were asked for; a core.
+//! The set-up of one connection: ApiVersions, then the steps that were asked for; a core. On a connection that is set up already the
+//! steps are run again when what they proved is about to count no more.
 //!
 //! ApiVersions goes first on every connection, in our highest version, for the broker may be another than last time (KIP-35). A
 //! broker that does not know the version says so in the body of version 0, where it lists what it does know of ApiVersions: that is
 //! tried once, on the same connection (KIP-511). `connection` knows what to do with brokers that close instead.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 use std::vec;
 
 use bytes::Bytes;
 
-use crate::network::setup::{SetupAction, SetupStep};
+use crate::network::setup::{SetupAction, SetupStep, Work, WorkResult};
 use crate::network::throttle::duration;
-use crate::network::{ApiVersions, Cause, CauseKind, ConnectionConfig};
+use crate::network::{ApiVersions, Cause, CauseKind, ConnectionConfig, SetupSteps};
 use crate::protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::protocol::{ApiKey, ApiMessage, ErrorCode, Str, Writer};
 
 /// What the set-up wants next.
-#[derive(Debug)]
 pub(crate) enum Step {
     /// Send this and hand over the answer.
     Send {
@@ -27,19 +28,22 @@ pub(crate) enum Step {
         /// The body.
         body: Vec<Bytes>,
     },
+    /// Have this done elsewhere and hand over what comes of it.
+    Work(Work),
     /// Ready.
     Done {
         /// What the broker serves.
         versions: ApiVersions,
         /// What the broker said about waiting.
         throttle: Option<Duration>,
+        /// How long what was proven counts.
+        session: Option<Duration>,
     },
     /// Give the connection up.
     Fail(Cause),
 }
 
 /// Where the set-up is.
-#[derive(Debug)]
 pub(crate) struct Handshake {
     request: ApiVersionsRequest,
     /// The version ApiVersions was last sent in.
@@ -49,9 +53,18 @@ pub(crate) struct Handshake {
     /// Known once ApiVersions is through.
     versions: Option<ApiVersions>,
     throttle: Option<Duration>,
+    session: Option<Duration>,
+    /// Makes the steps when it is their turn.
+    setup: Option<SetupSteps>,
     /// The steps left, and the one at work.
     steps: vec::IntoIter<Box<dyn SetupStep>>,
     step: Option<Box<dyn SetupStep>>,
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake").field("at", &self.what()).finish_non_exhaustive()
+    }
 }
 
 impl Handshake {
@@ -63,11 +76,31 @@ impl Handshake {
             client_software_version: text(&config.software_version),
             ..Default::default()
         };
-        let steps = config.setup.as_ref().map(|steps| steps()).unwrap_or_default().into_iter();
-        let version = if oldest { 0 } else { newest() };
-        let mut this = Self { request, version, is_second: false, versions: None, throttle: None, steps, step: None };
-        let first = this.ask(version);
+        let mut this = Self::new(request, config);
+        let first = this.ask(if oldest { 0 } else { newest() });
         (this, first)
+    }
+
+    /// Begins the steps anew on a connection that is set up; `versions` is what the broker serves.
+    pub(crate) fn again(now: Instant, config: &ConnectionConfig, versions: ApiVersions) -> (Self, Step) {
+        let mut this = Self::new(ApiVersionsRequest::default(), config);
+        this.versions = Some(versions);
+        let first = this.begin(now);
+        (this, first)
+    }
+
+    fn new(request: ApiVersionsRequest, config: &ConnectionConfig) -> Self {
+        Self {
+            request,
+            version: 0,
+            is_second: false,
+            versions: None,
+            throttle: None,
+            session: None,
+            setup: config.setup.clone(),
+            steps: Vec::new().into_iter(),
+            step: None,
+        }
     }
 
     /// What is waited for, for texts.
@@ -75,6 +108,14 @@ impl Handshake {
         match &self.step {
             None => "ApiVersions".to_owned(),
             Some(step) => format!("{step:?}"),
+        }
+    }
+
+    /// What may be wrong if the broker closes now, and what to do.
+    pub(crate) fn advice_if_closed(&self) -> &'static str {
+        match &self.step {
+            None => "not a Kafka listener, or one that expects TLS; check port and security.protocol",
+            Some(step) => step.advice_if_closed(),
         }
     }
 
@@ -91,6 +132,17 @@ impl Handshake {
                 self.act(now, action)
             }
             _ => self.handle_versions(now, &body),
+        }
+    }
+
+    /// What came of the work last asked for.
+    pub(crate) fn handle_work(&mut self, now: Instant, result: WorkResult) -> Step {
+        match &mut self.step {
+            Some(step) => {
+                let action = step.handle_work(now, result);
+                self.act(now, action)
+            }
+            None => Step::Fail(Cause::new(CauseKind::Setup, "work was done that nobody had asked for")),
         }
     }
 
@@ -121,7 +173,19 @@ impl Handshake {
         }
         self.versions = Some(ApiVersions::new(&response));
         self.throttle = duration(response.throttle_time_ms);
-        self.next(now)
+        self.begin(now)
+    }
+
+    /// Makes the steps and begins the first.
+    fn begin(&mut self, now: Instant) -> Step {
+        match self.setup.as_ref().map(|steps| steps()) {
+            None => self.next(now),
+            Some(Ok(steps)) => {
+                self.steps = steps.into_iter();
+                self.next(now)
+            }
+            Some(Err(cause)) => Step::Fail(cause),
+        }
     }
 
     /// Sends ApiVersions.
@@ -140,14 +204,20 @@ impl Handshake {
                 let action = step.start(now, versions);
                 self.act(now, action)
             }
-            _ => Step::Done { versions: self.versions.clone().unwrap_or_default(), throttle: self.throttle },
+            _ => {
+                Step::Done { versions: self.versions.clone().unwrap_or_default(), throttle: self.throttle, session: self.session }
+            }
         }
     }
 
     fn act(&mut self, now: Instant, action: SetupAction) -> Step {
         match action {
             SetupAction::Send { api, version, body } => Step::Send { api, version, body },
-            SetupAction::Done => self.next(now),
+            SetupAction::Work(work) => Step::Work(work),
+            SetupAction::Done { session } => {
+                self.session = [self.session, session].into_iter().flatten().min();
+                self.next(now)
+            }
             SetupAction::Fail(cause) => Step::Fail(cause),
         }
     }

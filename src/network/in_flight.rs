@@ -72,7 +72,7 @@ impl fmt::Display for OutOfStep {
 }
 
 /// All that is in flight.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct InFlight {
     requests: VecDeque<Sent>,
     /// Not yet taken by the transport.
@@ -81,6 +81,13 @@ pub(crate) struct InFlight {
     queued: u64,
     taken: u64,
     next_correlation_id: i32,
+}
+
+/// Without the bytes: they may be what nobody must see.
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InFlight").field("requests", &self.requests).finish_non_exhaustive()
+    }
 }
 
 impl InFlight {
@@ -124,6 +131,12 @@ impl InFlight {
             span: (start, self.queued),
         });
         Ok(())
+    }
+
+    /// What is in flight, in order.
+    #[cfg(test)]
+    pub(crate) fn requests(&self) -> impl Iterator<Item = &Sent> {
+        self.requests.iter()
     }
 
     /// Requests in flight.

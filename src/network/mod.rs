@@ -10,7 +10,7 @@
 //!
 //! A connection never retries a request. It says exactly once what became of it: an answer, or a `Failure` that tells whether the
 //! broker can have seen it. Retrying, routing and choosing brokers is `cluster`'s. A connection counts as ready when all set-up steps
-//! are through: ApiVersions first (KIP-35, KIP-511), then those that its configuration adds (SASL).
+//! are through: ApiVersions first (KIP-35, KIP-511), then those that its configuration adds (SASL, `sasl/`).
 
 pub(crate) mod clock;
 mod connection;
@@ -21,6 +21,7 @@ mod handshake;
 mod in_flight;
 mod pace;
 pub(crate) mod sasl;
+mod session;
 pub(crate) mod setup;
 mod source;
 pub(crate) mod throttle;
@@ -41,8 +42,9 @@ pub(crate) use source::{Feedback, Outgoing, RequestSource, ResponseBody};
 pub use transport::{BoxFuture, Connector, Target, TcpConnector, Transport};
 pub(crate) use versions::ApiVersions;
 
-/// Makes the steps that follow ApiVersions, anew for each connection.
-pub(crate) type SetupSteps = Arc<dyn Fn() -> Vec<Box<dyn SetupStep>> + Send + Sync>;
+/// Makes the steps that follow ApiVersions, anew for each time they are run: on each connection, and again before what they proved
+/// counts no more.
+pub(crate) type SetupSteps = Arc<dyn Fn() -> Result<Vec<Box<dyn SetupStep>>, Cause> + Send + Sync>;
 
 /// How one connection behaves. [`Default`] is `defaults.md`.
 #[derive(Clone)]

@@ -2,7 +2,8 @@
 //!
 //! Both double with each failure in a row, up to a limit, and are spread by ±20 % so that clients which lost a broker together do not
 //! come back together (KIP-601). An answer ends the row. A connection that was set up and then broke before it had answered anything
-//! is a failure too: else a broker that accepts and closes would be called without a pause.
+//! is a failure too: else a broker that accepts and closes would be called without a pause. After a refusal for who the client is the
+//! pause is the longest at once: brokers lock out who tries too often.
 
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,11 @@ impl Pace {
     /// An attempt starts: says how long connecting and set-up may take together.
     pub(crate) fn start_attempt(&mut self) -> Duration {
         self.retry_at = None;
+        self.setup_time()
+    }
+
+    /// How long set-up steps may take.
+    pub(crate) fn setup_time(&mut self) -> Duration {
         self.spread(doubled(self.setup, self.failures))
     }
 
@@ -46,6 +52,12 @@ impl Pace {
         let pause = doubled(self.backoff, self.failures);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + self.spread(pause));
+    }
+
+    /// One side refused the other for who it is.
+    pub(crate) fn handle_refusal(&mut self, now: Instant) {
+        let longest = self.backoff.1.max(self.backoff.0);
+        self.retry_at = Some(now + self.spread(longest));
     }
 
     /// An answer came.
@@ -60,14 +72,18 @@ impl Pace {
 
     /// `duration`, up to a fifth longer or shorter.
     fn spread(&mut self, duration: Duration) -> Duration {
-        // SplitMix64; its upper 53 bits as a number from 0 to 1.
+        // Days at most, so that no setting can overflow.
+        duration.min(Duration::from_secs(7 * 24 * 3600)).mul_f64(0.8 + 0.4 * self.portion())
+    }
+
+    /// A number from 0 to 1.
+    pub(crate) fn portion(&mut self) -> f64 {
+        // The upper 53 bits of SplitMix64.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let unit = ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64;
-        // Days at most, so that no setting can overflow.
-        duration.min(Duration::from_secs(7 * 24 * 3600)).mul_f64(0.8 + 0.4 * unit)
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

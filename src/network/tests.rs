@@ -1,5 +1,7 @@
 //! The task of a connection over in-memory pipes, on tokio's paused clock. The other side is a [`Peer`] in the test's hands.
 
+mod work;
+
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;

@@ -91,6 +91,8 @@ mod tests {
         check::<offset_delete::OffsetDeleteRequest>();
         check::<describe_cluster::DescribeClusterRequest>();
         check::<produce::ProduceRequest>();
+        check::<sasl_handshake::SaslHandshakeRequest>();
+        check::<sasl_authenticate::SaslAuthenticateRequest>();
     }
 
     #[test]

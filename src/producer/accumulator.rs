@@ -371,8 +371,11 @@ impl<P> Accumulator<P> {
         until
     }
 
-    /// `broker` cannot be reached: without retries of its own, what waits for it failed once.
+    /// `broker` cannot be reached: without retries of its own, what waits for it failed once. If it refuses this client, it failed for good.
     pub(super) fn handle_unconnected(&mut self, broker: i32, error: &Error) {
+        if error.is_refusal() && !self.rules.hold_failed {
+            return self.fail_waiting(error, |state| state.leader == Some(broker));
+        }
         let Some(state) = self.brokers.get(&broker) else { return };
         for partition in state.partitions.iter().copied().collect::<Vec<_>>() {
             let state = &mut self.partitions[partition];
@@ -427,8 +430,18 @@ impl<P> Accumulator<P> {
             && self.partitions.iter().any(|state| !state.held && !state.batches.is_empty())
     }
 
+    /// Brokers refuse to tell this client who leads: what waits for that failed for good.
+    pub(super) fn handle_refused(&mut self, error: &Error) {
+        if !self.rules.hold_failed {
+            self.fail_waiting(error, |state| state.leader.is_none() || state.stale.is_some());
+        }
+    }
+
     /// No producer id could be had; `last`: nor will one be by trying again.
     pub(super) fn handle_identity_failed(&mut self, error: &Error, last: bool) {
+        if error.is_refusal() && !self.rules.hold_failed {
+            return self.fail_waiting(error, |_| true);
+        }
         if last && !self.rules.hold_failed {
             return self.fail_unsent(error);
         }

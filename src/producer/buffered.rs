@@ -152,7 +152,8 @@ impl BufferedProducer {
     }
 
     /// Sends all that is buffered, and waits until it is acknowledged. What fails in a way that may pass is tried again, up to
-    /// `max_retries` times with `retry_backoff` between; the others are not held up by it.
+    /// `max_retries` times with `retry_backoff` between; the others are not held up by it. Where brokers refuse this client, nothing is
+    /// tried again by this call.
     ///
     /// # Errors
     /// [`DeliveryFailed`] with the records that were not acknowledged. They stay buffered; the next call tries them again, and those
@@ -176,14 +177,16 @@ impl BufferedProducer {
             if self.buffer.is_empty() {
                 return Ok(());
             }
-            let hope = self.buffer.iter().any(|buffered| buffered.refused.is_none());
-            if !hope || attempts > self.limits.retries {
-                let no_leader = Error::new(ErrorKind::Broker, "the partition has no leader now").with_retriable(true);
-                let failed = DeliveryFailed { failed: self.failed(&no_leader), attempts };
+            let no_leader = || Error::new(ErrorKind::Broker, "the partition has no leader now").with_retriable(true);
+            let failed = self.failed(&self.engine().cluster.refusal().unwrap_or_else(no_leader));
+            // Brokers that refuse this client will do so again.
+            let hopeful =
+                |(buffered, failed): (&Buffered, &FailedRecord)| buffered.refused.is_none() && !failed.error.is_refusal();
+            if !self.buffer.iter().zip(&failed).any(hopeful) || attempts > self.limits.retries {
                 if !self.keep_refused {
                     self.take_refused();
                 }
-                return Err(failed);
+                return Err(DeliveryFailed { failed, attempts });
             }
             let patience = Instant::now() + self.limits.backoff.max(Duration::from_secs(1));
             let pause = tokio::time::sleep(self.limits.backoff);
@@ -282,7 +285,8 @@ impl BufferedProducer {
             match result {
                 Ok(()) => self.hand_over(engine, |found| *found == topic),
                 Err(error) => {
-                    let passes = error.is_retriable() || error.code().is_none_or(|code| code.is_retriable());
+                    let passes =
+                        error.is_retriable() || error.is_refusal() || error.code().is_none_or(|code| code.is_retriable());
                     for buffered in self.buffer.iter_mut().filter(|found| found.is_pending() && found.record.topic == topic) {
                         buffered.refused = (!passes).then(|| error.clone());
                     }

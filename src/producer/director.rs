@@ -32,6 +32,7 @@ type Refreshing = Pin<Box<dyn Future<Output = u64> + Send>>;
 pub(super) async fn run(engine: Arc<Engine>) {
     let _last = Last(engine.clone());
     let mut snapshots = engine.cluster.subscribe();
+    let mut refusals = engine.cluster.refusals();
     let mut addresses = BTreeMap::new();
     let mut asking: Option<Asking> = None;
     let mut refreshing: Option<Refreshing> = None;
@@ -67,6 +68,15 @@ pub(super) async fn run(engine: Arc<Engine>) {
                 snapshots.mark_unchanged();
                 engine.handle_metadata();
                 readdress(&engine, &mut addresses);
+            }
+            changed = refusals.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let refusal = refusals.borrow_and_update().clone();
+                if let Some(refusal) = refusal {
+                    engine.ledger().accumulator.handle_refused(&refusal);
+                }
             }
             () = sleep_until(until) => {
                 let now = engine.now();

@@ -156,7 +156,8 @@ impl Producer {
     ///
     /// # Errors
     /// At once: a topic name that Kafka refuses or a partition that does not exist ([`ErrorKind::InvalidRequest`]), a record over
-    /// `max.request.size` ([`ErrorKind::MessageTooLarge`]), a closed producer ([`ErrorKind::Closed`]). After `max.block.ms`: a topic
+    /// `max.request.size` ([`ErrorKind::MessageTooLarge`]), a closed producer ([`ErrorKind::Closed`]), brokers that refuse this client
+    /// ([`ErrorKind::Authentication`], [`ErrorKind::Tls`]). After `max.block.ms`: a topic
     /// that the cluster does not have ([`ErrorKind::UnknownTopic`]), a buffer that stays full ([`ErrorKind::BufferFull`]).
     ///
     /// # Cancel safety

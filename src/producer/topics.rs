@@ -63,6 +63,9 @@ impl Engine {
             }
             None => {
                 self.cluster.request_refresh();
+                if let Some(refusal) = self.cluster.refusal() {
+                    return Err(refusal.with_topic(topic));
+                }
                 let message = "nothing is known about the topic yet; try again, or use a call that waits";
                 Err(Error::new(ErrorKind::UnknownTopic, message).with_topic(topic).with_retriable(true))
             }

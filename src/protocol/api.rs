@@ -116,11 +116,13 @@ declared! {
     SYNC_GROUP "SyncGroup" = sync_group::SyncGroupRequest;
     DESCRIBE_GROUPS "DescribeGroups" = describe_groups::DescribeGroupsRequest;
     LIST_GROUPS "ListGroups" = list_groups::ListGroupsRequest;
+    SASL_HANDSHAKE "SaslHandshake" = sasl_handshake::SaslHandshakeRequest;
     API_VERSIONS "ApiVersions" = api_versions::ApiVersionsRequest;
     CREATE_TOPICS "CreateTopics" = create_topics::CreateTopicsRequest;
     DELETE_TOPICS "DeleteTopics" = delete_topics::DeleteTopicsRequest;
     INIT_PRODUCER_ID "InitProducerId" = init_producer_id::InitProducerIdRequest;
     DESCRIBE_CONFIGS "DescribeConfigs" = describe_configs::DescribeConfigsRequest;
+    SASL_AUTHENTICATE "SaslAuthenticate" = sasl_authenticate::SaslAuthenticateRequest;
     CREATE_PARTITIONS "CreatePartitions" = create_partitions::CreatePartitionsRequest;
     DELETE_GROUPS "DeleteGroups" = delete_groups::DeleteGroupsRequest;
     INCREMENTAL_ALTER_CONFIGS "IncrementalAlterConfigs" = incremental_alter_configs::IncrementalAlterConfigsRequest;

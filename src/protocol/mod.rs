@@ -61,6 +61,6 @@ mod wire;
 pub use api::ApiKey;
 pub use error_code::ErrorCode;
 pub use message::{ApiMessage, Request};
-pub use primitives::{BrokerId, GroupId, ProducerId, Records, Str, TextTooLong, TopicName, TransactionalId, Uuid};
+pub use primitives::{BrokerId, GroupId, ProducerId, Records, SecretBytes, Str, TextTooLong, TopicName, TransactionalId, Uuid};
 pub use reflect::{Field, Type, Value, Versions};
 pub use wire::{Cx, DecodeError, DecodeErrorKind, EncodeError, Null, Reader, Wire, Writer};

@@ -277,6 +277,9 @@ macro_rules! newtype {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(pub $inner);
+        newtype! { @wire $name($inner) = $type }
+    )*};
+    (@wire $name:ident($inner:ty) = $type:expr) => {
         impl Wire for $name {
             const TYPE: Type = $type;
             const NULL: Null = <$inner as Wire>::NULL;
@@ -291,7 +294,7 @@ macro_rules! newtype {
             fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> { Wire::take(r, cx).map(Self) }
             fn value(&self) -> Value { self.0.value() }
         }
-    )*};
+    };
 }
 
 pub(crate) use newtype;
@@ -311,6 +314,18 @@ newtype! {
     #[derive(Copy)] Uuid([u8; 16]) = Type::Plain("uuid");
     /// A record batch as it came or will go: not looked into here.
     Records(Bytes) = Type::Plain("records");
+}
+
+/// Bytes that prove who somebody is. `Debug` shows nothing of them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretBytes(pub Bytes);
+
+newtype! { @wire SecretBytes(Bytes) = Type::Plain("bytes") }
+
+impl std::fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// What the newtypes over text can do.
@@ -410,6 +425,12 @@ mod tests {
         assert_eq!(TopicName::try_from(longer.clone()), Err(TextTooLong { len: 32_768 }));
         assert_eq!(Str::new(longer), None);
         assert_eq!(Str::new(vec![0xc3, 0x28]), None, "not UTF-8");
+    }
+
+    #[test]
+    fn secret_bytes_are_not_shown() {
+        let secret = SecretBytes(Bytes::from_static(b"canary"));
+        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "*** Some(***)");
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(crate) fn cases() -> Vec<Case> {
     exchange::<offset_delete::OffsetDeleteRequest>(&mut cases);
     exchange::<offset_fetch::OffsetFetchRequest>(&mut cases);
     exchange::<produce::ProduceRequest>(&mut cases);
+    exchange::<sasl_authenticate::SaslAuthenticateRequest>(&mut cases);
+    exchange::<sasl_handshake::SaslHandshakeRequest>(&mut cases);
     exchange::<sync_group::SyncGroupRequest>(&mut cases);
     cases.push(case::<consumer_protocol_assignment::ConsumerProtocolAssignment>("data"));
     cases.push(case::<consumer_protocol_subscription::ConsumerProtocolSubscription>("data"));

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use klamm::protocol::{ApiKey, ErrorCode, Str};
 
+use crate::core::sasl::Login;
 use crate::script::{ConnectionId, Edit, Intercept, PartitionError};
 
 /// A request's way back, and what its handling needs to know of it.
@@ -49,6 +50,8 @@ pub(crate) struct Queued {
     pub(crate) body: Bytes,
     pub(crate) verdict: Intercept,
     pub(crate) not_before: Option<Instant>,
+    /// Was it found that its sender may send it?
+    pub(crate) is_admitted: bool,
 }
 
 /// What becomes of an answer.
@@ -87,8 +90,11 @@ pub(crate) enum State {
 pub(crate) struct Connection {
     pub(crate) node: i32,
     pub(crate) host: Str,
+    pub(crate) login: Login,
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) state: State,
+    /// Is what is being sent the last?
+    pub(crate) is_last: bool,
 }
 
 impl Connection {

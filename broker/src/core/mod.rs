@@ -23,6 +23,8 @@ mod offsets;
 mod produce;
 mod producers;
 mod reply;
+mod sasl;
+mod scram;
 mod scripting;
 mod settings;
 mod topics;
@@ -44,6 +46,7 @@ use crate::core::fetch::ParkedFetch;
 pub(crate) use crate::core::groups::{Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
 use crate::core::reply::{Answer, Reply};
+use crate::core::sasl::{Login, Users};
 pub(crate) use crate::core::settings::Settings;
 pub(crate) use crate::core::topics::invalid_name;
 use crate::core::topics::{Topics, text};
@@ -74,6 +77,8 @@ enum Outcome<T> {
     Reply(T),
     /// The answer comes through [`Core::respond`] later.
     Parked,
+    /// The answer, and then the connection ends.
+    ReplyAndClose(T),
     /// There is no answer.
     Nothing,
     /// The connection ends.
@@ -102,6 +107,11 @@ pub(crate) struct Core {
     ready: VecDeque<ConnectionId>,
     fetches: BTreeMap<ConnectionId, ParkedFetch>,
     throttle: Duration,
+    users: Users,
+    /// How long a client that has logged in is believed.
+    session_lifetime: Option<Duration>,
+    /// Steps of SASL so far.
+    exchanges: u64,
     actions: VecDeque<Action>,
     requests: VecDeque<SeenRequest>,
     request_bytes: usize,
@@ -118,6 +128,9 @@ impl Core {
             topics: Topics::default(),
             broker_configs: BTreeMap::new(),
             groups: Groups::new(&settings),
+            users: Users::default(),
+            session_lifetime: settings.session_lifetime,
+            exchanges: 0,
             settings,
             next_producer_id: 1000,
             transactional_ids: BTreeMap::new(),
@@ -148,7 +161,8 @@ impl Core {
     pub(crate) fn handle_connected(&mut self, node: i32, host: &str) -> ConnectionId {
         self.last_connection += 1;
         let id = ConnectionId(self.last_connection);
-        let connection = Connection { node, host: text(host), queue: VecDeque::new(), state: State::Idle };
+        let login = if self.users.are_wanted() { Login::Unknown } else { Login::NotWanted };
+        let connection = Connection { node, host: text(host), login, queue: VecDeque::new(), state: State::Idle, is_last: false };
         self.connections.insert(id, connection);
         id
     }
@@ -197,7 +211,7 @@ impl Core {
             verdict = then;
         }
         let not_before = delay.map(|delay| at + delay);
-        connection.queue.push_back(Queued { call, body, verdict, not_before });
+        connection.queue.push_back(Queued { call, body, verdict, not_before, is_admitted: false });
         self.ready.push_back(id);
         self.pump(now);
     }
@@ -208,8 +222,12 @@ impl Core {
         let due: Vec<_> = self.connections.iter().filter(|(_, connection)| due(connection)).map(|(id, _)| *id).collect();
         for id in due {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
+            let is_last = connection.is_last;
             if let State::Sending(_, frame) = std::mem::take(&mut connection.state) {
                 self.send(now, id, frame);
+                if is_last {
+                    self.close(id);
+                }
             }
             self.ready.push_back(id);
         }
@@ -248,7 +266,12 @@ impl Core {
             _ => return,
         }
         connection.state = State::Idle;
-        let Some(head) = connection.queue.front() else { return };
+        let Some(head) = connection.queue.front_mut() else { return };
+        // As Kafka, which looks at who it is when it reads a request, and reads no sooner than the one before is answered.
+        if !head.is_admitted && !connection.login.admits(now, head.call.api_key) {
+            return self.close(id);
+        }
+        head.is_admitted = true;
         if let Some(at) = head.not_before.filter(|at| *at > now) {
             connection.state = State::Waiting(at);
             return;
@@ -327,6 +350,8 @@ impl Core {
             ApiKey::SYNC_GROUP => self.handle(now, call, body, Self::sync_group),
             ApiKey::DESCRIBE_GROUPS => self.handle(now, call, body, Self::describe_groups),
             ApiKey::LIST_GROUPS => self.handle(now, call, body, Self::list_groups),
+            ApiKey::SASL_HANDSHAKE => self.handle(now, call, body, Self::sasl_handshake),
+            ApiKey::SASL_AUTHENTICATE => self.handle(now, call, body, Self::sasl_authenticate),
             ApiKey::API_VERSIONS => self.handle(now, call, body, Self::api_versions),
             ApiKey::CREATE_TOPICS => self.handle(now, call, body, Self::create_topics),
             ApiKey::DELETE_TOPICS => self.handle(now, call, body, Self::delete_topics),
@@ -351,6 +376,14 @@ impl Core {
         let Ok(request) = R::decode(body, call.version) else { return self.close(call.connection) };
         match handler(self, now, &call, request) {
             Outcome::Reply(response) => self.respond(now, call, response),
+            Outcome::ReplyAndClose(response) => {
+                let id = call.connection;
+                self.respond(now, call, response);
+                match self.connections.get_mut(&id) {
+                    Some(connection) if matches!(connection.state, State::Sending(..)) => connection.is_last = true,
+                    _ => self.close(id),
+                }
+            }
             Outcome::Parked => {}
             Outcome::Nothing => self.respond_nothing(&call),
             Outcome::Close => self.close(call.connection),

@@ -7,7 +7,7 @@ use klamm::protocol::messages::{
     api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_topics::*, describe_cluster::*,
     describe_configs::*, describe_groups::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*,
     init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*, metadata::*, offset_commit::*,
-    offset_delete::*, offset_fetch::*, produce, sync_group::*,
+    offset_delete::*, offset_fetch::*, produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, DecodeError, ErrorCode, ProducerId};
 
@@ -36,6 +36,16 @@ replies! {
     DescribeConfigsResponse CreatePartitionsResponse DeleteGroupsResponse IncrementalAlterConfigsResponse OffsetDeleteResponse
     DescribeClusterResponse
 }
+
+macro_rules! unthrottled {
+    ($($response:ty)*) => {$(
+        impl Reply for $response {
+            fn set_throttle(&mut self, _: i32) {}
+        }
+    )*};
+}
+
+unthrottled! { SaslHandshakeResponse SaslAuthenticateResponse }
 
 /// A whole frame around a body that was made elsewhere.
 pub(crate) fn frame(call: &Call, body: &Bytes) -> Vec<Bytes> {
@@ -89,6 +99,8 @@ pub(crate) fn refuse(call: &Call, body: &Bytes, error_code: ErrorCode, to: impl 
             to.answer(DescribeGroupsResponse { groups: groups.collect(), ..Default::default() });
         }
         ApiKey::LIST_GROUPS => to.answer(ListGroupsResponse { error_code, ..Default::default() }),
+        ApiKey::SASL_HANDSHAKE => to.answer(SaslHandshakeResponse { error_code, ..Default::default() }),
+        ApiKey::SASL_AUTHENTICATE => to.answer(SaslAuthenticateResponse { error_code, ..Default::default() }),
         ApiKey::API_VERSIONS => to.answer(ApiVersionsResponse { error_code, ..Default::default() }),
         ApiKey::CREATE_TOPICS => {
             let topics = CreateTopicsRequest::decode(body, version)?.topics.into_iter();

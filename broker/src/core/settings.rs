@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) group_max_size: usize,
     pub(crate) offset_metadata_max_bytes: usize,
     pub(crate) transaction_max_timeout: Duration,
+    /// `connections.max.reauth.ms`; `None`: a client that has logged in is believed as long as its connection lasts.
+    pub(crate) session_lifetime: Option<Duration>,
     /// Decompress what is produced and look at each record, as Kafka does.
     pub(crate) validate_records: bool,
     /// Versions that differ from those that the library has declared; `None` where the API is not offered.
@@ -50,6 +52,7 @@ impl Default for Settings {
             group_max_size: usize::MAX,
             offset_metadata_max_bytes: 4096,
             transaction_max_timeout: Duration::from_secs(900),
+            session_lifetime: None,
             validate_records: true,
             versions: BTreeMap::new(),
             request_log_bytes: 256 << 20,

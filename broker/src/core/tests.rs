@@ -10,7 +10,7 @@ use klamm::protocol::messages::{
     api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_topics::*, describe_cluster::*,
     describe_configs::*, describe_groups::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*,
     init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*, metadata::*, offset_commit::*,
-    offset_delete::*, offset_fetch::*, produce, sync_group::*,
+    offset_delete::*, offset_fetch::*, produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, ErrorCode, GroupId, Records, Request, Str, TopicName};
 
@@ -212,6 +212,8 @@ macro_rules! with_each_request {
                 }],
             };
             DescribeClusterRequest: DescribeClusterRequest::default();
+            SaslHandshakeRequest: SaslHandshakeRequest { mechanism: text("PLAIN") };
+            SaslAuthenticateRequest: SaslAuthenticateRequest::default();
         }
     };
 }

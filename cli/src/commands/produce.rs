@@ -245,7 +245,10 @@ async fn feed(
             Err(error) => {
                 // What fails for every further line in the same way ends the input.
                 let over = error.is_fatal()
-                    || matches!(error.kind(), ErrorKind::UnknownTopic | ErrorKind::Authorization | ErrorKind::Authentication);
+                    || matches!(
+                        error.kind(),
+                        ErrorKind::UnknownTopic | ErrorKind::Authorization | ErrorKind::Authentication | ErrorKind::Tls
+                    );
                 place.send(Outcome::Failed(error));
                 if over {
                     return Ok(());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use klamm_broker::Broker;
+use klamm_broker::{Broker, SaslMechanism};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -25,6 +25,30 @@ async fn no_broker_at_the_address_is_one_clean_line() {
         assert_eq!(message[0].matches(&*address).count(), 1, "{}", ran.stderr);
         assert_eq!(message[0].matches("check").count(), 1, "{}", ran.stderr);
         assert_eq!(ran.stdout, "");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn who_logs_in_is_served_and_who_is_refused_hears_the_brokers_reason_at_once() {
+    let (_broker, brokers) =
+        start(Broker::builder().topic("t", 1).sasl_user(SaslMechanism::ScramSha256, "alice", "alice-secret")).await;
+    let run = async |password: &str, arguments: &[&str]| {
+        let login = ["-X", "security.protocol=SASL_PLAINTEXT", "-X", "sasl.mechanism=SCRAM-SHA-256", "-X", "sasl.username=alice"];
+        let password = format!("sasl.password={password}");
+        klamm(&[&["-b", &brokers], &login[..], &["-X", &password], arguments].concat(), "in\n").await
+    };
+    let ran = run("alice-secret", &["produce", "t"]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let ran = run("alice-secret", &["consume", "t", "--exit-at-end"]).await;
+    assert!(ran.code == Some(0) && ran.stdout.contains("in"), "{} {}", ran.stdout, ran.stderr);
+    let begin = Instant::now();
+    for arguments in [&["cluster"][..], &["produce", "t"], &["consume", "t"], &["consume", "t", "--group", "g"]] {
+        let ran =
+            run("canary", arguments).await.failure(1, &["refused SASL SCRAM-SHA-256", "alice", "invalid credentials", "check"]);
+        let message: Vec<_> = ran.stderr.lines().filter(|line| line.starts_with("klamm: ")).collect();
+        assert!(message.len() == 1 && message[0].matches("refused").count() == 1, "{}", ran.stderr);
+        assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
     }
     assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
 }
@@ -113,7 +137,7 @@ async fn what_a_later_release_brings_is_said_to_be_not_built_yet() {
         &["topics", "delete-records", "t:0:5"],
         &["groups", "reset", "g", "--topic", "t", "--to", "beginning"],
         &["-X", "security.protocol=SSL", "cluster"],
-        &["-X", "security.protocol=SASL_SSL", "-X", "sasl.mechanism=PLAIN", "cluster"],
+        &["-X", "security.protocol=SASL_PLAINTEXT", "-X", "sasl.mechanism=GSSAPI", "cluster"],
         &["-X", "transactional.id=x", "produce", "t"],
         &["-X", "group.protocol=consumer", "consume", "t", "--group", "g"],
     ] {

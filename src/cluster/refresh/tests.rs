@@ -25,6 +25,7 @@ fn config(count: u16) -> RefreshConfig {
         max_age: Duration::from_secs(300),
         rebootstrap_trigger: Duration::from_secs(300),
         backoff: BackoffConfig::default(),
+        refusal_pause: secs(1),
         allow_auto_create_topics: false,
         seed: 1,
     }
@@ -64,6 +65,29 @@ impl Harness {
 
     fn fail(&mut self) {
         self.answer(Err(Error::new(ErrorKind::Disconnected, "refused")));
+    }
+
+    fn refuse(&mut self) {
+        self.answer(Err(Error::new(ErrorKind::Authentication, "who are you?")));
+    }
+
+    /// Lets the time come at which something is due; gives how long that took.
+    fn pass(&mut self) -> Duration {
+        let at = self.refresh.next_timeout().expect("something is due");
+        let passed = at - self.now;
+        self.now = at;
+        self.drain();
+        passed
+    }
+
+    /// One that knows two brokers and wants to know more.
+    fn refreshing(config: RefreshConfig) -> Self {
+        let mut harness = Self::new(config);
+        harness.command(Command::Use("a".into()));
+        harness.answer(answer(2, vec![topic("a", &[(1, 5)])]));
+        harness.now += secs(1);
+        harness.command(Command::Refresh);
+        harness
     }
 
     /// Goes on until `end`, answering every request by `answer`; gives how many there were.
@@ -322,6 +346,101 @@ fn when_every_known_broker_failed_the_seeds_are_asked_and_what_was_known_is_kept
 }
 
 #[test]
+fn a_round_ends_with_a_refusal_even_if_others_were_only_down() {
+    for refusing in 0..3 {
+        let mut harness = Harness::new(config(3));
+        harness.command(Command::Wait);
+        for peer in 0..3 {
+            assert!(harness.refresh.refusal().is_none());
+            if peer == refusing { harness.refuse() } else { harness.fail() }
+        }
+        assert_eq!((harness.refresh.failed_rounds(), harness.refresh.failures().len()), (1, 3));
+        assert_eq!(harness.refresh.refusal().map(Error::kind), Some(ErrorKind::Authentication));
+    }
+}
+
+#[test]
+fn a_peer_that_answers_makes_up_for_one_that_refuses() {
+    let mut harness = Harness::new(config(2));
+    harness.command(Command::Wait);
+    harness.refuse();
+    harness.answer(answer(1, vec![]));
+    assert_eq!((harness.refresh.failed_rounds(), harness.refresh.snapshot().version), (0, 1));
+    assert!(harness.refresh.refusal().is_none());
+}
+
+#[test]
+fn slow_peers_do_not_hold_a_refusal_up() {
+    let mut harness = Harness::new(config(3));
+    harness.command(Command::Wait);
+    harness.refuse();
+    // The second says nothing for two seconds, nor does the third.
+    assert_eq!(harness.pass(), SLOW_PEER);
+    assert_eq!((harness.sent.len(), harness.refresh.failed_rounds()), (2, 0));
+    assert_eq!(harness.pass(), SLOW_PEER);
+    assert_eq!(harness.refresh.failed_rounds(), 1);
+    let reasons: Vec<_> = harness.refresh.failures().values().map(ToString::to_string).collect();
+    assert_eq!(reasons.iter().filter(|reason| reason.contains("no answer within 2s")).count(), 2, "{reasons:?}");
+    // Their answers come too late.
+    harness.answer(answer(1, vec![]));
+    assert_eq!(harness.refresh.snapshot().version, 0);
+}
+
+#[test]
+fn after_a_refusal_the_next_round_comes_with_the_longest_pause_whoever_asks() {
+    let mut harness = Harness::new(RefreshConfig { refusal_pause: secs(30), ..config(1) });
+    let mut at = harness.now;
+    for round in 1..5 {
+        for _ in 0..10 {
+            // Each call is ended by the refusal, and made anew.
+            harness.command(Command::Wait);
+            harness.command(Command::Unwait);
+        }
+        harness.command(Command::Wait);
+        while harness.sent.is_empty() {
+            harness.pass();
+        }
+        if round > 1 {
+            assert!((secs(24)..=secs(36)).contains(&(harness.now - at)), "{:?}", harness.now - at);
+        }
+        at = harness.now;
+        harness.refuse();
+        harness.command(Command::Unwait);
+        assert_eq!(harness.refresh.failed_rounds(), round);
+    }
+    // Credentials were mended.
+    harness.command(Command::Wait);
+    harness.pass();
+    harness.answer(answer(1, vec![]));
+    assert!(harness.refresh.refusal().is_none() && harness.refresh.snapshot().version == 1);
+}
+
+#[test]
+fn known_brokers_that_refuse_are_not_given_up_for_the_seeds() {
+    let mut harness = Harness::refreshing(RefreshConfig { rebootstrap_trigger: secs(60), ..config(2) });
+    harness.refuse();
+    harness.fail();
+    assert_eq!((harness.refresh.failed_rounds(), harness.rebootstraps), (1, 0));
+    assert!(harness.refresh.refusal().is_some());
+    // Not even after the time that a broker may be down.
+    let brokers = harness.run(secs(600), |_| Err(Error::new(ErrorKind::Tls, "unknown authority")));
+    assert!((600..1800).contains(&brokers), "{brokers} requests in ten minutes");
+    assert!(!harness.asked[1..].iter().any(|peer| matches!(peer, Peer::Seed(_))), "the first request went to a seed, no other");
+    assert_eq!(harness.rebootstraps, 0);
+    // What is down for as long is looked for elsewhere.
+    harness.run(secs(900), |_| Err(Error::new(ErrorKind::Disconnected, "refused")));
+    assert!(harness.rebootstraps > 0);
+}
+
+#[test]
+fn a_refusing_broker_beside_a_silent_one_ends_the_round() {
+    let mut harness = Harness::refreshing(config(2));
+    harness.refuse();
+    assert_eq!(harness.pass(), SLOW_PEER);
+    assert_eq!((harness.refresh.failed_rounds(), harness.rebootstraps, harness.sent.len()), (1, 0, 1));
+}
+
+#[test]
 fn a_broker_can_send_the_client_back_to_its_seeds() {
     let mut harness = Harness::new(config(1));
     harness.command(Command::Use("a".into()));
@@ -405,7 +524,13 @@ fn any_order_of_inputs_leaves_no_timer_in_the_past_and_no_request_without_end() 
                     waiting -= 1;
                 }
                 4 => harness.command(Command::Refresh),
-                5 if !harness.sent.is_empty() => harness.fail(),
+                5 if !harness.sent.is_empty() => {
+                    if chance.below(3) == 0 {
+                        harness.refuse();
+                    } else {
+                        harness.fail();
+                    }
+                }
                 6 if !harness.sent.is_empty() => {
                     let leader = i32::try_from(chance.below(4)).unwrap() - 1;
                     let count = i32::try_from(chance.below(4)).unwrap();

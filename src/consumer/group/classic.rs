@@ -197,6 +197,12 @@ impl Classic {
 
     /// The answer to what `poll` gave out as `ticket`; errors are those of the way there, not the broker's codes.
     pub(crate) fn handle_response(&mut self, now: Instant, ticket: Ticket, result: Result<Response>) {
+        if let Err(error) = &result
+            && error.is_refusal()
+            && !matches!(self.state, State::Leaving { .. } | State::Ended)
+        {
+            self.event(Event::Refused(error.clone()));
+        }
         if self.coordinator == Coordinator::Finding(ticket) {
             return self.coordinator_found(now, result);
         }
@@ -577,7 +583,7 @@ impl Classic {
                 }
             },
             Ok(_) => {}
-            Err(error) if is_hopeless(&error) => self.end(),
+            Err(error) if is_hopeless(&error) || error.is_refusal() => self.end(),
             Err(_) => self.coordinator_moved(now),
         }
     }

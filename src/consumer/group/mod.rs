@@ -170,12 +170,32 @@ pub(crate) enum Action {
 /// For the consumer.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Assigned { generation: i32, added: Vec<(TopicPartition, Option<OffsetAndMetadata>)> },
-    Rebalancing { ticket: Ticket },
-    Revoking { ticket: Ticket, partitions: Vec<TopicPartition>, deadline: Instant },
-    Lost { partitions: Vec<TopicPartition>, cause: Error },
-    Committed { id: Ticket, result: Result<()> },
-    HeartbeatAnswered { id: Ticket, membership: Membership },
+    Assigned {
+        generation: i32,
+        added: Vec<(TopicPartition, Option<OffsetAndMetadata>)>,
+    },
+    Rebalancing {
+        ticket: Ticket,
+    },
+    Revoking {
+        ticket: Ticket,
+        partitions: Vec<TopicPartition>,
+        deadline: Instant,
+    },
+    Lost {
+        partitions: Vec<TopicPartition>,
+        cause: Error,
+    },
+    Committed {
+        id: Ticket,
+        result: Result<()>,
+    },
+    HeartbeatAnswered {
+        id: Ticket,
+        membership: Membership,
+    },
+    /// Brokers refuse this client for who it is. The member goes on trying, with pauses.
+    Refused(Error),
     Left,
     Failed(Error),
 }
@@ -248,8 +268,9 @@ fn verdict(code: ErrorCode) -> Verdict {
     }
 }
 
-/// Is it of no use to try again, because of who we are or how we were set up?
+/// Is it of no use to try again, because of what we may do or how we were set up? Not so where brokers do not believe who we are:
+/// credentials are mended while the client runs, and the member shall be back then.
 fn is_hopeless(error: &Error) -> bool {
-    use ErrorKind::{Authentication, Authorization, Bug, Closed, InvalidConfig, InvalidRequest, UnsupportedVersion};
-    matches!(error.kind(), Authentication | Authorization | Bug | Closed | InvalidConfig | InvalidRequest | UnsupportedVersion)
+    use ErrorKind::{Authorization, Bug, Closed, InvalidConfig, InvalidRequest, UnsupportedVersion};
+    matches!(error.kind(), Authorization | Bug | Closed | InvalidConfig | InvalidRequest | UnsupportedVersion)
 }

@@ -142,7 +142,7 @@ impl OffsetWrites {
         let front = self.queue.front_mut().filter(|_| sent.is_front);
         let answers = match result {
             Ok(answers) => answers,
-            Err(error) if is_hopeless(&error) => {
+            Err(error) if is_hopeless(&error) || error.is_refusal() => {
                 if let Some(commit) = front {
                     commit.refused.get_or_insert(error);
                     self.finish_front();

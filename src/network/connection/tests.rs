@@ -1,3 +1,5 @@
+mod sessions;
+
 use super::*;
 use crate::network::setup::{SetupAction, SetupStep};
 use crate::protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
@@ -253,14 +255,22 @@ impl SetupStep for TwoRounds {
         self.0 += 1;
         match (self.0, &body[..]) {
             (1, b"good") => SetupAction::Send { api: ApiKey::HEARTBEAT, version: 0, body: vec![Bytes::from_static(b"two")] },
-            (2, b"good") => SetupAction::Done,
+            (2, b"good") => SetupAction::Done { session: None },
             _ => SetupAction::Fail(Cause::new(CauseKind::Setup, "refused")),
         }
+    }
+
+    fn handle_work(&mut self, _now: Instant, _result: WorkResult) -> SetupAction {
+        unreachable!("no work was asked for")
+    }
+
+    fn advice_if_closed(&self) -> &'static str {
+        "look after the rounds"
     }
 }
 
 fn with_steps() -> ConnectionConfig {
-    let steps = || vec![Box::new(TwoRounds(0)) as Box<dyn SetupStep>];
+    let steps = || Ok(vec![Box::new(TwoRounds(0)) as Box<dyn SetupStep>]);
     ConnectionConfig { setup: Some(std::sync::Arc::new(steps)), ..Default::default() }
 }
 
@@ -292,6 +302,35 @@ fn a_step_that_is_refused_ends_the_attempt() {
     harness.exchange();
     harness.receive(&raw(1, b"bad"));
     assert!(matches!(&harness.events()[..], [Event::Unconnected(cause)] if cause.kind() == CauseKind::Setup));
+}
+
+#[test]
+fn a_close_in_a_step_says_which_and_what_to_look_after() {
+    let mut harness = Harness::connecting(with_steps());
+    harness.exchange();
+    harness.answer_versions(0, newest(), &versions());
+    harness.exchange();
+    harness.core.handle_closed(harness.now, None);
+    let events = harness.events();
+    let [Event::Unconnected(cause)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(cause.kind(), CauseKind::Disconnected);
+    assert!(cause.to_string().contains("during set-up (TwoRounds(0)): look after the rounds"), "{cause}");
+}
+
+#[test]
+fn a_listener_that_closes_at_the_first_request_may_want_sasl() {
+    let said = |harness: &mut Harness| {
+        harness.send();
+        harness.exchange();
+        harness.core.handle_closed(harness.now, None);
+        format!("{:?}", harness.core.last_cause().unwrap())
+    };
+    assert!(said(&mut Harness::ready()).contains("if the listener wants SASL, set security.protocol"));
+    let mut harness = Harness::ready();
+    harness.send();
+    harness.exchange();
+    harness.heartbeat(1, 0);
+    assert!(!said(&mut harness).contains("SASL"), "it has answered before");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Accumulator, Batch, Fate, Finished, State};
+use super::{Accumulator, Batch, Fate, Finished, Partition, State};
 use crate::error::Error;
 use crate::producer::sequence::{BatchId, Sequences, Verdict};
 use crate::producer::verdict::Answer;
@@ -109,14 +109,14 @@ impl<P> Accumulator<P> {
     /// Ends what is past its time.
     pub(in crate::producer) fn handle_timeout(&mut self, now: Instant) {
         self.end_where(
-            |batch| batch.deadline.is_some_and(|deadline| deadline <= now),
+            |_, batch| batch.deadline.is_some_and(|deadline| deadline <= now),
             |error, possibly_written| Fate::Expired { error, possibly_written },
         );
     }
 
     /// Ends everything.
     pub(in crate::producer) fn drop_all(&mut self) {
-        self.end_where(|_| true, |_, possibly_written| Fate::Dropped { possibly_written });
+        self.end_where(|_, _| true, |_, possibly_written| Fate::Dropped { possibly_written });
     }
 
     /// Ends one batch that cannot be sent.
@@ -131,7 +131,15 @@ impl<P> Accumulator<P> {
     /// Ends everything that was never sent.
     pub(super) fn fail_unsent(&mut self, error: &Error) {
         self.end_where(
-            |batch| batch.attempts == 0,
+            |_, batch| batch.attempts == 0,
+            |_, possibly_written| Fate::Failed { error: Some(error.clone()), possibly_written },
+        );
+    }
+
+    /// Ends everything in these partitions that is not on its way.
+    pub(super) fn fail_waiting(&mut self, error: &Error, which: impl Fn(&Partition<P>) -> bool) {
+        self.end_where(
+            |partition, batch| batch.state != State::InFlight && which(partition),
             |_, possibly_written| Fate::Failed { error: Some(error.clone()), possibly_written },
         );
     }
@@ -185,11 +193,11 @@ impl<P> Accumulator<P> {
         }
     }
 
-    fn end_where(&mut self, which: impl Fn(&Batch<P>) -> bool, fate: impl Fn(Option<Error>, bool) -> Fate) {
+    fn end_where(&mut self, which: impl Fn(&Partition<P>, &Batch<P>) -> bool, fate: impl Fn(Option<Error>, bool) -> Fate) {
         for partition in 0..self.partitions.len() {
-            let queue = &self.partitions[partition].batches;
-            let ids: Vec<_> =
-                queue.iter().filter(|batch| batch.state != State::Gone && which(batch)).map(|batch| batch.id).collect();
+            let state = &self.partitions[partition];
+            let ended = state.batches.iter().filter(|batch| batch.state != State::Gone && which(state, batch));
+            let ids: Vec<_> = ended.map(|batch| batch.id).collect();
             for id in ids {
                 // The sequences may have given it up because of one before it.
                 self.end_given_up();

@@ -400,3 +400,71 @@ fn every_batch_ends_once_and_no_broker_sleeps_on_work() {
         assert!(accumulator.is_empty(), "seed {seed}");
     }
 }
+
+fn refusal() -> Error {
+    Error::new(crate::ErrorKind::Authentication, "who are you?")
+}
+
+#[test]
+fn what_waits_for_a_broker_that_refuses_the_client_fails_at_once() {
+    let mut harness = Harness::new(rules(), 3);
+    harness.accumulator.set_leader(2, Some(2));
+    harness.prove(0);
+    let sent = harness.ready(0, 10);
+    assert_eq!(harness.take(), [sent]);
+    // Never sent; sent and perhaps written; open; and of another broker.
+    let unsent = harness.ready(0, 10);
+    let doubted = harness.ready(1, 10);
+    assert_eq!(harness.take(), [unsent, doubted]);
+    harness.answer(1, doubted, Answer::Unknown);
+    harness.answer(0, unsent, Answer::Unwritten);
+    harness.open(0);
+    harness.ready(2, 10);
+    harness.finished();
+    harness.accumulator.handle_unconnected(1, &refusal());
+    let finished: Vec<_> = std::iter::from_fn(|| harness.accumulator.poll_finished()).collect();
+    let failed = |finished: &Finished<u32>| match &finished.fate {
+        Fate::Failed { error: Some(error), possibly_written } => {
+            assert!(error.is_refusal());
+            (finished.partition, *possibly_written)
+        }
+        fate => panic!("{fate:?}"),
+    };
+    assert_eq!(finished.iter().map(failed).collect::<Vec<_>>(), [(0, false), (0, false), (1, true)]);
+    assert_eq!(
+        (harness.accumulator.queued(0), harness.accumulator.queued(2)),
+        (1, 1),
+        "one is on its way, one is another broker's"
+    );
+    // A broker that is only down is waited for.
+    harness.accumulator.handle_unconnected(2, &Error::new(crate::ErrorKind::Disconnected, "refused"));
+    assert!(harness.finished().is_empty());
+}
+
+#[test]
+fn what_waits_for_metadata_or_a_producer_id_fails_when_brokers_refuse_the_client() {
+    let mut harness = Harness::new(rules(), 3);
+    harness.accumulator.set_leader(0, None);
+    let (waiting, stale, other) = (harness.ready(0, 10), harness.ready(1, 10), harness.ready(2, 10));
+    let taken = harness.take();
+    assert_eq!(taken, [stale, other]);
+    harness.accumulator.handle_stale(1);
+    harness.answer(1, stale, Answer::Unknown);
+    harness.accumulator.handle_refused(&refusal());
+    let failed: Vec<_> = std::iter::from_fn(|| harness.accumulator.poll_finished()).map(|finished| finished.batch).collect();
+    assert_eq!(failed, [waiting, stale]);
+    harness.answer(2, other, Answer::Unwritten);
+    harness.accumulator.handle_identity_failed(&refusal(), true);
+    let failed: Vec<_> = std::iter::from_fn(|| harness.accumulator.poll_finished()).map(|finished| finished.batch).collect();
+    assert_eq!(failed, [other], "it was sent before, and nothing sends it again");
+}
+
+#[test]
+fn with_explicit_delivery_what_is_refused_stays_and_waits() {
+    let mut harness = Harness::new(Rules { hold_failed: true, linger: None, delivery_timeout: None, ..rules() }, 1);
+    harness.ready(0, 10);
+    harness.accumulator.handle_unconnected(1, &refusal());
+    harness.accumulator.handle_refused(&refusal());
+    assert!(harness.finished().is_empty() && harness.accumulator.is_at_rest());
+    assert!(harness.accumulator.last_errors().all(|(_, error)| error.is_refusal()));
+}

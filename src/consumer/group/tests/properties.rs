@@ -82,7 +82,8 @@ fn answer(member: &mut Member, index: usize, code: Option<i16>, numbers: Vec<i32
         }
         other => panic!("{other:?}"),
     };
-    member.respond(ticket, response.ok_or_else(disconnected));
+    let refused = || Error::new(ErrorKind::Authentication, "who are you?");
+    member.respond(ticket, response.ok_or_else(|| if ticket % 4 == 0 { refused() } else { disconnected() }));
 }
 
 /// What the consumer believes, from the events alone.
@@ -118,6 +119,7 @@ impl Consumer {
                 Event::Lost { partitions, .. } => partitions.iter().for_each(|partition| _ = self.owned.remove(partition)),
                 Event::Committed { id, .. } => assert!(self.committed.insert(id), "{id} answered twice"),
                 Event::HeartbeatAnswered { id, .. } => assert!(self.told.insert(id), "{id} told twice"),
+                Event::Refused(error) => assert!(error.is_refusal()),
                 Event::Left | Event::Failed(_) => self.over = true,
             }
         }

@@ -217,7 +217,7 @@ fn a_connection_that_breaks_takes_nothing_away() {
 
 #[test]
 fn what_no_attempt_can_change_fails_at_once() {
-    for kind in [ErrorKind::Authentication, ErrorKind::Authorization, ErrorKind::UnsupportedVersion] {
+    for kind in [ErrorKind::Authorization, ErrorKind::UnsupportedVersion] {
         let mut member = Member::new(config());
         member.answer("FindCoordinator", Err(Error::new(kind, "no")));
         assert_eq!(member.failed().expect("failed").kind(), kind);
@@ -227,6 +227,50 @@ fn what_no_attempt_can_change_fails_at_once() {
         let events = member.take_events();
         assert!(matches!(events[..], [Event::Lost { .. }, Event::Failed(_)]), "{events:?}");
     }
+}
+
+#[test]
+fn a_refusal_for_who_the_client_is_is_told_at_once_and_the_member_goes_on() {
+    for kind in [ErrorKind::Authentication, ErrorKind::Tls] {
+        let refused = || Err(Error::new(kind, "who are you?"));
+        let told = |member: &mut Member| {
+            let events = member.take_events();
+            assert!(matches!(&events[..], [Event::Refused(error)] if error.kind() == kind), "{events:?}");
+        };
+        let mut member = Member::new(config());
+        for _ in 0..3 {
+            member.answer("FindCoordinator", refused());
+            told(&mut member);
+            member.wait_for_timers(2 * SECOND);
+        }
+        member.find_coordinator();
+        member.answer("JoinGroup", refused());
+        told(&mut member);
+        let mut member = Member::stable(config(), 0..2);
+        member.wait(3 * SECOND);
+        member.answer("Heartbeat", refused());
+        told(&mut member);
+        // Credentials were mended before the session was over: nothing is lost.
+        member.wait_for_timers(SECOND);
+        member.find_coordinator();
+        assert_eq!(member.open(), ["Heartbeat"]);
+        assert!(member.take_events().is_empty());
+    }
+}
+
+#[test]
+fn a_commit_or_goodbye_that_is_refused_for_who_the_client_is_is_not_tried_again() {
+    let refused = || Err(Error::new(ErrorKind::Authentication, "who are you?"));
+    let mut member = Member::stable(config(), 0..2);
+    let id = member.commit(0..2, 5);
+    member.answer("OffsetCommit", refused());
+    let error = member.committed(id).expect("at once").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication);
+    member.take_events();
+    member.command(Command::Leave { deadline: member.now + 60 * SECOND });
+    member.answer("LeaveGroup", refused());
+    let events = member.take_events();
+    assert!(matches!(events[..], [Event::Left]), "{events:?}");
 }
 
 #[test]
