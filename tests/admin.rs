@@ -26,6 +26,22 @@ async fn rk_224_a_topic_is_created_with_partitions_and_configuration_and_default
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_brokers_have_no_defaults_to_give_a_topic_gets_one_partition_and_one_replica() {
+    // Kafka 2.3 and older.
+    let broker = Broker::builder().nodes(3).versions(ApiKey::CREATE_TOPICS, 0..=3).start_in_memory().unwrap();
+    let client = connect(&broker).await;
+    client.admin().create_topic(NewTopic::new("t")).await.unwrap();
+    assert_eq!((client.partition_count("t").await.unwrap(), client.replica_count("t").await.unwrap()), (1, 1));
+    client.admin().create_topic(NewTopic::new("wide").partitions(4).replicas(3)).await.unwrap();
+    assert_eq!((client.partition_count("wide").await.unwrap(), client.replica_count("wide").await.unwrap()), (4, 3));
+    let asked = broker.decoded::<CreateTopicsRequest>().into_iter().flat_map(|request| request.topics);
+    let asked: Vec<_> = asked.map(|topic| (topic.num_partitions, topic.replication_factor)).collect();
+    assert_eq!(asked, [(1, 1), (4, 3)]);
+    let error = client.admin().create_topic(NewTopic::new("none").partitions(0)).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::INVALID_PARTITIONS), "a mistake is not made up for");
+}
+
+#[tokio::test(start_paused = true)]
 async fn rk_225_a_topic_that_exists_is_an_error_and_does_not_fail_its_neighbours() {
     let broker = Broker::builder().topic("old", 1).start_in_memory().unwrap();
     let admin = connect(&broker).await.admin();
