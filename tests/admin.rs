@@ -218,6 +218,26 @@ async fn offsets_are_listed_by_place_and_time_and_follow_leaders() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_highest_time_is_not_asked_of_brokers_that_would_take_it_for_a_time() {
+    let broker = Broker::builder().topic("t", 1).start_in_memory().unwrap();
+    let client = connect(&broker).await;
+    for timestamp in [1000, 3000, 2000] {
+        client.deliver(Record::new("t").partition(0).value("x").timestamp(timestamp)).await.unwrap();
+    }
+    let admin = client.admin();
+    let ask = async || admin.list_offsets([TopicPartition::new("t", 0)], OffsetSpec::MaxTimestamp).await.unwrap().remove(0).1;
+    let listed = ask().await.unwrap();
+    assert_eq!((listed.offset, listed.timestamp), (Some(1), Some(3000)));
+
+    // Kafka 2.8: it would answer with the first record.
+    broker.set_versions(ApiKey::LIST_OFFSETS, Some(0..=6));
+    broker.close_connections(1);
+    let error = ask().await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retriable()), (ErrorKind::UnsupportedVersion, false));
+    assert!(error.to_string().contains("ListOffsets") && error.to_string().contains("0 to 6"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_cluster_is_described() {
     let broker = Broker::builder().nodes(3).cluster_id("abc").rack(2, "r2").start_in_memory().unwrap();
     let client = connect(&broker).await;

@@ -1,6 +1,7 @@
 //! Offsets of partitions: first, next, by time; asked of each partition's leader.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use tokio::time::Instant;
 
@@ -35,6 +36,15 @@ impl OffsetSpec {
             Self::Timestamp(timestamp) => timestamp,
         }
     }
+
+    /// The versions of ListOffsets whose brokers know that number. Older ones take it for a time, and answer with what it is not.
+    fn versions(self) -> RangeInclusive<i16> {
+        match self {
+            // KIP-734
+            Self::MaxTimestamp => 7..=i16::MAX,
+            Self::Beginning | Self::End | Self::Timestamp(_) => 0..=i16::MAX,
+        }
+    }
 }
 
 /// An offset that was asked for.
@@ -62,7 +72,7 @@ impl Admin {
     /// An offset of each of these partitions.
     ///
     /// # Errors
-    /// As a whole only for a wrong name; for one partition: unknown, not allowed, or no answer in time.
+    /// As a whole only for a wrong name; for one partition: unknown, not allowed, not known to a broker as old, or no answer in time.
     pub async fn list_offsets(
         &self,
         partitions: impl IntoIterator<Item = TopicPartition>,
@@ -176,7 +186,7 @@ async fn ask(
         topics,
         timeout_ms: i32::try_from(left).unwrap_or(i32::MAX),
     };
-    let response = cluster.request_until(request, Route::Broker(leader), deadline).await?;
+    let response = cluster.request_built_within(spec.versions(), |_| request.clone(), Route::Broker(leader), deadline).await?;
     let mut answers = BTreeMap::new();
     for topic in &response.topics {
         for answer in &topic.partitions {
