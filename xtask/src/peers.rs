@@ -89,11 +89,16 @@ fn has_wheel(python: &Path) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Builds `real/franz`. The inner result is an error where there is no Go: the one peer that may be missing.
+/// Builds `real/franz`. The inner result is an error where there is no Go that could: the one peer that may be missing.
 fn franz_go() -> Result<Result<PathBuf, String>, String> {
-    let go = Command::new("go").arg("version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !go.is_ok_and(|status| status.success()) {
+    let Ok(told) = process::output(Command::new("go").arg("version").stdin(Stdio::null())) else {
         return Ok(Err("there is no `go` on the PATH".to_owned()));
+    };
+    if !fetches_toolchains(&told) {
+        return Ok(Err(format!(
+            "it needs Go 1.21 or later, which gets itself the Go that franz-go asks for; here is {}",
+            told.trim()
+        )));
     }
     let program = built("peers")?.join("franz-peer");
     let mut build = Command::new("go");
@@ -101,4 +106,24 @@ fn franz_go() -> Result<Result<PathBuf, String>, String> {
     process::output(&mut build)
         .map_err(|error| format!("franz-go's peer could not be built; is the Go module proxy reachable?\n{error}"))?;
     Ok(Ok(program))
+}
+
+/// Does `go version` tell of 1.21 or later?
+fn fetches_toolchains(told: &str) -> bool {
+    let numbers = told.split_whitespace().find_map(|word| word.strip_prefix("go1."));
+    let minor = numbers.and_then(|text| text.split(|letter: char| !letter.is_ascii_digit()).next()?.parse::<u32>().ok());
+    minor.is_none_or(|minor| minor >= 21)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fetches_toolchains;
+
+    #[test]
+    fn a_go_too_old_for_franz_go_is_known_by_its_version() {
+        assert!(fetches_toolchains("go version go1.26.8 linux/amd64") && fetches_toolchains("go version go2.0 linux/amd64"));
+        assert!(
+            !fetches_toolchains("go version go1.19.8 linux/amd64") && !fetches_toolchains("go version go1.20rc1 linux/amd64")
+        );
+    }
 }

@@ -59,10 +59,10 @@ impl Shown {
         self.0.keys().any(|[name, ..]| name == table)
     }
 
-    /// As Markdown, with a dash for what was not shown; without rows of which nothing was.
+    /// As Markdown, with a dash for what was not shown.
     fn table(&self, table: &str, heading: &str, rows: &[String], columns: &[&str]) -> String {
         let mut text = format!("| {heading} | {} |\n|---{}|\n", columns.join(" | "), "|---".repeat(columns.len()));
-        for row in rows.iter().filter(|row| columns.iter().any(|column| self.cell(table, row, column).is_some())) {
+        for row in rows {
             let cells = columns.iter().map(|column| self.cell(table, row, column).unwrap_or(NOT_SHOWN));
             text.push_str(&format!("| {row} | {} |\n", cells.collect::<Vec<_>>().join(" | ")));
         }
@@ -115,7 +115,7 @@ impl Shown {
     }
 }
 
-/// The tables of this run; those of which it showed nothing are left out.
+/// The tables of this run; those of which it showed nothing are left out, and so are such rows.
 pub(crate) fn tables() -> Result<String, String> {
     let shown = Shown::load()?;
     let mut text = String::new();
@@ -128,7 +128,13 @@ pub(crate) fn tables() -> Result<String, String> {
     if shown.has("groups") {
         text.push_str(&format!("Groups of several clients:\n\n{}\n", shown.groups()));
     }
-    Ok(text)
+    Ok(text.lines().filter(|line| !is_empty_row(line)).map(|line| format!("{line}\n")).collect())
+}
+
+/// Is it a row of which nothing was shown?
+fn is_empty_row(line: &str) -> bool {
+    let cells = line.trim_matches('|').split('|').skip(1).map(str::trim);
+    line.contains(NOT_SHOWN) && cells.into_iter().all(|cell| cell == NOT_SHOWN)
 }
 
 /// Writes the tables of the last run into COMPATIBILITY.md.
@@ -155,7 +161,7 @@ pub(crate) fn write() -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Shown;
+    use super::{Shown, is_empty_row};
 
     #[test]
     fn tables_are_made_of_lines() {
@@ -165,6 +171,7 @@ mod tests {
         let rows = ["klamm → Java".to_owned(), "Java → klamm".to_owned()];
         let table = shown.table("pairs", "pair", &rows, &["none", "zstd"]);
         assert_eq!(table, "| pair | none | zstd |\n|---|---|---|\n| klamm → Java | – | 102 |\n| Java → klamm | – | – |\n");
+        assert_eq!(table.lines().map(is_empty_row).collect::<Vec<_>>(), [false, false, false, true]);
         assert!(Shown::parse("{").is_err());
     }
 }
