@@ -139,3 +139,8 @@ async fn klamm_java_librdkafka_and_franz_go_share_a_group_on_range() {
 async fn klamm_java_librdkafka_and_franz_go_share_a_group_on_cooperative_sticky() {
     all_four("cooperative-sticky").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn klamm_java_librdkafka_and_franz_go_share_a_group_on_round_robin() {
+    all_four("roundrobin").await;
+}
