@@ -26,6 +26,22 @@ async fn rk_224_a_topic_is_created_with_partitions_and_configuration_and_default
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_brokers_have_no_defaults_to_give_a_topic_gets_one_partition_and_one_replica() {
+    // Kafka 2.3 and older.
+    let broker = Broker::builder().nodes(3).versions(ApiKey::CREATE_TOPICS, 0..=3).start_in_memory().unwrap();
+    let client = connect(&broker).await;
+    client.admin().create_topic(NewTopic::new("t")).await.unwrap();
+    assert_eq!((client.partition_count("t").await.unwrap(), client.replica_count("t").await.unwrap()), (1, 1));
+    client.admin().create_topic(NewTopic::new("wide").partitions(4).replicas(3)).await.unwrap();
+    assert_eq!((client.partition_count("wide").await.unwrap(), client.replica_count("wide").await.unwrap()), (4, 3));
+    let asked = broker.decoded::<CreateTopicsRequest>().into_iter().flat_map(|request| request.topics);
+    let asked: Vec<_> = asked.map(|topic| (topic.num_partitions, topic.replication_factor)).collect();
+    assert_eq!(asked, [(1, 1), (4, 3)]);
+    let error = client.admin().create_topic(NewTopic::new("none").partitions(0)).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::INVALID_PARTITIONS), "a mistake is not made up for");
+}
+
+#[tokio::test(start_paused = true)]
 async fn rk_225_a_topic_that_exists_is_an_error_and_does_not_fail_its_neighbours() {
     let broker = Broker::builder().topic("old", 1).start_in_memory().unwrap();
     let admin = connect(&broker).await.admin();
@@ -339,6 +355,26 @@ async fn a_partition_without_a_leader_ends_with_a_time_out_that_says_why_and_the
     assert_eq!((error.kind(), error.code()), (ErrorKind::Timeout, Some(ErrorCode::LEADER_NOT_AVAILABLE)), "{error:?}");
     assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)));
     assert!(error.attempts().unwrap() > 3 && std::error::Error::source(error).is_some(), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_highest_time_is_not_asked_of_brokers_that_would_take_it_for_a_time() {
+    let broker = Broker::builder().topic("t", 1).start_in_memory().unwrap();
+    let client = connect(&broker).await;
+    for timestamp in [1000, 3000, 2000] {
+        client.deliver(Record::new("t").partition(0).value("x").timestamp(timestamp)).await.unwrap();
+    }
+    let admin = client.admin();
+    let ask = async || admin.list_offsets([TopicPartition::new("t", 0)], OffsetSpec::MaxTimestamp).await.unwrap().remove(0).1;
+    let listed = ask().await.unwrap();
+    assert_eq!((listed.offset, listed.timestamp), (Some(1), Some(3000)));
+
+    // Kafka 2.8: it would answer with the first record.
+    broker.set_versions(ApiKey::LIST_OFFSETS, Some(0..=6));
+    broker.close_connections(1);
+    let error = ask().await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retriable()), (ErrorKind::UnsupportedVersion, false));
+    assert!(error.to_string().contains("ListOffsets") && error.to_string().contains("0 to 6"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,13 @@
-// A Kafka client of the other kind: what klamm wrote is read by it, what it writes is read by klamm, and it joins klamm's groups.
+// Kafka's own client as a peer of the tests: what klamm wrote is read by it, what it writes is read by klamm, and it joins klamm's
+// groups. librdkafka's peer (real/librdkafka/peer.py) and franz-go's (real/franz/main.go) have the same commands and lines.
 //
-//   Peer read BOOTSTRAP TOPIC [read_committed]         every record up to the ends as they are now, as JSON lines
-//   Peer write BOOTSTRAP TOPIC CODEC[,CODEC]           records from standard input (JSON lines, see `record`), prints where each is;
-//                                                      of several codecs, records of partition N are written with the Nth
+//   Peer read BOOTSTRAP TOPIC,TOPIC [read_committed]   every record up to the ends as they are now, as JSON lines
+//   Peer write BOOTSTRAP TOPIC CODEC[,CODEC]           records from standard input (JSON lines, to their own topic if they name one),
+//                                                      prints where each is; of several codecs, records of partition N are written
+//                                                      with the Nth
 //   Peer member BOOTSTRAP GROUP TOPIC,TOPIC STRATEGY   a member of a group until its standard input ends
 //   Peer transactions BOOTSTRAP ID                     commands from standard input: begin | send TOPIC PARTITION VALUE | commit | abort
+//   Peer version
 //
 // JSON: {"topic","partition","offset","timestamp","key","value","headers":[[name,value]]}; bytes are base64, null is null.
 
@@ -23,6 +26,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.WakeupException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.*;
+import org.apache.kafka.common.utils.AppInfoParser;
 
 public class Peer {
     static final ObjectMapper JSON = new ObjectMapper();
@@ -30,10 +34,11 @@ public class Peer {
 
     public static void main(String[] a) throws Exception {
         switch (a[0]) {
-            case "read" -> read(a[1], a[2], a.length > 3 ? a[3] : "read_uncommitted");
+            case "read" -> read(a[1], Arrays.asList(a[2].split(",")), a.length > 3 ? a[3] : "read_uncommitted");
             case "write" -> write(a[1], a[2], a[3]);
             case "member" -> member(a[1], a[2], Arrays.asList(a[3].split(",")), a[4]);
             case "transactions" -> transactions(a[1], a[2]);
+            case "version" -> say(AppInfoParser.getVersion());
             default -> throw new IllegalArgumentException(a[0]);
         }
     }
@@ -72,11 +77,12 @@ public class Peer {
         return p;
     }
 
-    static void read(String bootstrap, String topic, String isolation) {
+    static void read(String bootstrap, List<String> topics, String isolation) {
         Properties p = consumer(bootstrap);
         p.put("isolation.level", isolation);
         try (var consumer = new KafkaConsumer<byte[], byte[]>(p)) {
-            List<TopicPartition> all = consumer.partitionsFor(topic).stream().map(i -> new TopicPartition(topic, i.partition())).toList();
+            List<TopicPartition> all = topics.stream().flatMap(topic -> consumer.partitionsFor(topic).stream())
+                .map(i -> new TopicPartition(i.topic(), i.partition())).toList();
             consumer.assign(all);
             consumer.seekToBeginning(all);
             Map<TopicPartition, Long> ends = consumer.endOffsets(all);
@@ -115,7 +121,8 @@ public class Peer {
         for (String line; (line = IN.readLine()) != null; ) {
             JsonNode n = JSON.readTree(line);
             Integer partition = n.hasNonNull("partition") ? n.get("partition").asInt() : null;
-            var record = new ProducerRecord<>(topic, partition,
+            String own = n.path("topic").asText();
+            var record = new ProducerRecord<>(own.isEmpty() ? topic : own, partition,
                 n.hasNonNull("timestamp") ? n.get("timestamp").asLong() : null, bytes(n.get("key")), bytes(n.get("value")));
             if (n.hasNonNull("headers")) {
                 for (JsonNode h : n.get("headers")) {

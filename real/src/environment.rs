@@ -18,6 +18,16 @@ pub fn bootstrap() -> String {
     variable("KLAMM_KAFKA")
 }
 
+/// Address of the broker of another version.
+///
+/// # Panics
+/// If the one that runs now is not of that version.
+pub fn version_bootstrap(version: &str) -> String {
+    let runs = variable("KLAMM_VERSION");
+    assert_eq!(runs, version, "the broker that `cargo xtask test` started for this run is of another version");
+    variable("KLAMM_VERSION_KAFKA")
+}
+
 /// Where one of the library's examples is, as the tests built it.
 pub fn example(name: &str) -> PathBuf {
     PathBuf::from(variable("KLAMM_EXAMPLES")).join(name)

@@ -1,5 +1,5 @@
-//! librdkafka, the C client: kcat where it is installed (Debian's package `kcat`), else the Python wheel `confluent-kafka` behind
-//! `real/librdkafka/peer.py`, installed under the target folder if need be. Which one is used is said in the output, once.
+//! librdkafka, the C client, as kcat has it (Debian's package `kcat`, which is of another version than the peer's wheel); where that
+//! is not installed, the peer `real/librdkafka/peer.py` stands in. Which one is used is said in the output, once.
 //!
 //! Both speak the same lines: places, times and sizes as text, then the bytes themselves, so that a null key differs from an empty one.
 
@@ -15,7 +15,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::environment::variable;
-use crate::java::JavaRecord;
+use crate::peer::PeerRecord;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -33,7 +33,7 @@ fn peer() -> &'static Peer {
         let (peer, name) = if runs("kcat", &["-V"]) {
             (Peer::Kcat, "kcat")
         } else {
-            (Peer::Python(python()), "the Python wheel confluent-kafka, since kcat is not installed")
+            (Peer::Python(variable("KLAMM_PYTHON").into()), "the Python wheel confluent-kafka, since kcat is not installed")
         };
         // Not `println!`, which is shown of failed tests only.
         let _ = writeln!(std::io::stderr(), "librdkafka: {name}");
@@ -45,26 +45,6 @@ fn runs(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> bool {
     let mut command = std::process::Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
-}
-
-/// A Python that has the wheel.
-fn python() -> PathBuf {
-    let has = ["-c", "import confluent_kafka"];
-    if runs("python3", &has) {
-        return "python3".into();
-    }
-    let cluster = PathBuf::from(variable("KLAMM_CLUSTER_DIR"));
-    let folder = cluster.parent().unwrap_or(Path::new(".")).join("python");
-    let python = folder.join("bin").join("python3");
-    if !runs(&python, &has) {
-        runs("python3", &["-m", "venv", &folder.to_string_lossy()]);
-        runs(&python, &["-m", "pip", "install", "--quiet", "confluent-kafka"]);
-    }
-    assert!(
-        runs(&python, &has),
-        "librdkafka is needed: install kcat (Debian: apt-get install kcat), or Python's wheel (pip install confluent-kafka)"
-    );
-    python
 }
 
 /// The command for `consume BOOTSTRAP TOPIC` or `produce BOOTSTRAP TOPIC PARTITION PARTITIONER CODEC`.
@@ -105,7 +85,7 @@ async fn run(mut command: Command, input: &[u8]) -> Bytes {
 }
 
 /// Everything in `topic`, read by librdkafka. Header values are text here, and never null.
-pub async fn librdkafka_read(bootstrap: &str, topic: &str) -> Vec<JavaRecord> {
+pub async fn librdkafka_read(bootstrap: &str, topic: &str) -> Vec<PeerRecord> {
     let format = "%p %o %T %K %S %h\n%k%s\n";
     let kcat = ["-b", bootstrap, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", format, "-X", "check.crcs=true"];
     let mut left = run(command(&kcat, &["consume", bootstrap, topic]), b"").await;
@@ -122,7 +102,7 @@ pub async fn librdkafka_read(bootstrap: &str, topic: &str) -> Vec<JavaRecord> {
         let (key, value) = (take(key), take(value));
         assert_eq!(&left.split_to(1)[..], b"\n", "after {line}");
         let pairs = words.next().unwrap_or_default().split(',').filter_map(|pair| pair.split_once('='));
-        records.push(JavaRecord {
+        records.push(PeerRecord {
             topic: topic.to_owned(),
             partition: i32::try_from(partition).ok(),
             offset,

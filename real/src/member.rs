@@ -1,4 +1,4 @@
-//! Members of groups that run beside a test: klamm's own, in a task, and Java's, in a process.
+//! Members of groups that run beside a test: klamm's own, in a task, and other clients', in a process.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::java::{JavaPeer, JavaRecord};
+use crate::peer::{OtherClient, Peer, PeerRecord};
 
 /// What is waited for must come within this time; far above what anything here may take, to guard against hanging.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -59,6 +59,18 @@ pub fn places<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<Place>
     let mut places: Vec<Place> = messages.into_iter().map(|message| (message.partition, message.offset)).collect();
     places.sort_unstable();
     places
+}
+
+/// Every place of a topic that `fill` filled evenly, with `each` records in a partition.
+pub fn all_places(partitions: i32, each: i64) -> Vec<Place> {
+    (0..partitions).flat_map(|partition| (0..each).map(move |offset| (partition, offset))).collect()
+}
+
+/// What members saw together, in order.
+pub fn together(seen: impl IntoIterator<Item = Vec<Place>>) -> Vec<Place> {
+    let mut seen: Vec<Place> = seen.into_iter().flatten().collect();
+    seen.sort_unstable();
+    seen
 }
 
 /// A member that takes each record with `each_message` and notes it.
@@ -138,10 +150,10 @@ impl Member {
     }
 }
 
-/// What a Java member has told.
+/// What a member with another client has told.
 #[derive(Debug, Default)]
 struct Told {
-    records: Vec<JavaRecord>,
+    records: Vec<PeerRecord>,
     owned: BTreeSet<String>,
     assignments: usize,
 }
@@ -149,7 +161,7 @@ struct Told {
 impl Told {
     fn note(&mut self, line: &str) {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
-        if let Some(record) = JavaRecord::parse(line) {
+        if let Some(record) = PeerRecord::parse(line) {
             self.records.push(record);
         } else if let Some(revoked) = line.strip_prefix("revoked ") {
             let revoked = words(revoked);
@@ -161,25 +173,25 @@ impl Told {
     }
 }
 
-/// A member with Kafka's own client.
+/// A member with another client.
 #[derive(Debug)]
-pub struct JavaMember {
+pub struct PeerMember {
     told: Arc<Mutex<Told>>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-impl JavaMember {
+impl PeerMember {
     /// Starts it with an assignment strategy, such as `range`, or several in the order of wish.
-    pub fn start(bootstrap: &str, group: &str, topic: &str, strategy: &str) -> Self {
-        let mut peer = JavaPeer::start(&["member", bootstrap, group, topic, strategy]);
+    pub fn start(client: OtherClient, bootstrap: &str, group: &str, topic: &str, strategy: &str) -> Self {
+        let mut peer = Peer::start(client, &["member", bootstrap, group, topic, strategy]);
         let (told, (stop, mut stopped)) = (Arc::new(Mutex::new(Told::default())), oneshot::channel());
         let notes = told.clone();
         let note = move |line: &str| notes.lock().unwrap_or_else(PoisonError::into_inner).note(line);
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
-                    line = peer.line() => note(&line.expect("the Java member goes on")),
+                    line = peer.line() => note(&line.unwrap_or_else(|| panic!("{client}'s member goes on"))),
                     _ = &mut stopped => break,
                 }
             }
@@ -224,7 +236,7 @@ impl JavaMember {
         let Self { told, stop, task } = self;
         // One that is gone has panicked, as the task tells.
         let _ = stop.send(());
-        timeout(LIMIT, task).await.expect("the Java member ends").expect("the Java member succeeds");
+        timeout(LIMIT, task).await.expect("the other client's member ends").expect("the other client's member succeeds");
         let told = told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut places: Vec<Place> =
             told.records.iter().map(|record| (record.partition.expect("a partition"), record.offset)).collect();

@@ -7,7 +7,9 @@ use std::time::Duration;
 use klamm::Client;
 use klamm::consumer::{IsolationLevel, SeekTo};
 use klamm::protocol::ApiKey;
-use klamm_real::{JavaPeer, Member, Tap, bootstrap, connect, fill, klamm, member, new_topic, places, seeds, unique, wait_until};
+use klamm_real::{
+    Member, OtherClient, Peer, Tap, bootstrap, connect, fill, klamm, member, new_topic, places, seeds, unique, wait_until,
+};
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -105,10 +107,9 @@ async fn rk_166_a_million_records_need_few_fetches() {
 }
 
 /// Says lines to a Java peer, each after the one before is done.
-async fn done(java: &mut JavaPeer, lines: &[String]) {
+async fn done(java: &mut Peer, lines: &[String]) {
     for line in lines {
-        java.say(line).await;
-        java.line_where(|said| (said == format!("done {line}")).then_some(())).await;
+        java.done(line).await;
     }
 }
 
@@ -116,7 +117,7 @@ async fn done(java: &mut JavaPeer, lines: &[String]) {
 async fn rk_167_records_of_an_open_transaction_are_seen_by_those_who_want_them_so() {
     let client = connect(&bootstrap()).await;
     let topic = new_topic(&client, "open", 1).await;
-    let mut java = JavaPeer::start(&["transactions", &bootstrap(), &unique("transactions")]);
+    let mut java = Peer::start(OtherClient::Java, &["transactions", &bootstrap(), &unique("transactions")]);
     done(&mut java, &["begin".into(), format!("send {topic} 0 first"), format!("send {topic} 0 second")]).await;
     let start = |isolation| Member::start(member(&client, &unique("group"), &[&topic]).isolation_level(isolation));
     let (dirty, clean) = (start(IsolationLevel::ReadUncommitted), start(IsolationLevel::ReadCommitted));
@@ -141,7 +142,7 @@ async fn rk_163_records_of_aborted_transactions_of_java_are_never_seen() {
     let topic = new_topic(&client, "aborted", 1).await;
     let value = |name: &str| format!("send {topic} 0 {name}");
     fill(&client, &topic, 1, 0, 2).await;
-    let mut java = JavaPeer::start(&["transactions", &bootstrap(), &unique("transactions")]);
+    let mut java = Peer::start(OtherClient::Java, &["transactions", &bootstrap(), &unique("transactions")]);
     // Offsets 2 to 4 are aborted, the marker is at 5, and 6 is kept.
     let (begin, abort) = ("begin".to_owned(), "abort".to_owned());
     done(&mut java, &[begin.clone(), value("a"), value("b"), value("c"), abort.clone()]).await;

@@ -1,4 +1,4 @@
-//! Groups on Apache Kafka: who gets what, and hand-overs, also beside members with Kafka's own client (acceptance checks J and N).
+//! Groups on Apache Kafka: who gets what, and hand-overs (acceptance checks J and N). Groups of several clients: `mixed_groups.rs`.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
@@ -11,21 +11,9 @@ use klamm::consumer::assignor::{Assignor, CooperativeStickyAssignor, RangeAssign
 use klamm::protocol::ApiKey;
 use klamm::{Client, Record};
 use klamm_real::{
-    JavaMember, Member, Node, Place, Tap, bootstrap, cluster_bootstrap, connect, fill, member, new_replicated_topic, new_topic,
-    places, seeds, unique, wait_until,
+    Member, Node, Place, Tap, all_places as all, bootstrap, cluster_bootstrap, connect, fill, member, new_replicated_topic,
+    new_topic, places, seeds, together, unique, wait_until,
 };
-
-/// Every place of a topic that `fill` filled evenly.
-fn all(partitions: i32, each: i64) -> Vec<Place> {
-    (0..partitions).flat_map(|partition| (0..each).map(move |offset| (partition, offset))).collect()
-}
-
-/// What members saw together, in order.
-fn together(seen: impl IntoIterator<Item = Vec<Place>>) -> Vec<Place> {
-    let mut seen: Vec<Place> = seen.into_iter().flatten().collect();
-    seen.sort_unstable();
-    seen
-}
 
 async fn describe(client: &Client, group: &str) -> GroupDescription {
     client.admin().describe_groups([group]).await.expect("an answer").remove(0).1.expect("a description")
@@ -276,63 +264,6 @@ async fn rk_169_processing_beyond_the_session_timeout_keeps_the_membership() {
     client.deliver(Record::new(topic.as_str()).value("next")).await.expect("delivered");
     wait_until("the next record is seen", || next.count() > 0).await;
     assert_eq!(places(&next.stop().await), [(0, 1)], "no second delivery");
-}
-
-/// klamm and Java in one group: one leads, the other joins, a third one of klamm joins, Java leaves.
-async fn mixed(strategy: &str, assignor: Arc<dyn Assignor>, java_leads: bool) {
-    let client = connect(&bootstrap()).await;
-    let (topic, group) = (new_topic(&client, "mixed", 6).await, unique("group"));
-    let start_klamm = || Member::start(member(&client, &group, &[&topic]).assignors([assignor.clone()]));
-    let start_java = || JavaMember::start(&bootstrap(), &group, &topic, strategy);
-    // Who comes first leads the group for as long as it is there.
-    let (first, java) = if java_leads {
-        let java = start_java();
-        wait_until("Java has all", || java.owned() == 6).await;
-        (start_klamm(), java)
-    } else {
-        let first = start_klamm();
-        wait_until("klamm has all", || first.owned() == 6).await;
-        (first, start_java())
-    };
-    wait_until("3 and 3", || first.owned() == 3 && java.owned() == 3).await;
-    let description = describe(&client, &group).await;
-    assert_eq!((description.protocol.as_str(), description.members.len()), (strategy, 2));
-    fill(&client, &topic, 6, 0, 300).await;
-    wait_until("the first part is seen", || first.count() + java.places().len() >= 300).await;
-
-    let second = start_klamm();
-    wait_until("2, 2 and 2", || first.owned() == 2 && second.owned() == 2 && java.owned() == 2).await;
-    fill(&client, &topic, 6, 300, 300).await;
-    wait_until("the second part is seen", || first.count() + second.count() + java.places().len() >= 600).await;
-
-    assert!(!java.has_ended());
-    let by_java = java.stop().await;
-    wait_until("3 and 3 without Java", || first.owned() == 3 && second.owned() == 3).await;
-    fill(&client, &topic, 6, 600, 300).await;
-    wait_until("all is seen", || first.count() + second.count() + by_java.len() >= 900).await;
-    let (by_first, by_second) = (places(&first.stop().await), places(&second.stop().await));
-    assert!(!by_java.is_empty() && !by_first.is_empty() && !by_second.is_empty());
-    assert_eq!(together([by_first, by_second, by_java]), all(6, 150), "everything once");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_led_by_java_balances_on_cooperative_sticky() {
-    mixed("cooperative-sticky", Arc::new(CooperativeStickyAssignor), true).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_with_java_led_by_klamm_balances_on_cooperative_sticky() {
-    mixed("cooperative-sticky", Arc::new(CooperativeStickyAssignor), false).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_led_by_java_balances_on_range() {
-    mixed("range", Arc::new(RangeAssignor), true).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_with_java_led_by_klamm_balances_on_range() {
-    mixed("range", Arc::new(RangeAssignor), false).await;
 }
 
 /// Members come and go in order, faster than the group settles, while records are written.

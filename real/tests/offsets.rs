@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use klamm::consumer::{Consumer, OffsetReset};
 use klamm::{Client, ErrorKind, Message, Record, TopicPartition};
-use klamm_real::{JavaPeer, Member, bootstrap, connect, fill, kafka_tool, klamm, member, new_topic, places, unique, wait_until};
+use klamm_real::{
+    Member, OtherClient, Peer, bootstrap, connect, fill, kafka_tool, klamm, member, new_topic, places, unique, wait_until,
+};
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -277,7 +279,7 @@ async fn rk_146_a_member_that_is_stopped_commits_before_it_leaves() {
 async fn a_group_s_lag_ends_at_0_behind_control_records() {
     let client = connect(&bootstrap()).await;
     let (topic, group) = topic_of(&client, "controlled", 3).await;
-    let mut java = JavaPeer::start(&["transactions", &bootstrap(), &unique("transactions")]);
+    let mut java = Peer::start(OtherClient::Java, &["transactions", &bootstrap(), &unique("transactions")]);
     for line in ["begin", &format!("send {topic} 0 kept"), "commit", "begin", &format!("send {topic} 0 dropped"), "abort"] {
         java.say(line).await;
         java.line_where(|said| (said == format!("done {line}")).then_some(())).await;

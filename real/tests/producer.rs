@@ -8,10 +8,10 @@ use bytes::Bytes;
 use klamm::admin::{NewTopic, Validate};
 use klamm::producer::Overflow;
 use klamm::{Client, ErrorKind, Header, Record};
-use klamm_real::{JavaRecord, bootstrap, connect, create, java_read, java_write, new_topic, read_all, unique};
+use klamm_real::{PeerRecord, bootstrap, connect, create, java_read, java_write, new_topic, read_all, unique};
 
 /// Delivers records of one partition and gives what this client and Java's read there.
-async fn both_ways(name: &str, records: Vec<Record>) -> (Vec<klamm::Message>, Vec<JavaRecord>) {
+async fn both_ways(name: &str, records: Vec<Record>) -> (Vec<klamm::Message>, Vec<PeerRecord>) {
     let client = connect(&bootstrap()).await;
     let topic = unique(name);
     // Without an end, for records of long ago.
@@ -205,7 +205,7 @@ async fn rk_070_keys_go_to_the_same_partitions_as_with_javas_producer() {
         .collect();
     let records: Vec<_> = keys
         .iter()
-        .map(|key| JavaRecord { key: Some(key.clone()), value: Some(Bytes::new()), ..JavaRecord::default() })
+        .map(|key| PeerRecord { key: Some(key.clone()), value: Some(Bytes::new()), ..PeerRecord::default() })
         .collect();
     let theirs: Vec<i32> =
         java_write(&bootstrap(), &theirs, "none", &records).await.into_iter().map(|(partition, _)| partition).collect();

@@ -14,7 +14,7 @@ use klamm::protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestPr
 use klamm::protocol::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 use klamm::protocol::{ErrorCode, GroupId, Str};
 use klamm::{Client, Error, ErrorKind, Record, Result, Route, Topic, TopicPartition};
-use klamm_real::{JavaMember, Member, bootstrap, connect, create, fill, member, new_topic, unique, wait_until};
+use klamm_real::{Member, OtherClient, PeerMember, bootstrap, connect, create, fill, member, new_topic, unique, wait_until};
 
 /// Gives everything to the member whose user data says "me", and notes what all say.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ async fn a_member_with_a_pattern_shares_with_a_member_of_java() {
     let (topic, group) = (new_topic(&client, "by-pattern", 6).await, unique("group"));
     let klamm = Member::start(matching(&client, &group, &format!("^{topic}$"), Duration::from_secs(1)));
     wait_until("klamm has all", || klamm.owned() == 6).await;
-    let java = JavaMember::start(&bootstrap(), &group, &topic, "cooperative-sticky");
+    let java = PeerMember::start(OtherClient::Java, &bootstrap(), &group, &topic, "cooperative-sticky");
     wait_until("3 and 3", || klamm.owned() == 3 && java.owned() == 3).await;
     fill(&client, &topic, 6, 0, 120).await;
     wait_until("all is seen", || klamm.count() + java.places().len() >= 120).await;

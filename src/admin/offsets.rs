@@ -36,7 +36,7 @@ impl Admin {
     /// An offset of each of these partitions.
     ///
     /// # Errors
-    /// As a whole only for a wrong name; for one partition: unknown, not allowed, or no answer in time.
+    /// As a whole only for a wrong name; for one partition: unknown, not allowed, not known to a broker as old, or no answer in time.
     pub async fn list_offsets(
         &self,
         partitions: impl IntoIterator<Item = TopicPartition>,

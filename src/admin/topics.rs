@@ -15,6 +15,9 @@ use crate::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic,
 use crate::protocol::{BrokerId, ErrorCode, Str, TopicName, Uuid};
 use crate::record::Topic;
 
+/// The first version of CreateTopics in which a broker takes its own defaults for partitions and replicas (KIP-464).
+const FIRST_WITH_DEFAULTS: i16 = 4;
+
 /// A topic to create. Without partitions or replicas the broker's defaults hold (Kafka 2.4 and later; 1 and 1 where older).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "give it to Admin::create_topic"]
@@ -133,12 +136,20 @@ impl Admin {
     pub async fn create_topics(&self, topics: impl IntoIterator<Item = NewTopic>, validate: Validate) -> Result<Outcomes<Topic>> {
         let deadline = self.deadline();
         let topics: Vec<NewTopic> = topics.into_iter().collect();
-        let request = CreateTopicsRequest {
-            topics: topics.iter().map(NewTopic::to_wire).collect::<Result<_>>()?,
-            timeout_ms: self.timeout_ms(),
-            validate_only: validate == Validate::Only,
+        let wire: Vec<CreatableTopic> = topics.iter().map(NewTopic::to_wire).collect::<Result<_>>()?;
+        let timeout_ms = self.timeout_ms();
+        let request = |version: i16| {
+            let mut topics = wire.clone();
+            if version < FIRST_WITH_DEFAULTS {
+                for topic in &mut topics {
+                    // Anything else that is wrong is the broker's to refuse.
+                    topic.num_partitions = if topic.num_partitions == -1 { 1 } else { topic.num_partitions };
+                    topic.replication_factor = if topic.replication_factor == -1 { 1 } else { topic.replication_factor };
+                }
+            }
+            CreateTopicsRequest { topics, timeout_ms, validate_only: validate == Validate::Only }
         };
-        let response = self.cluster.request_until(request, Route::Controller, deadline).await?;
+        let response = self.cluster.request_built(request, Route::Controller, deadline).await?;
         let mut outcomes = Vec::with_capacity(topics.len());
         for topic in topics {
             let answer = response.topics.iter().find(|answer| answer.name.0.as_str() == topic.name.as_str());

@@ -1,6 +1,7 @@
 //! Offsets at the ends of logs, or at a time: asked of each partition's leader, also when leaders move meanwhile.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use tokio::time::{Instant, sleep};
 
@@ -128,7 +129,8 @@ impl Search<'_> {
             topics: topics.into_iter().map(|(name, partitions)| ListOffsetsTopic { name, partitions }).collect(),
             timeout_ms: i32::try_from(left).unwrap_or(i32::MAX),
         };
-        let response = self.cluster.request_until(request, Route::Broker(leader), patience).await;
+        let route = Route::Broker(leader);
+        let response = self.cluster.request_built_within(versions(self.timestamp), |_| request.clone(), route, patience).await;
         for (partition, _) in partitions {
             let answer = response.as_ref().map(|response| {
                 let topic = response.topics.iter().find(|topic| topic.name.0.as_str() == partition.topic.as_str());
@@ -148,6 +150,16 @@ impl Search<'_> {
             self.missing.push(partition.clone());
         }
         self.found.insert(partition, result);
+    }
+}
+
+/// The versions of ListOffsets whose brokers know what this number means. Older ones take a special one for a time, and answer with what
+/// it is not.
+fn versions(timestamp: i64) -> RangeInclusive<i16> {
+    match timestamp {
+        // The record with the highest time (KIP-734).
+        -3 => 7..=i16::MAX,
+        _ => 0..=i16::MAX,
     }
 }
 

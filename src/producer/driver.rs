@@ -119,8 +119,15 @@ impl BrokerSource {
     fn request(&self, loaded: &mut [Loaded], versions: &ApiVersions) -> Result<Outgoing, Cause> {
         let named = loaded.iter().any(|batch| batch.sent.topic_id.is_zero());
         let last = if named { LAST_WITH_NAMES } else { i16::MAX };
-        let first = if loaded.iter().any(|batch| batch.content.compression() == Compression::Zstd) { FIRST_WITH_ZSTD } else { 0 };
-        let version = versions.select_for::<ProduceRequest>(first..=last)?;
+        let zstd = loaded.iter().any(|batch| batch.content.compression() == Compression::Zstd);
+        let first = if zstd { FIRST_WITH_ZSTD } else { 0 };
+        let version = versions.select_for::<ProduceRequest>(first..=last).map_err(|cause| match zstd {
+            true => Cause::new(
+                cause.kind(),
+                format!("zstd needs a broker of Kafka 2.1 or later; choose another compression.type ({cause})"),
+            ),
+            false => cause,
+        })?;
         loaded.sort_by(|a, b| {
             let key = |batch: &Loaded| batch.sent.partition.partition;
             a.sent.partition.topic.cmp(&b.sent.partition.topic).then(key(a).cmp(&key(b)))
@@ -300,9 +307,9 @@ impl RequestSource for BrokerSource {
                 Poll::Ready(Some(outgoing))
             }
             Err(cause) => {
-                // The broker lacks a version that can carry this; another one, after an election, may not.
-                let error = Failure::unwritten(cause).into_error(ProduceRequest::NAME);
-                self.answer_all(now, sent, Answer::Unwritten, &error);
+                // The broker lacks a version that can carry this, and waiting won't teach it one.
+                let error = Failure::unwritten(cause).into_error(ProduceRequest::NAME).with_broker(self.broker.to_string());
+                self.answer_all(now, sent, Answer::Refused, &error);
                 self.timer = self.engine.ledger().accumulator.park(self.broker);
                 Poll::Pending
             }

@@ -1,4 +1,4 @@
-//! `cargo xtask compatibility`: the table of acceptance checks in COMPATIBILITY.md, made from the names of the tests.
+//! `cargo xtask compatibility`: the tables in COMPATIBILITY.md; here that of acceptance checks, made from the names of the tests.
 //!
 //! A test that proves check RK-031 is called `rk_031_…`. What has no such test must stand in the list of those that wait, which is
 //! kept by hand in COMPATIBILITY.md itself, below its own heading.
@@ -32,19 +32,32 @@ fn path() -> PathBuf {
     process::root().join("COMPATIBILITY.md")
 }
 
-/// `text` with the part between the two marks made anew.
+/// Writes `new` between the marks of the table called `name`, which `cargo xtask compatibility --shown` makes.
+pub(crate) fn replace(name: &str, new: &str) -> Result<(), String> {
+    let text = std::fs::read_to_string(path()).map_err(|error| format!("COMPATIBILITY.md: {error}"))?;
+    let begin = format!("<!-- {name}: made by `cargo xtask compatibility --shown` -->");
+    let text = between(&text, &begin, &format!("<!-- end of {name} -->"), new)?;
+    std::fs::write(path(), text).map_err(|error| format!("COMPATIBILITY.md: {error}"))
+}
+
+/// `text` with `new` between two of its lines.
+fn between(text: &str, begin: &str, end: &str, new: &str) -> Result<String, String> {
+    let (head, rest) = text.split_once(begin).ok_or_else(|| format!("COMPATIBILITY.md has no line `{begin}`"))?;
+    let (_, tail) = rest.split_once(end).ok_or_else(|| format!("COMPATIBILITY.md has no line `{end}`"))?;
+    Ok(format!("{head}{begin}\n{new}{end}{tail}"))
+}
+
+/// `text` with the table of checks made anew.
 fn with_table(text: &str) -> Result<String, String> {
-    let (head, rest) = text.split_once(BEGIN).ok_or_else(|| format!("COMPATIBILITY.md has no line `{BEGIN}`"))?;
-    let (_, tail) = rest.split_once(END).ok_or_else(|| format!("COMPATIBILITY.md has no line `{END}`"))?;
     let mut checks: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for folder in ["src", "tests", "broker", "cli", "real"] {
         collect(&process::root().join(folder), &mut checks)?;
     }
-    let mut table = format!("{BEGIN}\n{} checks have tests.\n\n| check | tests |\n|---|---|\n", checks.len());
+    let mut table = format!("{} checks have tests.\n\n| check | tests |\n|---|---|\n", checks.len());
     for (number, tests) in &checks {
         table.push_str(&format!("| RK-{number:03} | {} |\n", tests.join(", ")));
     }
-    Ok(format!("{head}{table}{END}{tail}"))
+    between(text, BEGIN, END, &table)
 }
 
 /// Adds the tests of all Rust files below `folder`.
@@ -88,7 +101,13 @@ fn numbers(name: &str) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{numbers, test_name};
+    use super::{between, numbers, test_name};
+
+    #[test]
+    fn what_is_between_two_lines_is_replaced() {
+        assert_eq!(between("a\n<\nold\n>\nb", "<", ">", "new\n").unwrap(), "a\n<\nnew\n>\nb");
+        assert!(between("a\n<\nold", "<", ">", "new\n").unwrap_err().contains('>'));
+    }
 
     #[test]
     fn checks_are_read_from_names_of_tests() {

@@ -4,10 +4,14 @@
 #![forbid(unsafe_code)]
 
 mod compatibility;
+mod count;
 mod kafka;
 mod msrv;
+mod peers;
 mod prerequisites;
 mod process;
+mod real;
+mod shown;
 mod test;
 
 use std::process::ExitCode;
@@ -17,10 +21,12 @@ usage: cargo xtask COMMAND
 
   test [--no-real | --real-only] [-- FILTER…]
                               runs all tests; starts the brokers that the tests in real/ need, and stops them
-  kafka up [--nodes 1|3]      starts Apache Kafka for work by hand and prints its addresses
+  kafka up [--nodes 1|3] [--version V]
+                              starts Apache Kafka for work by hand and prints its addresses
   kafka down                  stops what `kafka up` started
   msrv                        compares every dependency's rust-version with ours
-  compatibility [--check]     writes (or compares) the table of acceptance checks in COMPATIBILITY.md";
+  compatibility [--check]     writes (or compares) the table of acceptance checks in COMPATIBILITY.md
+  compatibility --shown       writes the tables of versions and clients there, as the last `cargo xtask test` has shown them";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +38,7 @@ fn main() -> ExitCode {
         ["msrv"] => msrv::compare(),
         ["compatibility"] => compatibility::write(),
         ["compatibility", "--check"] => compatibility::check(),
+        ["compatibility", "--shown"] => shown::write(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

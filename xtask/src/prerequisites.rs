@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 /// Program, the argument that makes it print its version, what it is needed for, what to install.
-const NEEDED: [(&str, &str, &str, &str); 3] = [
+const NEEDED: [(&str, &str, &str, &str); 4] = [
     (
         "java",
         "-version",
@@ -12,6 +12,7 @@ const NEEDED: [(&str, &str, &str, &str); 3] = [
     ),
     ("javac", "-version", "the Java peers", "a JDK, not only a JRE (Debian: apt-get install openjdk-17-jdk-headless)"),
     ("mvn", "-version", "fetching Kafka's jars", "Apache Maven (Debian: apt-get install maven)"),
+    ("python3", "--version", "librdkafka's peer", "Python 3 with its module venv (Debian: apt-get install python3-venv)"),
 ];
 
 /// Fails naming all that is missing.

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::Cluster;
-use super::cluster::stop_all;
+use super::java::stop_all;
+use super::{Cluster, VERSION};
 use crate::{prerequisites, process};
 
 fn folder() -> PathBuf {
@@ -12,13 +12,18 @@ fn folder() -> PathBuf {
 
 /// Starts one or three nodes and prints their addresses.
 pub(crate) fn up(arguments: &[&str]) -> Result<(), String> {
-    let nodes = match arguments {
-        [] | ["--nodes", "1"] => 1,
-        ["--nodes", "3"] => 3,
-        other => return Err(format!("kafka up takes `--nodes 1` or `--nodes 3`, not `{}`", other.join(" "))),
-    };
+    let (mut nodes, mut version) = (1, VERSION);
+    for option in arguments.chunks(2) {
+        match option {
+            ["--nodes", "1"] => nodes = 1,
+            ["--nodes", "3"] => nodes = 3,
+            ["--version", text] => version = text.parse()?,
+            other => return Err(format!("kafka up takes `--nodes 1`, `--nodes 3` and `--version V`, not `{}`", other.join(" "))),
+        }
+    }
     prerequisites::check()?;
-    let cluster = Cluster::start(nodes, &folder())?;
+    let cluster = Cluster::start(version, nodes, &folder())?;
+    println!("version={version}");
     println!("bootstrap={}", cluster.bootstrap());
     println!("logs={}", cluster.folder().display());
     println!("stop it with: cargo xtask kafka down");

@@ -1,21 +1,15 @@
-//! One or three nodes (broker and controller in one) from the jars.
+//! One or three nodes (broker and controller in one) from the jars, or one of a version before KRaft.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use super::{VERSION, class_path, fetch};
-use crate::process;
+use super::java::{Java, stop_all};
+use super::{Version, old};
 
-/// Flags for a fast start: the first compiler only, a small heap, a plain collector.
-const JAVA: [&str; 4] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m", "-Xlog:disable"];
-/// Ports that a node takes: plain, proxied, advertised for the proxied, controller.
+/// Ports that a node takes: plain, proxied, advertised for the proxied, controller or ZooKeeper.
 const PORTS: u16 = 4;
-const START: Duration = Duration::from_secs(90);
 
 /// Nodes running on this machine; dropping it kills them.
 #[derive(Debug)]
@@ -28,54 +22,40 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts `nodes` nodes with their data in `folder`, which is made anew.
-    pub(crate) fn start(nodes: u16, folder: &Path) -> Result<Self, String> {
-        let jars = fetch()?;
-        let class_path = class_path(&jars)?;
-        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-        if folder.exists() {
-            stop_all(folder);
-            fs::remove_dir_all(folder).map_err(failed)?;
-        }
-        fs::create_dir_all(folder).map_err(failed)?;
-        let log4j = folder.join("log4j2.properties");
-        fs::write(&log4j, LOG4J).map_err(failed)?;
+    pub(crate) fn start(version: Version, nodes: u16, folder: &Path) -> Result<Self, String> {
+        let java = Java::new(version, folder)?;
         let cluster = Self { folder: folder.to_path_buf(), nodes, port: free_ports(nodes)?, keep: false };
-        let mut formats = Vec::new();
-        for node in 1..=nodes {
-            let settings = folder.join(format!("node-{node}.properties"));
-            fs::write(&settings, cluster.settings(node)).map_err(failed)?;
-            let mut format = Command::new("java");
-            format.args(JAVA).arg("-cp").arg(&class_path).arg(format!("-Dlog4j2.configurationFile={}", log4j.display()));
-            format.args(["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c"]).arg(&settings);
-            formats.push(std::thread::spawn(move || process::output(&mut format)));
-        }
-        for format in formats {
-            format.join().map_err(|_| "formatting a node's folder panicked")??;
-        }
-        for node in 1..=nodes {
-            let mut command: Vec<String> = std::iter::once("java").chain(JAVA).map(str::to_owned).collect();
-            command.push(format!("-Dlog4j2.configurationFile={}", log4j.display()));
-            command.extend(["-cp".into(), class_path.clone(), "kafka.Kafka".into()]);
-            command.push(folder.join(format!("node-{node}.properties")).display().to_string());
-            fs::write(folder.join(format!("node-{node}.cmd")), command.join("\n")).map_err(failed)?;
-            cluster.spawn(node, &command).map_err(failed)?;
-        }
-        for node in 1..=nodes {
-            let log = folder.join(format!("node-{node}.log"));
-            let started = || fs::read_to_string(&log).is_ok_and(|text| text.contains("Kafka Server started"));
-            if !process::wait_until(START, started) {
-                return Err(format!("Kafka {VERSION} did not start within {START:?}; see {}", log.display()));
-            }
+        if version >= Version(3, 3, 0) {
+            cluster.start_nodes(&java)?;
+        } else if nodes == 1 {
+            old::start(&java, folder, cluster.port, cluster.port + 3)?;
+        } else {
+            return Err(format!("Kafka {version} is started with one node only"));
         }
         Ok(cluster)
     }
 
-    fn spawn(&self, node: u16, command: &[String]) -> std::io::Result<()> {
-        let log = fs::File::create(self.folder.join(format!("node-{node}.log")))?;
-        let mut java = Command::new(command.first().map_or("java", String::as_str));
-        java.args(command.iter().skip(1)).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = java.process_group(0).spawn()?;
-        fs::write(self.folder.join(format!("node-{node}.pid")), child.id().to_string())
+    fn start_nodes(&self, java: &Java) -> Result<(), String> {
+        let settings = |node: u16| self.folder.join(format!("node-{node}.properties"));
+        for node in 1..=self.nodes {
+            let path = settings(node);
+            fs::write(&path, self.settings(node)).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        std::thread::scope(|scope| {
+            let format = |node: u16| {
+                let path = settings(node).display().to_string();
+                java.run("kafka.tools.StorageTool", &["format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", &path])
+            };
+            let formats: Vec<_> = (1..=self.nodes).map(|node| scope.spawn(move || format(node))).collect();
+            formats.into_iter().try_for_each(|format| match format.join() {
+                Ok(result) => result.map(drop),
+                Err(_) => Err("formatting a node's folder panicked".to_owned()),
+            })
+        })?;
+        for node in 1..=self.nodes {
+            java.spawn(&format!("node-{node}"), "kafka.Kafka", &settings(node))?;
+        }
+        (1..=self.nodes).try_for_each(|node| java.wait(&format!("node-{node}"), &["Kafka Server started"]))
     }
 
     /// The folder with logs, process ids and commands.
@@ -159,43 +139,11 @@ log.retention.check.interval.ms=1000
 log.initial.task.delay.ms=500
 ";
 
-const LOG4J: &str = "\
-status=error
-appender.out.type=Console
-appender.out.name=out
-appender.out.layout.type=PatternLayout
-appender.out.layout.pattern=[%d] %p %m (%c)%n
-rootLogger.level=warn
-rootLogger.appenderRef.out.ref=out
-logger.server.name=kafka.server.KafkaRaftServer
-logger.server.level=info
-";
-
 impl Drop for Cluster {
     fn drop(&mut self) {
         if !self.keep {
             stop_all(&self.folder);
         }
-    }
-}
-
-/// Kills every node whose process id is in `folder`. Data made by tests is not worth an orderly stop.
-pub(super) fn stop_all(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "pid") {
-            continue;
-        }
-        let Ok(pid) = fs::read_to_string(&path) else { continue };
-        // Only what is still one of ours: the number may have been given to another process since.
-        let ours = fs::read(format!("/proc/{}/cmdline", pid.trim())).is_ok_and(|line| {
-            let line = String::from_utf8_lossy(&line);
-            line.contains("kafka.Kafka") && line.contains(&*folder.to_string_lossy())
-        });
-        if ours {
-            let _ = Command::new("kill").args(["-KILL", pid.trim()]).status();
-        }
-        let _ = fs::remove_file(&path);
     }
 }
 

@@ -1,40 +1,60 @@
-//! Kafka's own jars, fetched by Maven once and kept under the target folder.
+//! Kafka's own jars, fetched by Maven once for each version and kept under the target folder.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::VERSION;
+use super::{VERSION, Version};
 use crate::process;
 
-/// What the broker, its tools and the Java peers need. The tools ask for all of Connect, of which nothing here uses a class.
-fn pom() -> String {
-    let unused: String = ["runtime", "api", "json", "transforms"]
-        .iter()
-        .map(|part| format!("<exclusion><groupId>org.apache.kafka</groupId><artifactId>connect-{part}</artifactId></exclusion>"))
-        .collect();
+const KAFKA: &str = "org.apache.kafka";
+
+/// What a broker of `version` needs; of the version that most tests run against also its tools and what the Java peers need.
+fn pom(version: Version) -> String {
+    let scala = if version < Version(2, 4, 0) { "2.12" } else { "2.13" };
+    let mut needed = vec![dependency(KAFKA, &format!("kafka_{scala}"), &version, "")];
+    if version < Version(2, 4, 0) {
+        // The client 3.4.13 that it asks for cannot connect on Java 14 and later (ZOOKEEPER-3779).
+        needed.push(dependency("org.apache.zookeeper", "zookeeper", &"3.4.10", ""));
+    }
+    needed.push(if version < Version(4, 0, 0) {
+        dependency("org.slf4j", "slf4j-reload4j", &"1.7.36", "")
+    } else {
+        dependency("org.apache.logging.log4j", "log4j-slf4j-impl", &"2.25.4", "")
+    });
+    if version == VERSION {
+        // The tools ask for all of Connect, of which nothing here uses a class.
+        let unused = ["runtime", "api", "json", "transforms"]
+            .map(|part| format!("<exclusion><groupId>{KAFKA}</groupId><artifactId>connect-{part}</artifactId></exclusion>"));
+        needed.push(dependency(KAFKA, "kafka-tools", &version, &format!("<exclusions>{}</exclusions>", unused.concat())));
+    }
+    if version == Version(4, 4, 0) {
+        // The broker asks for it in its own version, which was never published.
+        needed.push(dependency(KAFKA, "kafka-tools-api", &VERSION, ""));
+    }
     format!(
         "<project><modelVersion>4.0.0</modelVersion><groupId>klamm</groupId><artifactId>kafka</artifactId><version>1</version>\
-         <packaging>pom</packaging><dependencies>\
-         <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>\
-         <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{VERSION}</version>\
-         <exclusions>{unused}</exclusions></dependency>\
-         <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>2.25.4</version></dependency>\
-         </dependencies></project>"
+         <packaging>pom</packaging><dependencies>{}</dependencies></project>",
+        needed.concat()
     )
 }
 
+fn dependency(group: &str, artifact: &str, version: &dyn std::fmt::Display, more: &str) -> String {
+    let what = format!("<groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>");
+    format!("<dependency>{what}{more}</dependency>")
+}
+
 /// Fetches the jars if they are not there yet and gives their folder.
-pub(crate) fn fetch() -> Result<PathBuf, String> {
-    let folder = process::target().join("kafka").join(VERSION);
+pub(crate) fn fetch(version: Version) -> Result<PathBuf, String> {
+    let folder = process::target().join("kafka").join(version.to_string());
     let complete = folder.join(".complete");
     if complete.exists() {
         return Ok(folder);
     }
-    eprintln!("fetching Apache Kafka {VERSION} with Maven (once)");
+    eprintln!("fetching Apache Kafka {version} with Maven (once)");
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     std::fs::create_dir_all(&folder).map_err(failed)?;
     let pom_file = folder.join("pom.xml");
-    std::fs::write(&pom_file, pom()).map_err(failed)?;
+    std::fs::write(&pom_file, pom(version)).map_err(failed)?;
     let mut maven = Command::new("mvn");
     maven.args(["-B", "-q", "-f"]).arg(&pom_file).arg("dependency:copy-dependencies").arg("-DincludeScope=runtime");
     maven.arg(format!("-DoutputDirectory={}", folder.display())).stdin(Stdio::null());
@@ -60,14 +80,4 @@ pub(crate) fn class_path(folder: &Path) -> Result<String, String> {
     } else {
         Ok(jars.join(":"))
     }
-}
-
-/// Compiles the Java peers of `real/java` and gives the folder of their classes.
-pub(crate) fn compile_peers(class_path: &str) -> Result<PathBuf, String> {
-    let classes = process::target().join("kafka").join("peers");
-    std::fs::create_dir_all(&classes).map_err(|error| format!("{}: {error}", classes.display()))?;
-    let mut javac = Command::new("javac");
-    javac.args(["-cp", class_path, "-d"]).arg(&classes).arg(process::root().join("real").join("java").join("Peer.java"));
-    process::output(&mut javac)?;
-    Ok(classes)
 }
