@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use klamm::producer::Partitioning;
 use klamm::protocol::records::Compression;
-use klamm::{Client, Record};
+use klamm::{Client, Message, Record};
 use klamm_real::{
     CODECS, Destination, PeerRecord, as_peer_record, assert_same, cluster_bootstrap, connect, from_messages, java_read,
     java_write, kafka_tool, librdkafka_read, librdkafka_write, new_topic, read_all, sorted, stored_codecs, value,
