@@ -12,6 +12,7 @@ mod librdkafka;
 mod member;
 mod node;
 mod proxy;
+mod secured;
 mod tap;
 mod topic;
 
@@ -22,5 +23,6 @@ pub use librdkafka::{librdkafka_read, librdkafka_write};
 pub use member::{JavaMember, Member, Place, fill, member, places, wait_until};
 pub use node::Node;
 pub use proxy::Proxy;
+pub use secured::{Listener, certificate};
 pub use tap::Tap;
 pub use topic::{as_record, connect, create, new_replicated_topic, new_topic, read_all};

@@ -1,15 +1,15 @@
 //! `cargo xtask test`: everything, with the brokers it needs.
 //!
 //! First what needs no broker of others (unit, property, embedded broker), then `real/` against Apache Kafka: a single broker (in
-//! Docker where that works, else from the jars) and a cluster of three from the jars, whose nodes the tests kill and restart. The
-//! addresses go to the tests by environment. How many tests ran is counted, and fewer in `real/` than `real/MINIMUM` is a failure, so
+//! Docker where that works, else from the jars), a cluster of three from the jars, whose nodes the tests kill and restart, and a secured
+//! broker from the jars. The addresses go to the tests by environment. How many tests ran is counted, and fewer in `real/` than `real/MINIMUM` is a failure, so
 //! that none is skipped in silence.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::kafka::{Cluster, DockerBroker, VERSION};
+use crate::kafka::{Cluster, DockerBroker, Secured, VERSION};
 use crate::{kafka, prerequisites, process};
 
 /// The single broker, wherever it runs.
@@ -99,7 +99,10 @@ fn run_real(filters: &[&str]) -> Result<(Count, String), String> {
     };
     let cluster = Cluster::start(3, &folder.join("cluster"))?;
     println!("cluster of three: from the Maven jars (its nodes are killed and restarted), at {}", cluster.bootstrap());
+    let secured = Secured::start(&folder.join("secured"))?;
+    println!("secured broker: from the Maven jars (TLS, SASL, access control), at {}", secured.bootstrap());
     let mut cargo = process::cargo(&["test", "--package", "klamm-real", "--no-fail-fast"]);
+    cargo.envs(secured.environment());
     cargo.env("KLAMM_BIN", process::target().join("release").join("klamm"));
     cargo.env("KLAMM_EXAMPLES", process::target().join("debug").join("examples"));
     let (bootstrap, place) = match &single {
@@ -112,10 +115,10 @@ fn run_real(filters: &[&str]) -> Result<(Count, String), String> {
     cargo.env("KLAMM_CLUSTER_ADVERTISED", cluster.advertised());
     cargo.env("KLAMM_CLUSTER_DIR", cluster.folder());
     cargo.env("KLAMM_CLASS_PATH", format!("{}:{class_path}", peers.display()));
-    // Two cores: many clients at once beside four JVMs would only time each other out.
+    // Two cores: many clients at once beside five JVMs would only time each other out.
     cargo.args(["--", "--test-threads", "4"]).args(filters);
     let counted = count(&mut cargo)?;
-    Ok((counted, format!("{place}, cluster of three from the jars")))
+    Ok((counted, format!("{place}, cluster of three and secured broker from the jars")))
 }
 
 /// Runs a `cargo test`, passes its output on and adds up its summaries. A run that ends badly without a failed test (a build that

@@ -2,20 +2,21 @@
 
 use std::path::PathBuf;
 
-use super::Cluster;
-use super::cluster::stop_all;
+use super::node::stop_all;
+use super::{Cluster, Secured};
 use crate::{prerequisites, process};
 
 fn folder() -> PathBuf {
     process::target().join("kafka").join("by-hand")
 }
 
-/// Starts one or three nodes and prints their addresses.
+/// Starts one or three nodes, or one with TLS and SASL, and prints their addresses.
 pub(crate) fn up(arguments: &[&str]) -> Result<(), String> {
     let nodes = match arguments {
+        ["--secure"] => return up_secured(),
         [] | ["--nodes", "1"] => 1,
         ["--nodes", "3"] => 3,
-        other => return Err(format!("kafka up takes `--nodes 1` or `--nodes 3`, not `{}`", other.join(" "))),
+        other => return Err(format!("kafka up takes `--nodes 1`, `--nodes 3` or `--secure`, not `{}`", other.join(" "))),
     };
     prerequisites::check()?;
     let cluster = Cluster::start(nodes, &folder())?;
@@ -23,6 +24,16 @@ pub(crate) fn up(arguments: &[&str]) -> Result<(), String> {
     println!("logs={}", cluster.folder().display());
     println!("stop it with: cargo xtask kafka down");
     cluster.keep();
+    Ok(())
+}
+
+fn up_secured() -> Result<(), String> {
+    prerequisites::check()?;
+    let secured = Secured::start(&folder())?;
+    println!("{}", secured.describe());
+    println!("logs={}", secured.folder().display());
+    println!("stop it with: cargo xtask kafka down");
+    secured.keep();
     Ok(())
 }
 
