@@ -121,7 +121,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Encrypts connections by TLS; not encrypted unless set.
+    /// Encrypts connections by TLS; not encrypted unless set. Needs the cargo feature `tls`.
     #[doc(alias = "security.protocol")]
     pub fn tls(mut self, tls: TlsConfig) -> Self {
         self.security.tls = Some(tls);
@@ -168,6 +168,7 @@ impl ClientBuilder {
         config.seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         check(&config)?;
         self.security.check()?;
+        config.connection.is_tls = self.security.tls.is_some();
         let connector = match &self.security.tls {
             Some(tls) => tls::wrap(self.connector, tls)?,
             None => self.connector,

@@ -19,5 +19,6 @@ pub use sasl::{Sasl, SaslMechanism};
 pub use secret::Secret;
 pub(crate) use security::Security;
 pub use seeds::{DEFAULT_PORT, IntoSeeds, Seed, parse_seeds};
+#[cfg(feature = "tls")]
 pub(crate) use tls::Pem;
 pub use tls::{TlsConfig, TlsVersion};
