@@ -150,11 +150,14 @@ fn certificate(error: &CertificateError, peer: &Peer<'_>) -> String {
 fn refusal(alert: AlertDescription, peer: &Peer<'_>) -> String {
     use AlertDescription as Alert;
     match alert {
-        Alert::CertificateRequired | Alert::NoCertificate => CERTIFICATE_WANTED.to_owned(),
+        Alert::CertificateRequired | Alert::NoCertificate if !peer.setup.identity.is_there() => CERTIFICATE_WANTED.to_owned(),
         Alert::BadCertificate | Alert::CertificateUnknown | Alert::HandshakeFailure if peer.misses_certificate() => {
             CERTIFICATE_WANTED.to_owned()
         }
-        Alert::BadCertificate
+        // Required although we have one: there is no kind of signature that both its key and the broker know.
+        Alert::CertificateRequired
+        | Alert::NoCertificate
+        | Alert::BadCertificate
         | Alert::UnsupportedCertificate
         | Alert::CertificateRevoked
         | Alert::CertificateExpired
