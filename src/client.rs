@@ -60,7 +60,8 @@ impl fmt::Debug for Client {
 
 impl Client {
     /// Sets up a client that starts at these bootstrap servers: one text, `"a:9092,b:9092"`, or a list. Without a port it is 9092;
-    /// `kafka://` and `plaintext://` may stand in front.
+    /// `kafka://`, `kafka+ssl://` or the name of a security protocol (`sasl_ssl://`) may stand in front, and must then be what is
+    /// configured.
     #[doc(alias = "seed_brokers")]
     #[doc(alias = "bootstrap.servers")]
     pub fn builder(seeds: impl IntoSeeds) -> ClientBuilder {

@@ -28,7 +28,8 @@
 //!
 //! # Features
 //!
-//! `client` (default) is everything above [`protocol`]; `gzip`, `snappy`, `lz4` and `zstd` (default) are the codecs of batches.
+//! `client` (default) is everything above [`protocol`]; `tls` (default) encrypts its connections; `gzip`, `snappy`, `lz4` and `zstd`
+//! (default) are the codecs of batches.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 

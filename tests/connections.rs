@@ -215,7 +215,9 @@ async fn rk_184_a_length_of_2_gb_is_an_error() {
 #[tokio::test]
 async fn a_port_that_speaks_http_or_tls_is_named_for_what_it_is() {
     let alert = &[0x15, 3, 3, 0, 2, 2, 70];
-    for (answer, said) in [(&b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..], "HTTP"), (alert, "TLS listener")] {
+    for (answer, said) in
+        [(&b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..], "HTTP"), (alert, "security.protocol=SSL")]
+    {
         let (listener, address) = listen().await;
         let peer = tokio::spawn(speak(listener, answer));
         let error = Client::builder(address.to_string()).connect().await.unwrap_err();

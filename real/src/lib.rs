@@ -14,6 +14,7 @@ mod member;
 mod node;
 mod peer;
 mod proxy;
+mod secured;
 mod shown;
 mod tap;
 mod topic;
@@ -27,6 +28,7 @@ pub use member::{Member, PeerMember, Place, all_places, fill, member, places, to
 pub use node::Node;
 pub use peer::{OtherClient, Peer, PeerRecord};
 pub use proxy::Proxy;
+pub use secured::{Listener, certificate};
 pub use shown::shown;
 pub use tap::Tap;
 pub use topic::{as_record, connect, create, new_replicated_topic, new_topic, read_all};

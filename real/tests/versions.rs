@@ -94,7 +94,7 @@ async fn codecs(kafka: Kafka) {
         for (offset, delivery) in (0..).zip(deliveries) {
             assert_eq!(delivery.await.expect("delivered").offset, Some(offset));
         }
-        producer.close().await.expect("closed");
+        producer.close(Duration::from_secs(30)).await.expect("closed");
         assert!(stored_codecs(&client, &topic, partition).await.iter().all(|stored| *stored == codec), "{name}");
         wanted.extend((0..).zip(&records).map(|(offset, record)| as_peer_record(record, offset)));
         cells.push((name, EACH.to_string()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::settings::Prototypes;
 use super::{Client, Inner};
 use crate::cluster::{BackoffConfig, Cluster, ClusterConfig, Gate};
-use crate::config::{Properties, Sasl, Security, TlsConfig, parse_seeds};
+use crate::config::{Properties, Sasl, Security, TlsConfig, check_schemes, parse_seeds};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::{Connector, TcpConnector, sasl, tls};
 
@@ -121,7 +121,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Encrypts connections by TLS; not encrypted unless set.
+    /// Encrypts connections by TLS; not encrypted unless set. Needs the cargo feature `tls`.
     #[doc(alias = "security.protocol")]
     pub fn tls(mut self, tls: TlsConfig) -> Self {
         self.security.tls = Some(tls);
@@ -164,10 +164,12 @@ impl ClientBuilder {
     #[expect(clippy::disallowed_methods, reason = "where no seed is given")]
     pub fn build(self) -> Result<Client> {
         let mut config = self.config;
-        config.seeds = parse_seeds(self.seeds)?;
+        config.seeds = parse_seeds(&self.seeds)?;
         config.seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         check(&config)?;
         self.security.check()?;
+        check_schemes(&self.seeds, &self.security)?;
+        config.connection.is_tls = self.security.tls.is_some();
         let connector = match &self.security.tls {
             Some(tls) => tls::wrap(self.connector, tls)?,
             None => self.connector,

@@ -18,6 +18,8 @@ pub use properties::Properties;
 pub use sasl::{Sasl, SaslMechanism};
 pub use secret::Secret;
 pub(crate) use security::Security;
+pub(crate) use seeds::check_schemes;
 pub use seeds::{DEFAULT_PORT, IntoSeeds, Seed, parse_seeds};
+#[cfg(feature = "tls")]
 pub(crate) use tls::Pem;
 pub use tls::{TlsConfig, TlsVersion};

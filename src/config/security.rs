@@ -38,6 +38,16 @@ impl Security {
         Ok(())
     }
 
+    /// Its name as `security.protocol`.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match (&self.tls, &self.sasl) {
+            (None, None) => "PLAINTEXT",
+            (Some(_), None) => "SSL",
+            (None, Some(_)) => "SASL_PLAINTEXT",
+            (Some(_), Some(_)) => "SASL_SSL",
+        }
+    }
+
     /// Takes what belongs to it out of `properties`.
     ///
     /// # Errors

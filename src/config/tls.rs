@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use crate::config::Secret;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Certificates or a key in PEM, given as text or in a file that is read when the client is built.
+/// Certificates or a key in PEM, given as text or in a file.
 #[derive(Clone)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS reads them"))]
 pub(crate) enum Pem {
     /// The text.
     Text(Secret),
@@ -28,6 +29,9 @@ impl fmt::Debug for Pem {
 ///
 /// Brokers are always verified: their certificate must come from a trusted authority and bear the name that was dialled. Trusted are the
 /// authorities of the system, unless others are given.
+///
+/// Everything is PEM. Files are read when the client is built, which fails where they cannot be used, and read again for new
+/// connections when they changed; where what they then hold cannot be used, what was read before stays, and a warning is logged.
 ///
 /// ```
 /// use klamm::config::TlsConfig;
@@ -125,7 +129,8 @@ impl TlsConfig {
         self
     }
 
-    /// The private key of the client's certificate in PEM: PKCS#8 (also encrypted), PKCS#1 or SEC1.
+    /// The private key of the client's certificate in PEM: PKCS#8 (also encrypted, by PBES2 with AES), PKCS#1 or SEC1; RSA, ECDSA
+    /// (P-256, P-384) or Ed25519.
     #[doc(alias = "ssl_client_cert_key")]
     #[doc(alias = "ssl.keystore.key")]
     pub fn client_key(mut self, pem: impl Into<Secret>) -> Self {

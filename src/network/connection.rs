@@ -32,9 +32,9 @@ use crate::network::session::Session;
 use crate::network::setup::{Work, WorkResult};
 use crate::network::throttle::{MAX_THROTTLE, throttle_of};
 use crate::network::{
-    ApiVersions, CONNECT_ADVICE, Cause, CauseKind, ConnectionConfig, Failure, Outgoing, ResponseBody, Target, Written,
+    ApiVersions, CONNECT_ADVICE, Cause, CauseKind, ConnectionConfig, Failure, Outgoing, ResponseBody, Target, TlsFailure, Written,
 };
-use crate::protocol::frame::Frames;
+use crate::protocol::frame::{FrameError, Frames};
 use crate::protocol::{ApiKey, Str};
 
 /// The longest frame while the broker's versions are not known and it has not accepted us.
@@ -171,6 +171,12 @@ impl Core {
         self.fail(now, &Cause::new(CauseKind::Connect, text));
     }
 
+    /// TLS failed: in the handshake, or later, where it is as good as any other break of a connection that had worked.
+    pub(crate) fn handle_tls_failed(&mut self, now: Instant, failure: &TlsFailure) {
+        let kind = if self.is_setting_up() { CauseKind::Tls } else { CauseKind::Disconnected };
+        self.fail(now, &Cause::new(kind, format!("TLS with {} failed: {failure}", self.target)));
+    }
+
     /// Nobody wants the connection that is being set up any more.
     pub(crate) fn abandon(&mut self, now: Instant) {
         if self.is_setting_up() {
@@ -283,8 +289,10 @@ impl Core {
                 Ok(Some(frame)) => self.handle_frame(now, &frame),
                 Ok(None) => return,
                 Err(error) => {
+                    let is_tls = error == FrameError::Tls && self.is_setting_up();
+                    let kind = if is_tls { CauseKind::Tls } else { CauseKind::Protocol };
                     let text = format!("what {} sent is not Kafka's protocol: {error}", self.target);
-                    self.fail(now, &Cause::new(CauseKind::Protocol, text));
+                    self.fail(now, &Cause::new(kind, text));
                 }
             }
         }
@@ -427,7 +435,7 @@ impl Core {
                 }
             }
             self.resets = 0;
-            let text = format!("{how} during set-up ({}): {}", handshake.what(), handshake.advice_if_closed());
+            let text = format!("{how} during set-up ({}): {}", handshake.what(), handshake.advice_if_closed(self.config.is_tls));
             return self.fail(now, &Cause::new(CauseKind::Disconnected, text));
         }
         let text = match &self.state {
@@ -540,9 +548,15 @@ impl Core {
             }
             State::Connecting { since, .. } => {
                 let waited = now.saturating_duration_since(*since);
-                let text = format!(
-                    "connecting to {target} took longer than {waited:.1?}: no answer at all; check address, routes and firewalls"
-                );
+                let text = if self.config.is_tls {
+                    format!(
+                        "connecting to {target} took longer than {waited:.1?}: no answer at all, or none to the TLS handshake; check address, routes and firewalls, and that TLS is expected there (security.protocol)"
+                    )
+                } else {
+                    format!(
+                        "connecting to {target} took longer than {waited:.1?}: no answer at all; check address, routes and firewalls"
+                    )
+                };
                 Cause::new(CauseKind::ConnectTimeout, text)
             }
             _ => Cause::new(CauseKind::Disconnected, format!("not connected to {target}")),

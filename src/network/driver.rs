@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,7 @@ use tokio::time::{Instant as TokioInstant, Sleep};
 use crate::error::{Error, ErrorKind};
 use crate::network::connection::{Core, Event};
 use crate::network::setup::WorkResult;
-use crate::network::{BoxFuture, Cause, CauseKind, ConnectionConfig, Connector, RequestSource, Target, Transport};
+use crate::network::{BoxFuture, Cause, CauseKind, ConnectionConfig, Connector, RequestSource, Target, TlsFailure, Transport};
 
 /// Turns in one poll.
 const MAX_TURNS: usize = 32;
@@ -156,7 +156,7 @@ impl Shared {
     }
 }
 
-type Connecting = BoxFuture<'static, std::io::Result<Box<dyn Transport>>>;
+type Connecting = BoxFuture<'static, io::Result<Box<dyn Transport>>>;
 
 /// Work on the blocking pool. Dropped before it was begun it is not done; once begun it is finished for nobody.
 struct Job(JoinHandle<WorkResult>);
@@ -282,7 +282,10 @@ impl<S: RequestSource> Driver<S> {
                 self.needs_flush = false;
                 self.core.handle_connected(now);
             }
-            Poll::Ready(Err(error)) => self.core.handle_connect_failed(now, &error.to_string()),
+            Poll::Ready(Err(error)) => match TlsFailure::of(&error) {
+                Some(failure) => self.core.handle_tls_failed(now, failure),
+                None => self.core.handle_connect_failed(now, &error.to_string()),
+            },
         }
         self.connecting = None;
         true
@@ -307,7 +310,7 @@ impl<S: RequestSource> Driver<S> {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => self.core.handle_closed(now, None),
             Poll::Ready(Ok(_)) => self.core.handle_read(now),
-            Poll::Ready(Err(error)) => self.core.handle_closed(now, Some(&error.to_string())),
+            Poll::Ready(Err(error)) => broke(&mut self.core, now, &error),
         }
         true
     }
@@ -339,7 +342,7 @@ impl<S: RequestSource> Driver<S> {
                 Poll::Pending => return moved,
                 Poll::Ready(Ok(0)) => self.core.handle_closed(now, Some("it takes no more bytes")),
                 Poll::Ready(Ok(count)) => self.core.handle_written(now, count),
-                Poll::Ready(Err(error)) => self.core.handle_closed(now, Some(&error.to_string())),
+                Poll::Ready(Err(error)) => broke(&mut self.core, now, &error),
             }
             self.needs_flush = true;
             moved = true;
@@ -353,7 +356,7 @@ impl<S: RequestSource> Driver<S> {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.needs_flush = false,
                 Poll::Ready(Err(error)) => {
-                    self.core.handle_closed(now, Some(&error.to_string()));
+                    broke(&mut self.core, now, &error);
                     moved = true;
                 }
             }
@@ -420,5 +423,13 @@ impl<S: RequestSource> Driver<S> {
             self.sleep = None;
         }
         due
+    }
+}
+
+/// The transport broke: under TLS it may be for a certificate of ours, which the broker refuses only after the handshake (TLS 1.3).
+fn broke(core: &mut Core, now: Instant, error: &io::Error) {
+    match TlsFailure::of(error) {
+        Some(failure) => core.handle_tls_failed(now, failure),
+        None => core.handle_closed(now, Some(&error.to_string())),
     }
 }

@@ -4,6 +4,7 @@
 //! pointer wide and cheap to clone. Broker's error codes are not failures: they stay in the response.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
@@ -86,6 +87,31 @@ pub(crate) enum CauseKind {
     /// The client closed the connection.
     Closed,
 }
+
+/// Why TLS failed, in words. A connector or transport puts it inside its I/O error, where the driver looks for it.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFailure(String);
+
+impl TlsFailure {
+    /// An I/O error with this inside; `message` says what failed and what to do.
+    #[cfg_attr(not(any(test, feature = "tls")), expect(dead_code, reason = "only TLS makes them"))]
+    pub(crate) fn error(message: impl Into<String>) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, Self(message.into()))
+    }
+
+    /// The one inside `error`, if TLS is what failed.
+    pub(crate) fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TlsFailure {}
 
 /// What happened, to whom, and what had happened before.
 #[derive(Clone)]

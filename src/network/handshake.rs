@@ -112,10 +112,11 @@ impl Handshake {
     }
 
     /// What may be wrong if the broker closes now, and what to do.
-    pub(crate) fn advice_if_closed(&self) -> &'static str {
+    pub(crate) fn advice_if_closed(&self, is_tls: bool) -> &'static str {
         match &self.step {
-            None => "not a Kafka listener, or one that expects TLS; check port and security.protocol",
             Some(step) => step.advice_if_closed(),
+            None if is_tls => "not a Kafka listener; check port and security.protocol",
+            None => "not a Kafka listener, or one that expects TLS; check port and security.protocol",
         }
     }
 

@@ -36,7 +36,7 @@ use std::time::Duration;
 use crate::network::setup::SetupStep;
 
 pub(crate) use driver::{SourceHandle, spawn_source};
-pub(crate) use failure::{CONNECT_ADVICE, Cause, CauseKind, Failure, Written};
+pub(crate) use failure::{CONNECT_ADVICE, Cause, CauseKind, Failure, TlsFailure, Written};
 pub(crate) use handle::Connection;
 pub(crate) use source::{Feedback, Outgoing, RequestSource, ResponseBody};
 pub use transport::{BoxFuture, Connector, Target, TcpConnector, Transport};
@@ -69,6 +69,8 @@ pub(crate) struct ConnectionConfig {
     pub max_frame: usize,
     /// A connection unused for so long is closed; the next request opens another.
     pub idle_timeout: Duration,
+    /// Are its transports encrypted? Only what errors advise depends on it.
+    pub is_tls: bool,
     /// Set-up steps after ApiVersions.
     pub setup: Option<SetupSteps>,
     /// What jitter comes from; drawn by the owner of the connection.
@@ -88,6 +90,7 @@ impl Default for ConnectionConfig {
             reconnect_backoff_max: Duration::from_secs(1),
             max_frame: 100_000_000,
             idle_timeout: Duration::from_secs(9 * 60),
+            is_tls: false,
             setup: None,
             seed: 0,
         }

@@ -507,7 +507,10 @@ async fn an_answer_that_cannot_be_decoded_is_an_error_and_ends_the_connection() 
 
 #[tokio::test(start_paused = true)]
 async fn ports_that_speak_something_else_are_named_for_what_they_are() {
-    for (bytes, said) in [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "HTTP"), (&[0x15, 3, 3, 0, 2, 2, 70], "TLS")] {
+    let alert = &[0x15, 3, 3, 0, 2, 2, 70][..];
+    for (bytes, said, kind) in
+        [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "HTTP", CauseKind::Protocol), (alert, "TLS", CauseKind::Tls)]
+    {
         let mut net = Net::new(&[]);
         let connection = net.connection();
         let asked = send(&connection, "a", 30 * SECOND);
@@ -515,7 +518,7 @@ async fn ports_that_speak_something_else_are_named_for_what_they_are() {
         peer.request().await.unwrap();
         peer.stream.write_all(bytes).await.unwrap();
         let failure = asked.await.unwrap().unwrap_err();
-        assert_eq!(failure.cause.kind(), CauseKind::Protocol);
+        assert_eq!(failure.cause.kind(), kind);
         assert!(failure.to_string().contains(said) && failure.to_string().contains("b1:9092"), "{failure}");
         peer.closed().await;
     }

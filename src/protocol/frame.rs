@@ -44,9 +44,9 @@ impl std::fmt::Display for FrameError {
                 write!(f, "frame of {len} bytes, allowed are {limit}: not Kafka's protocol, or the limit for frames is too low")
             }
             Self::Http => f.write_str("the other side answers in HTTP; check host and port"),
-            Self::Tls => {
-                f.write_str("the other side answers in TLS: this is a TLS listener, connect with TLS or use another port")
-            }
+            Self::Tls => f.write_str(
+                "the other side answers in TLS: connect with TLS (security.protocol=SSL or SASL_SSL), or to another port",
+            ),
         }
     }
 }
@@ -189,7 +189,7 @@ mod tests {
         for alert in [&[0x15, 3, 1, 0, 2, 2, 70][..], &[0x15, 3, 3, 0, 2, 2, 22], &[0x16, 3, 3, 0, 80, 2]] {
             assert_eq!(frames(100_000_000, alert).next_frame(), Err(FrameError::Tls));
         }
-        assert!(FrameError::Tls.to_string().contains("connect with TLS"));
+        assert!(FrameError::Tls.to_string().contains("connect with TLS (security.protocol=SSL"));
     }
 
     #[test]

@@ -21,8 +21,8 @@ usage: cargo xtask COMMAND
 
   test [--no-real | --real-only] [-- FILTER…]
                               runs all tests; starts the brokers that the tests in real/ need, and stops them
-  kafka up [--nodes 1|3] [--version V]
-                              starts Apache Kafka for work by hand and prints its addresses
+  kafka up [--nodes 1|3] [--version V] | --secure
+                              starts Apache Kafka for work by hand and prints its addresses; with TLS, SASL and users
   kafka down                  stops what `kafka up` started
   msrv                        compares every dependency's rust-version with ours
   compatibility [--check]     writes (or compares) the table of acceptance checks in COMPATIBILITY.md

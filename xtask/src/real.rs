@@ -1,7 +1,7 @@
 //! The tests in `real/`: against Apache Kafka 4.3.1 with all its neighbours, then against other versions of it.
 //!
-//! A single broker (in Docker where that works, else from the jars) and a cluster of three from the jars, whose nodes the tests kill
-//! and restart, serve all test files but `versions.rs`. Then comes one broker of each other version, one at a time, for the tests of
+//! A single broker (in Docker where that works, else from the jars), a cluster of three from the jars, whose nodes the tests kill
+//! and restart, and a secured broker from the jars serve all test files but `versions.rs`. Then comes one broker of each other version, one at a time, for the tests of
 //! `versions.rs` that stand in a module named after it. Addresses and peers go to the tests by environment. Brokers are started only
 //! if a test that was asked for needs them.
 
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::count::{Count, count};
-use crate::kafka::{self, Cluster, DockerBroker, OTHER_VERSIONS, VERSION, Version};
+use crate::kafka::{self, Cluster, DockerBroker, OTHER_VERSIONS, Secured, VERSION, Version};
 use crate::peers::Peers;
 use crate::{process, shown};
 
@@ -122,24 +122,30 @@ fn run_on_current(peers: &Peers, files: &[String], filters: &[&str], outcome: &m
     };
     let cluster = Cluster::start(VERSION, 3, &folder.join("cluster"))?;
     println!("cluster of three: from the Maven jars (its nodes are killed and restarted), at {}", cluster.bootstrap());
+    let secured = Secured::start(&folder.join("secured"))?;
+    println!("secured broker: from the Maven jars (TLS, SASL, access control), at {}", secured.bootstrap());
     let (bootstrap, place) = match &single {
         Single::Docker(broker) => (broker.bootstrap().to_owned(), "single broker in Docker"),
         Single::Jars(broker) => (broker.bootstrap(), "single broker from the jars"),
     };
     let mut cargo = cargo(files);
     environment(&mut cargo, peers);
+    cargo.envs(secured.environment());
     cargo.env("KLAMM_KAFKA", bootstrap);
     cargo.env("KLAMM_CLUSTER", cluster.bootstrap());
     cargo.env("KLAMM_CLUSTER_PROXIED", cluster.proxied());
     cargo.env("KLAMM_CLUSTER_ADVERTISED", cluster.advertised());
     cargo.env("KLAMM_CLUSTER_DIR", cluster.folder());
-    // Two cores: many clients at once beside four JVMs would only time each other out.
+    // Two cores: many clients at once beside five JVMs would only time each other out.
     cargo.args(["--test-threads", "4"]).args(filters);
     if peers.franz_go.is_err() {
         cargo.args(["--skip", FRANZ_GO]);
     }
     let counted = count(&mut cargo)?;
-    outcome.add(counted, &format!("Apache Kafka {VERSION} ({place}, cluster of three from the jars; with {})", peers.names()));
+    outcome.add(
+        counted,
+        &format!("Apache Kafka {VERSION} ({place}, cluster of three and secured broker from the jars; with {})", peers.names()),
+    );
     Ok(())
 }
 

@@ -587,20 +587,63 @@ fn a_request_too_large_for_a_frame_fails_alone() {
 
 #[test]
 fn what_the_other_side_speaks_instead_is_said() {
-    for (bytes, said) in [
-        (&b"HTTP/1.1 400 Bad Request\r\n"[..], "HTTP"),
-        (&[0x15, 3, 3, 0, 2, 2, 70], "TLS"),
-        (&[0x7f, 0xff, 0xff, 0xff], "2147483647 bytes"),
-        (&[0xff, 0xff, 0xff, 0xff], "length -1"),
-        (&[0, 0, 0, 3], "length 3"),
+    for (bytes, said, kind) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n"[..], "HTTP", CauseKind::Protocol),
+        (&[0x15, 3, 3, 0, 2, 2, 70], "security.protocol=SSL", CauseKind::Tls),
+        (&[0x7f, 0xff, 0xff, 0xff], "2147483647 bytes", CauseKind::Protocol),
+        (&[0xff, 0xff, 0xff, 0xff], "length -1", CauseKind::Protocol),
+        (&[0, 0, 0, 3], "length 3", CauseKind::Protocol),
     ] {
         let mut harness = Harness::connecting(ConnectionConfig::default());
         harness.exchange();
         harness.receive(bytes);
         let events = harness.events();
         let [Event::Unconnected(cause)] = &events[..] else { panic!("{events:?}") };
-        assert_eq!(cause.kind(), CauseKind::Protocol);
+        assert_eq!(cause.kind(), kind);
         assert!(cause.to_string().contains(said) && cause.to_string().contains("b1:9092"), "{cause}");
+    }
+}
+
+#[test]
+fn tls_that_fails_before_the_first_answer_is_told_from_a_connection_that_breaks() {
+    let error = TlsFailure::error("not trusted");
+    let failure = TlsFailure::of(&error).unwrap();
+    let mut harness = Harness::new(ConnectionConfig::default());
+    harness.core.handle_connecting(harness.now);
+    harness.core.handle_tls_failed(harness.now, failure);
+    let mut later = Harness::connecting(ConnectionConfig::default());
+    later.exchange();
+    later.core.handle_tls_failed(later.now, failure);
+    for mut harness in [harness, later] {
+        let events = harness.events();
+        let [Event::Unconnected(cause)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((cause.kind(), cause.is_retriable()), (CauseKind::Tls, false));
+        assert_eq!(cause.to_string(), "TLS with b1:9092 failed: not trusted (broker b1:9092)");
+        assert!(harness.core.retry_at(harness.now).is_some(), "there is a pause before the next attempt");
+    }
+
+    let mut harness = Harness::ready();
+    harness.send();
+    harness.exchange();
+    harness.core.handle_tls_failed(harness.now, failure);
+    assert_eq!(harness.answers(), [(0, Some((Written::Maybe, CauseKind::Disconnected)))]);
+    // In the middle of a connection what looks like a record of TLS is nonsense like any other.
+    let mut harness = Harness::ready();
+    harness.send();
+    harness.exchange();
+    harness.receive(&[0x15, 3, 3, 0, 2, 2, 70]);
+    assert_eq!(harness.answers(), [(0, Some((Written::Maybe, CauseKind::Protocol)))]);
+}
+
+#[test]
+fn a_time_out_of_connecting_speaks_of_tls_where_there_is_tls() {
+    for (is_tls, said) in [(true, "none to the TLS handshake"), (false, "no answer at all; check")] {
+        let mut harness = Harness::new(ConnectionConfig { is_tls, ..ConnectionConfig::default() });
+        harness.core.handle_connecting(harness.now);
+        harness.pass(15 * SECOND);
+        let events = harness.events();
+        let [Event::Unconnected(cause)] = &events[..] else { panic!("{events:?}") };
+        assert!(cause.kind() == CauseKind::ConnectTimeout && cause.to_string().contains(said), "{cause}");
     }
 }
 

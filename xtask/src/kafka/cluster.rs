@@ -1,11 +1,9 @@
 //! One or three nodes (broker and controller in one) from the jars, or one of a version before KRaft.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use super::java::{Java, stop_all};
+use super::node::{self, Node, SETTINGS};
 use super::{Version, old};
 
 /// Ports that a node takes: plain, proxied, advertised for the proxied, controller or ZooKeeper.
@@ -24,38 +22,16 @@ impl Cluster {
     /// Starts `nodes` nodes with their data in `folder`, which is made anew.
     pub(crate) fn start(version: Version, nodes: u16, folder: &Path) -> Result<Self, String> {
         let java = Java::new(version, folder)?;
-        let cluster = Self { folder: folder.to_path_buf(), nodes, port: free_ports(nodes)?, keep: false };
+        let cluster = Self { folder: folder.to_path_buf(), nodes, port: node::free_ports(nodes * PORTS)?, keep: false };
         if version >= Version(3, 3, 0) {
-            cluster.start_nodes(&java)?;
+            let node = |number| Node { number, settings: cluster.settings(number), format: Vec::new() };
+            node::start(&java, folder, &(1..=nodes).map(node).collect::<Vec<_>>())?;
         } else if nodes == 1 {
             old::start(&java, folder, cluster.port, cluster.port + 3)?;
         } else {
             return Err(format!("Kafka {version} is started with one node only"));
         }
         Ok(cluster)
-    }
-
-    fn start_nodes(&self, java: &Java) -> Result<(), String> {
-        let settings = |node: u16| self.folder.join(format!("node-{node}.properties"));
-        for node in 1..=self.nodes {
-            let path = settings(node);
-            fs::write(&path, self.settings(node)).map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        std::thread::scope(|scope| {
-            let format = |node: u16| {
-                let path = settings(node).display().to_string();
-                java.run("kafka.tools.StorageTool", &["format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", &path])
-            };
-            let formats: Vec<_> = (1..=self.nodes).map(|node| scope.spawn(move || format(node))).collect();
-            formats.into_iter().try_for_each(|format| match format.join() {
-                Ok(result) => result.map(drop),
-                Err(_) => Err("formatting a node's folder panicked".to_owned()),
-            })
-        })?;
-        for node in 1..=self.nodes {
-            java.spawn(&format!("node-{node}"), "kafka.Kafka", &settings(node))?;
-        }
-        (1..=self.nodes).try_for_each(|node| java.wait(&format!("node-{node}"), &["Kafka Server started"]))
     }
 
     /// The folder with logs, process ids and commands.
@@ -111,33 +87,11 @@ impl Cluster {
             port + 2,
             self.folder.join(format!("node-{node}")).display(),
         );
-        for topic in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {
-            let _ = writeln!(text, "{topic}.replication.factor={replicas}");
-        }
-        for (setting, value) in [("transaction.state.log.min.isr", in_sync), ("share.coordinator.state.topic.min.isr", in_sync)] {
-            let _ = writeln!(text, "{setting}={value}");
-        }
-        let _ = write!(text, "default.replication.factor={replicas}\nmin.insync.replicas={in_sync}\n{SETTINGS}");
+        text.push_str(&node::replication(replicas, in_sync));
+        text.push_str(SETTINGS);
         text
     }
 }
-
-/// Few partitions for internal topics and short times, so that tests need not wait.
-const SETTINGS: &str = "\
-offsets.topic.num.partitions=4
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.num.partitions=4
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-group.consumer.min.session.timeout.ms=1000
-group.consumer.min.heartbeat.interval.ms=100
-group.consumer.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-log.segment.delete.delay.ms=1000
-log.retention.check.interval.ms=1000
-log.initial.task.delay.ms=500
-";
 
 impl Drop for Cluster {
     fn drop(&mut self) {
@@ -145,13 +99,4 @@ impl Drop for Cluster {
             stop_all(&self.folder);
         }
     }
-}
-
-/// First of the ports for `nodes` nodes: the lowest block that is free now.
-fn free_ports(nodes: u16) -> Result<u16, String> {
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    (19_092..30_000)
-        .step_by(usize::from(PORTS * 3))
-        .find(|first| (*first..first + nodes * PORTS).all(free))
-        .ok_or_else(|| "no free ports between 19092 and 30000 on 127.0.0.1".to_owned())
 }

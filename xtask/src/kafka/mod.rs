@@ -4,13 +4,17 @@
 //! address where nothing of its own listens: tests put a proxy there. The folder of a cluster holds for each node its settings, its
 //! log, its process id (`node-N.pid`) and the command that starts it (`node-N.cmd`, one word a line), so that tests can kill and
 //! restart nodes. Before Kafka 3.3 there is one node, and beside it, in the same way, its `zookeeper`.
+//! [`Secured`] is a node with TLS, SASL, users and access control.
 
 pub(crate) mod by_hand;
+mod certificates;
 mod cluster;
 mod docker;
 mod jars;
 mod java;
+mod node;
 mod old;
+mod secured;
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,6 +22,7 @@ use std::str::FromStr;
 pub(crate) use cluster::Cluster;
 pub(crate) use docker::DockerBroker;
 pub(crate) use jars::{class_path, fetch};
+pub(crate) use secured::Secured;
 
 /// A version of Kafka.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
