@@ -129,6 +129,24 @@ fn each_leader_is_asked_once_and_again_as_soon_as_it_answered() {
 }
 
 #[test]
+fn a_pause_that_is_over_keeps_nobody_awake_while_there_is_no_room() {
+    let mut harness = Harness::new(FetchSettings { budget: 1000, ..settings() });
+    harness.assign(0, 1, Start::At(0));
+    harness.assign(1, 1, Start::At(0));
+    let ticket = harness.fetches()[0].0;
+    let fills = data(0, records(0, 10, 100));
+    harness.answer(ticket, vec![fills, refused(1, ErrorCode::UNKNOWN_SERVER_ERROR)]);
+    assert!(harness.fetches().is_empty());
+    assert!(harness.fetch.next_timeout().is_some_and(|at| at > harness.now), "after the failure there is a pause");
+    harness.wait(2000);
+    assert!(harness.fetches().is_empty(), "the buffer is full");
+    assert_eq!(harness.fetch.next_timeout(), None, "only the user can make room, and that is an event");
+    let chunk = chunk(harness.take());
+    harness.fetch.release(chunk.place(), chunk.size());
+    assert_eq!(harness.fetches()[0].2.len(), 2);
+}
+
+#[test]
 fn rk_159_a_broker_with_data_does_not_wait_for_one_without() {
     let mut harness = Harness::new(settings());
     harness.assign(0, 1, Start::At(0));
