@@ -44,7 +44,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
             let mut ledger = engine.ledger();
             if engine.is_closed() {
                 ledger.accumulator.set_hurry(true);
-                if ledger.accumulator.is_empty() {
+                if ledger.accumulator.is_done() {
                     return;
                 }
             }
