@@ -3,6 +3,10 @@
 //!
 //! Everything runs in one thread on the paused clock; `lifecycle_sockets.rs` is the same over TCP, where descriptors are counted.
 
+mod closes;
+mod cycles;
+mod drops;
 mod idle;
+mod work;
 #[path = "../world/mod.rs"]
 mod world;
