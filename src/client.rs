@@ -266,6 +266,7 @@ impl Client {
 
     fn deliverer(&self) -> Result<Producer> {
         self.inner.cluster.check()?;
+        let _there = self.inner.cluster.enter();
         let mut deliverer = self.lock_deliverer();
         match &*deliverer {
             Some(producer) => Ok(producer.clone()),

@@ -32,7 +32,7 @@ impl Shared {
             let final_error = |error: &Error| fresh && !error.is_retriable();
             self.snapshot().topic_error(topic).filter(final_error).map(Err)
         };
-        match self.wait_for(usable, deadline).await {
+        match self.wait_for(usable, deadline).await? {
             Some(result) => result,
             None if self.snapshot().version == 0 => Err(self.unreachable(ErrorKind::Timeout).with_topic(topic)),
             None => Err(self.snapshot().topic_error(topic).unwrap_or_else(|| self.unreachable(ErrorKind::Timeout))),
@@ -46,7 +46,7 @@ impl Shared {
             return Ok(snapshot);
         }
         let _waiting = Waiting::new(self);
-        self.wait_for(known, deadline).await.ok_or_else(|| self.unreachable(ErrorKind::Timeout))
+        self.wait_for(known, deadline).await?.ok_or_else(|| self.unreachable(ErrorKind::Timeout))
     }
 
     /// See `Cluster::refreshed`.
@@ -78,6 +78,7 @@ impl Shared {
             if let Some(result) = settled() {
                 return result;
             }
+            self.check()?;
             if events.changed().await.is_err() {
                 return Err(self.unreachable(ErrorKind::Disconnected));
             }
@@ -93,7 +94,7 @@ impl Shared {
             Some(State::Refused(error)) => Some(Err(error.clone())),
             _ => None,
         };
-        if let Some(result) = self.wait_for(settled, deadline).await {
+        if let Some(result) = self.wait_for(settled, deadline).await? {
             return result;
         }
         let last = self.lock().coordinators.reason(&wish.key).cloned();
@@ -107,15 +108,19 @@ impl Shared {
     }
 
     /// Looks each time something happened until there is something to see or the deadline has come.
-    async fn wait_for<T>(&self, mut look: impl FnMut() -> Option<T>, deadline: Instant) -> Option<T> {
+    ///
+    /// # Errors
+    /// If nothing will happen any more.
+    async fn wait_for<T>(&self, mut look: impl FnMut() -> Option<T>, deadline: Instant) -> Result<Option<T>> {
         let mut events = self.events.subscribe();
         loop {
             if let Some(seen) = look() {
-                return Some(seen);
+                return Ok(Some(seen));
             }
+            self.check()?;
             match tokio::time::timeout_at(deadline, events.changed()).await {
                 Ok(Ok(())) => {}
-                _ => return look(),
+                _ => return Ok(look()),
             }
         }
     }
