@@ -55,7 +55,8 @@ pub(crate) fn spawn(cluster: Cluster, shared: Arc<Shared>, max_wait: Duration, a
         work: Work::default(),
         give_away_by: None,
     };
-    runtime.spawn(driver.run(assignment));
+    let last = Last(driver.shared.clone());
+    runtime.spawn(driver.run(assignment, last));
     Ok(())
 }
 
@@ -113,8 +114,22 @@ impl Work {
     }
 }
 
+/// However the task ends, also with its runtime before it was polled at all, the user hears of it.
+struct Last(Arc<Shared>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if !state.closed {
+            let message =
+                "the tokio runtime that the consumer began to read in has ended; build another consumer in one that goes on";
+            state.fail(Error::new(crate::ErrorKind::Closed, message));
+        }
+    }
+}
+
 impl Driver {
-    async fn run(mut self, assignment: Assignment) {
+    async fn run(mut self, assignment: Assignment, _last: Last) {
         let (mut events, group, mut discover) = match assignment {
             Assignment::Group { handle, events, topics } => {
                 self.look_for(topics);
@@ -143,7 +158,10 @@ impl Driver {
                 biased;
                 event = receive(&mut events) => match event {
                     Some(event) => self.group_event(event, group.as_ref()),
-                    None => events = None,
+                    None => {
+                        events = None;
+                        self.membership_over();
+                    }
                 },
                 done = poll_fn(|cx| self.work.poll(cx)) => self.finish(done),
                 changed = self.snapshots.changed() => {
@@ -283,6 +301,17 @@ impl Driver {
             let result = commit_now(&shared, Some(group), commit, deadline).await;
             Done::Committed { result, then }
         });
+    }
+
+    /// The group's task has ended: in order, for the consumer was stopped or the group failed, or with its runtime.
+    fn membership_over(&self) {
+        let mut state = self.shared.lock();
+        if !state.stopped && !state.closed {
+            state.fail(Error::new(
+                crate::ErrorKind::Closed,
+                "the consumer's membership in its group has ended; build another consumer",
+            ));
+        }
     }
 
     fn group_event(&mut self, event: GroupEvent, group: Option<&GroupHandle>) {
