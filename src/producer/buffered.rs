@@ -289,6 +289,7 @@ impl BufferedProducer {
         for buffered in self.buffer.iter_mut().filter(|buffered| pending(buffered)) {
             if let Some(error) = blocked.get(&buffered.record.topic) {
                 let passes = error.is_retriable() || error.code().is_none_or(|code| code.is_retriable());
+                let passes = passes && error.kind() != ErrorKind::Closed;
                 buffered.refused = (!passes).then(|| error.clone());
                 continue;
             }
