@@ -7,6 +7,7 @@ mod closes;
 mod cycles;
 mod drops;
 mod idle;
+mod runtime_ends;
 mod work;
 #[path = "../world/mod.rs"]
 mod world;

@@ -1,11 +1,10 @@
 //! Panics that a runtime would swallow: tokio catches those of tasks, so a test has to look for them.
 
-use std::cell::RefCell;
-use std::sync::Once;
+use std::sync::{Mutex, Once};
+use std::thread::current;
 
-thread_local! {
-    static SEEN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
+/// The names of threads, and what they said.
+static SEEN: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// Remembers every panic of every thread from now on.
 pub(crate) fn watch() {
@@ -13,16 +12,22 @@ pub(crate) fn watch() {
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            // A thread that ends has nowhere to remember it.
-            let _ = SEEN.try_with(|seen| seen.borrow_mut().push(panic.to_string()));
+            let thread = current().name().unwrap_or_default().to_owned();
+            SEEN.lock().unwrap().push((thread, panic.to_string()));
             before(panic);
         }));
     });
 }
 
-/// No task of this thread's runtime has panicked.
+/// No task has panicked on this thread, which is the whole of a current-thread runtime.
 #[track_caller]
 pub(crate) fn assert_none() {
-    let seen = SEEN.with(|seen| std::mem::take(&mut *seen.borrow_mut()));
+    assert_none_of(current().name().unwrap_or_default());
+}
+
+/// None has on the threads of this name.
+#[track_caller]
+pub(crate) fn assert_none_of(thread: &str) {
+    let seen: Vec<_> = SEEN.lock().unwrap().extract_if(.., |(name, _)| name == thread).collect();
     assert!(seen.is_empty(), "a task panicked: {seen:?}");
 }
