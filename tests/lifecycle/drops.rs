@@ -47,7 +47,7 @@ async fn begin(condition: Condition, time: Duration) -> (World, Work) {
         world.append("t", partition, 0..RECORDS / 2);
     }
     world.broker.intercept(|_| Intercept::DelayResponse(Duration::from_millis(3)));
-    let mut work = Work::begin(&world);
+    let mut work = Work::begin(world.builder());
     work.go_on(time).await;
     condition.set(&world);
     work.go_on(time).await;

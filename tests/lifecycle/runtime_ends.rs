@@ -19,7 +19,7 @@ async fn begin(time: Duration) -> (World, Work) {
         world.append("t", partition, 0..RECORDS / 2);
     }
     world.broker.intercept(|_| klamm_broker::Intercept::DelayResponse(Duration::from_millis(3)));
-    let mut work = Work::begin(&world);
+    let mut work = Work::begin(world.builder());
     work.go_on(time).await;
     (world, work)
 }

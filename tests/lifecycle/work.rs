@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use klamm::consumer::{Consumer, Reader};
 use klamm::producer::{BufferedProducer, Delivery, Producer};
-use klamm::{Client, Record};
+use klamm::{Client, ClientBuilder, Record};
 use tokio::time::timeout;
 
-use super::world::{World, producer, record};
+use super::world::{producer, record};
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -35,13 +35,9 @@ pub(crate) const RECORDS: usize = 20;
 
 impl Work {
     /// Begins everything; nothing is waited for yet.
-    pub(crate) fn begin(world: &World) -> Self {
-        let client = world
-            .builder()
-            .request_timeout(Duration::from_secs(20))
-            .default_api_timeout(Duration::from_secs(25))
-            .build()
-            .unwrap();
+    pub(crate) fn begin(client: ClientBuilder) -> Self {
+        let client =
+            client.request_timeout(Duration::from_secs(20)).default_api_timeout(Duration::from_secs(25)).build().unwrap();
         // 16 KiB a batch at least: two fill the buffer, and the third waits.
         let full = producer(&client).buffer_memory(32 << 10).max_request_size(32 << 10).delivery_timeout(Duration::from_secs(60));
         let full = full.linger(Duration::from_secs(30)).build().unwrap();
