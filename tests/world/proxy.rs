@@ -61,14 +61,15 @@ pub(crate) struct Seen {
     pub(crate) end: End,
     /// How often the client's task looked at it.
     pub(crate) polls: u64,
-    pub(crate) frames: Frames,
+    pub(crate) requests: Frames,
+    pub(crate) answers: Frames,
 }
 
 impl Seen {
     /// What the connection is for, by what it asks first after the set-up.
     pub(crate) fn purpose(&self) -> &'static str {
         let set_up = [ApiKey::API_VERSIONS, ApiKey::SASL_HANDSHAKE, ApiKey::SASL_AUTHENTICATE];
-        match self.frames.apis().iter().find(|api| !set_up.contains(api)) {
+        match self.requests.apis().iter().find(|api| !set_up.contains(api)) {
             Some(&ApiKey::PRODUCE) => "produce",
             Some(&ApiKey::FETCH) => "fetch",
             Some(&(ApiKey::JOIN_GROUP | ApiKey::OFFSET_COMMIT | ApiKey::LEAVE_GROUP | ApiKey::HEARTBEAT)) => "group",
@@ -155,7 +156,8 @@ impl Connector for Proxy {
             let inner = this.inner.connect(target).await?;
             let mut state = this.state();
             let number = state.seen.len();
-            state.seen.push(Seen { number, up: 0, down: 0, end: End::Open, polls: 0, frames: Frames::default() });
+            let (requests, answers) = (Frames::default(), Frames::default());
+            state.seen.push(Seen { number, up: 0, down: 0, end: End::Open, polls: 0, requests, answers });
             drop(state);
             let link = Link { inner: Some(inner), broken: None, number, held: None, rests: [false; 2], proxy: this };
             Ok(Box::new(link) as Box<dyn Transport>)
@@ -196,14 +198,13 @@ impl Link {
         let mut state = self.proxy.state();
         let readable = state.readable;
         let seen = &mut state.seen[self.number];
-        match direction {
-            Direction::Up => {
-                seen.up += bytes.len() as u64;
-                if readable {
-                    seen.frames.push(bytes);
-                }
-            }
-            Direction::Down => seen.down += bytes.len() as u64,
+        let (passed, frames) = match direction {
+            Direction::Up => (&mut seen.up, &mut seen.requests),
+            Direction::Down => (&mut seen.down, &mut seen.answers),
+        };
+        *passed += bytes.len() as u64;
+        if readable {
+            frames.push(bytes);
         }
     }
 
@@ -263,7 +264,8 @@ impl Drop for Link {
 impl AsyncRead for Link {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        match { this.broken } {
+        let broken = this.broken;
+        match broken {
             Some(How::Reset) => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             Some(How::Close) => return Poll::Ready(Ok(())),
             Some(How::BlackHole) => return Poll::Pending,
@@ -306,7 +308,8 @@ impl AsyncRead for Link {
 impl AsyncWrite for Link {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        match { this.broken } {
+        let broken = this.broken;
+        match broken {
             Some(How::Reset) => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             Some(How::Close | How::BlackHole) => return Poll::Ready(Ok(bytes.len())),
             Some(How::Stall) if !this.goes_on(cx) => return Poll::Pending,
