@@ -14,7 +14,7 @@ use klamm::protocol::ApiKey;
 
 use super::session::{MAX_POLL_INTERVAL, Report, SESSION_TIMEOUT, session};
 use super::stride;
-use super::world::proxy::{Direction, Fault, How, Seen};
+use super::world::proxy::{Direction, Fault, How, Pace, Seen};
 use super::world::{SECOND, Security, World, broker, paused_runtime};
 
 /// Told on the way out of a test that fails.
@@ -28,34 +28,25 @@ impl Drop for Doing {
     }
 }
 
-/// How bytes come through.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Pieces {
-    Whole,
-    OneByte,
-}
-
-fn run(security: Security, pieces: Pieces, fault: Option<Fault>) -> Report {
-    let _doing = Doing(format!("{security:?}, {pieces:?}, {fault:?}"));
+fn run(security: Security, pace: Pace, fault: Option<Fault>) -> Report {
+    let _doing = Doing(format!("{security:?}, {pace:?}, {fault:?}"));
     paused_runtime().block_on(async {
         let world = World::start(security, broker(2)).await;
-        if pieces == Pieces::OneByte {
-            world.proxy.pass_one_byte();
-        }
+        world.proxy.set_pace(pace);
         world.proxy.plan(fault);
         session(&world).await
     })
 }
 
 /// After which bytes to break a connection: every `stride`th, and around the ends of frames if bytes come in large pieces.
-fn places(seen: &Seen, direction: Direction, pieces: Pieces, stride: u64) -> Vec<u64> {
+fn places(seen: &Seen, direction: Direction, pace: Pace, stride: u64) -> Vec<u64> {
     let (total, frames) = match direction {
         Direction::Up => (seen.up, &seen.requests),
         Direction::Down => (seen.down, &seen.answers),
     };
     // Another remainder on each connection, so that all of them occur.
-    let regular = (0..=total).filter(|at| (at + seen.number as u64) % stride == 0);
-    let ends = frames.ends().iter().filter(|_| pieces == Pieces::Whole);
+    let regular = (0..=total).filter(|at| (at + seen.number as u64).is_multiple_of(stride));
+    let ends = frames.ends().iter().filter(|_| pace == Pace::AtOnce);
     let edges = ends.flat_map(|end| [end - 1, *end, end + 1, end + 4]);
     let mut places: Vec<u64> = regular.chain(edges).chain([0, 1, 4]).filter(|at| *at <= total).collect();
     places.sort_unstable();
@@ -80,32 +71,32 @@ fn patience(how: How, seen: &Seen, direction: Direction, after: u64) -> Duration
 }
 
 /// Sessions of each way of talking, one for each place.
-fn sweep(how: How, direction: Direction, pieces: Pieces, usual: u64) {
+fn sweep(how: How, direction: Direction, pace: Pace, usual: u64) {
     for security in Security::ALL {
         let start = std::time::Instant::now();
-        let reference = run(*security, pieces, None);
+        let reference = run(*security, pace, None);
         let mut count = 0;
         for seen in &reference.connections {
-            for after in places(seen, direction, pieces, stride(usual)) {
+            for after in places(seen, direction, pace, stride(usual)) {
                 let fault = Fault { connection: Some(seen.number), direction, after, how };
-                let report = run(*security, pieces, Some(fault));
+                let report = run(*security, pace, Some(fault));
                 let longest = reference.took + patience(how, seen, direction, after);
-                let what = format!("{security:?}, {pieces:?}, {}: {fault:?}", seen.purpose());
+                let what = format!("{security:?}, {pace:?}, {}: {fault:?}", seen.purpose());
                 assert!(report.took <= longest, "{what}: {:?} and not {:?}", report.took, reference.took);
                 assert!(report.attempts <= reference.attempts + 1, "{what}: {} attempts to connect", report.attempts);
                 assert_eq!(report.losses, 0, "{what}: partitions were lost");
                 count += 1;
             }
         }
-        println!("{security:?}, {pieces:?}, {how:?} {direction:?}: {count} sessions in {:?}", start.elapsed());
+        println!("{security:?}, {pace:?}, {how:?} {direction:?}: {count} sessions in {:?}", start.elapsed());
     }
 }
 
 #[test]
 fn a_session_uses_each_kind_of_connection_once() {
     for security in Security::ALL {
-        for pieces in [Pieces::Whole, Pieces::OneByte] {
-            let report = run(*security, pieces, None);
+        for pace in [Pace::AtOnce, Pace::OneByte] {
+            let report = run(*security, pace, None);
             assert_eq!(report.attempts, 4);
             if security.is_readable() {
                 let purposes: Vec<_> = report.connections.iter().map(Seen::purpose).collect();
@@ -130,39 +121,39 @@ fn a_session_uses_each_kind_of_connection_once() {
 
 #[test]
 fn reset_after_each_byte_of_requests() {
-    sweep(How::Reset, Direction::Up, Pieces::Whole, 5);
+    sweep(How::Reset, Direction::Up, Pace::AtOnce, 5);
 }
 
 #[test]
 fn reset_after_each_byte_of_answers() {
-    sweep(How::Reset, Direction::Down, Pieces::Whole, 5);
+    sweep(How::Reset, Direction::Down, Pace::AtOnce, 5);
 }
 
 #[test]
 fn closed_after_each_byte_of_requests() {
-    sweep(How::Close, Direction::Up, Pieces::Whole, 7);
+    sweep(How::Close, Direction::Up, Pace::AtOnce, 7);
 }
 
 #[test]
 fn closed_after_each_byte_of_answers() {
-    sweep(How::Close, Direction::Down, Pieces::Whole, 7);
+    sweep(How::Close, Direction::Down, Pace::AtOnce, 7);
 }
 
 #[test]
 fn silent_after_each_byte_of_requests() {
-    sweep(How::BlackHole, Direction::Up, Pieces::Whole, 7);
+    sweep(How::BlackHole, Direction::Up, Pace::AtOnce, 7);
 }
 
 #[test]
 fn silent_after_each_byte_of_answers() {
-    sweep(How::BlackHole, Direction::Down, Pieces::Whole, 7);
+    sweep(How::BlackHole, Direction::Down, Pace::AtOnce, 7);
 }
 
 #[test]
 fn byte_by_byte_and_broken_after_some() {
     for how in [How::Reset, How::Close, How::BlackHole] {
         for direction in [Direction::Up, Direction::Down] {
-            sweep(how, direction, Pieces::OneByte, 79);
+            sweep(how, direction, Pace::OneByte, 79);
         }
     }
 }

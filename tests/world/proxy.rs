@@ -4,10 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use klamm::network::{BoxFuture, Connector, Target, Transport};
 use klamm::protocol::ApiKey;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use super::frames::Frames;
 
@@ -31,6 +33,18 @@ pub(crate) enum How {
     BlackHole,
     /// As a black hole, but it takes no bytes either: its window is zero.
     Stall,
+}
+
+/// How bytes pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As they come.
+    #[default]
+    AtOnce,
+    /// One at each wake.
+    OneByte,
+    /// So many in a millisecond.
+    Slowly(usize),
 }
 
 /// A connection is broken once so many bytes went that way.
@@ -91,7 +105,7 @@ struct State {
     seen: Vec<Seen>,
     attempts: usize,
     fault: Option<Fault>,
-    one_byte: bool,
+    pace: Pace,
     readable: bool,
     /// Has a stall ended?
     released: bool,
@@ -109,9 +123,9 @@ impl Proxy {
         self.state().fault = fault;
     }
 
-    /// From now on one byte passes at each wake, both ways.
-    pub(crate) fn pass_one_byte(&self) {
-        self.state().one_byte = true;
+    /// How bytes pass from now on, both ways.
+    pub(crate) fn set_pace(&self, pace: Pace) {
+        self.state().pace = pace;
     }
 
     /// Ends every stall.
@@ -159,7 +173,8 @@ impl Connector for Proxy {
             let (requests, answers) = (Frames::default(), Frames::default());
             state.seen.push(Seen { number, up: 0, down: 0, end: End::Open, polls: 0, requests, answers });
             drop(state);
-            let link = Link { inner: Some(inner), broken: None, number, held: None, rests: [false; 2], proxy: this };
+            let link =
+                Link { inner: Some(inner), broken: None, number, held: None, rests: [Rest::None, Rest::None], proxy: this };
             Ok(Box::new(link) as Box<dyn Transport>)
         })
     }
@@ -172,9 +187,17 @@ struct Link {
     number: usize,
     /// Read from the broker and not passed on.
     held: Option<Vec<u8>>,
-    /// Did the last byte pass in this turn, by direction?
-    rests: [bool; 2],
+    /// Where bytes don't pass at once: what the next wait for, by direction.
+    rests: [Rest; 2],
     proxy: Proxy,
+}
+
+/// What the next bytes of a connection wait for.
+enum Rest {
+    None,
+    /// To be woken once.
+    Turn,
+    Until(Pin<Box<Sleep>>),
 }
 
 impl Link {
@@ -191,7 +214,11 @@ impl Link {
         if let Some(fault) = fault {
             room = usize::try_from(fault.after.saturating_sub(passed)).unwrap();
         }
-        if state.one_byte { room.min(1) } else { room }
+        match state.pace {
+            Pace::AtOnce => room,
+            Pace::OneByte => room.min(1),
+            Pace::Slowly(bytes) => room.min(bytes),
+        }
     }
 
     fn passed(&mut self, direction: Direction, bytes: &[u8]) {
@@ -206,6 +233,11 @@ impl Link {
         if readable {
             frames.push(bytes);
         }
+        self.rests[direction as usize] = match state.pace {
+            Pace::AtOnce => Rest::None,
+            Pace::OneByte => Rest::Turn,
+            Pace::Slowly(_) => Rest::Until(Box::pin(tokio::time::sleep(Duration::from_millis(1)))),
+        };
     }
 
     /// The fault that is due happens.
@@ -233,15 +265,26 @@ impl Link {
         false
     }
 
-    /// With one byte at a time, every other turn has to be woken for.
-    fn rest(&mut self, cx: &Context<'_>, direction: Direction) -> bool {
-        let one_byte = self.proxy.state().one_byte;
-        let rests = &mut self.rests[direction as usize];
-        *rests = one_byte && !*rests;
-        if *rests {
-            cx.waker().wake_by_ref();
+    /// Do the next bytes have to wait?
+    fn rest(&mut self, cx: &mut Context<'_>, direction: Direction) -> bool {
+        let pace = self.proxy.state().pace;
+        let rest = &mut self.rests[direction as usize];
+        match rest {
+            Rest::None => false,
+            Rest::Turn => {
+                *rest = Rest::None;
+                cx.waker().wake_by_ref();
+                true
+            }
+            Rest::Until(_) if pace == Pace::AtOnce => false,
+            Rest::Until(sleep) => {
+                let waits = sleep.as_mut().poll(cx).is_pending();
+                if !waits {
+                    *rest = Rest::None;
+                }
+                waits
+            }
         }
-        *rests
     }
 
     fn ended_by_broker(&mut self) {
