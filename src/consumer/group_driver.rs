@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -51,9 +51,12 @@ pub(crate) struct GroupHandle {
     activity: Arc<Activity>,
 }
 
-/// What the group task sees of the user's comings and goings, without a lock.
+/// What the group task sees of the user's comings and goings.
 #[derive(Debug, Default)]
 struct Activity {
+    /// Commits on their way to the task. They are handed over without waiting, so that they arrive in the order in which they were
+    /// taken, and go on whatever becomes of who asked. The consumer has no more than a few under way.
+    commits: Mutex<Commits>,
     /// Is the user inside a call that reads?
     polling: AtomicBool,
     /// How often it came.
@@ -63,11 +66,42 @@ struct Activity {
     wake: tokio::sync::Notify,
 }
 
+#[derive(Debug, Default)]
+struct Commits {
+    queue: Vec<Commit>,
+    /// Nobody will take any out.
+    over: bool,
+}
+
+#[derive(Debug)]
+struct Commit {
+    offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
+    deadline: Instant,
+    done: oneshot::Sender<Result<()>>,
+}
+
+impl Activity {
+    fn commits(&self) -> MutexGuard<'_, Commits> {
+        // Nothing under the lock can panic half-way.
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// However the task ends, also with its runtime before it was polled at all, nobody waits for a commit any more.
+struct Last(Arc<Activity>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let mut commits = self.0.commits();
+        commits.over = true;
+        commits.queue.clear();
+    }
+}
+
 /// What a handle wants.
 #[derive(Debug)]
 enum Wish {
     Subscribe(Vec<Topic>),
-    Commit { offsets: Vec<(TopicPartition, OffsetAndMetadata)>, deadline: Instant, done: oneshot::Sender<Result<()>> },
     Leave { deadline: Instant, done: oneshot::Sender<Result<()>> },
 }
 
@@ -92,10 +126,21 @@ impl GroupHandle {
     }
 
     /// Commits; retries what may succeed later until `deadline`. Waits while a rebalance does not allow commits. Partitions that
-    /// are not ours any more make it fail, as does a generation that ended. Dropping the future leaves the commit on its way.
-    pub(crate) async fn commit(&self, offsets: Vec<(TopicPartition, OffsetAndMetadata)>, deadline: Instant) -> Result<()> {
+    /// are not ours any more make it fail, as does a generation that ended. It is on its way when this returns, before all that are
+    /// handed over later; dropping the answer leaves it so.
+    pub(crate) fn commit(
+        &self,
+        offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
         let (done, answer) = oneshot::channel();
-        self.ask(Wish::Commit { offsets, deadline, done }, answer).await
+        let mut commits = self.activity.commits();
+        if !commits.over {
+            commits.queue.push(Commit { offsets, deadline, done });
+        }
+        drop(commits);
+        self.activity.wake.notify_one();
+        async move { answer.await.unwrap_or_else(|_| Err(closed())) }
     }
 
     /// Subscribes to other topics from now on; the group rebalances.
@@ -106,11 +151,7 @@ impl GroupHandle {
     /// Leaves the group (a static member only stops), at `deadline` at the latest. Commit before. No events come after it.
     pub(crate) async fn leave(&self, deadline: Instant) -> Result<()> {
         let (done, answer) = oneshot::channel();
-        self.ask(Wish::Leave { deadline, done }, answer).await
-    }
-
-    async fn ask(&self, wish: Wish, answer: oneshot::Receiver<Result<()>>) -> Result<()> {
-        self.commands.send(wish).await.map_err(|_| closed())?;
+        self.commands.send(Wish::Leave { deadline, done }).await.map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 }
@@ -153,7 +194,7 @@ pub(crate) fn join(cluster: Cluster, config: GroupConfig) -> Result<(GroupHandle
         config,
         cluster,
     };
-    runtime.spawn(driver.run(inbox));
+    runtime.spawn(driver.run(inbox, Last(activity.clone())));
     Ok((GroupHandle { commands, activity }, outbox))
 }
 
@@ -200,7 +241,7 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Wish>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Wish>, _last: Last) {
         let (events, activity) = (self.events.clone(), self.activity.clone());
         let mut handles_gone = false;
         loop {
@@ -244,6 +285,7 @@ impl Driver {
 
     /// Lets the core see the time and the user's activity, then does all that it asks for.
     fn turn(&mut self) {
+        self.take_commits();
         loop {
             let polls = self.activity.polls.load(Ordering::SeqCst);
             if polls != self.polls_seen || self.activity.polling.load(Ordering::Relaxed) {
@@ -268,17 +310,23 @@ impl Driver {
         self.core.handle_command(now(), command);
     }
 
+    fn take_commits(&mut self) {
+        let handed_over = std::mem::take(&mut self.activity.commits().queue);
+        for Commit { offsets, deadline, done } in handed_over {
+            self.next_commit += 1;
+            let id = self.next_commit;
+            self.commits.insert(id, done);
+            self.command(Command::Commit { id, offsets, deadline });
+        }
+    }
+
     fn obey(&mut self, wish: Wish) {
+        // What was asked for before the member leaves is still to be done.
+        self.take_commits();
         match wish {
             Wish::Subscribe(topics) => {
                 self.interests = topics.iter().map(|topic| self.cluster.interest(topic)).collect();
                 self.command(Command::Subscribe(topics));
-            }
-            Wish::Commit { offsets, deadline, done } => {
-                self.next_commit += 1;
-                let id = self.next_commit;
-                self.commits.insert(id, done);
-                self.command(Command::Commit { id, offsets: offsets.into_iter().collect(), deadline });
             }
             Wish::Leave { deadline, done } => {
                 self.pending.clear();

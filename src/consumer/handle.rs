@@ -1,7 +1,7 @@
 //! What can be done to a consumer from outside its loop, and from inside its handlers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::consumer::batch::Batch;
 use crate::consumer::fetch::{EARLIEST, LATEST, Start};
@@ -16,7 +16,6 @@ use crate::{Error, ErrorKind, Message, Result, Topic, TopicPartition};
 #[derive(Clone, Debug)]
 pub struct ConsumerHandle {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) commit_timeout: Duration,
 }
 
 /// A place in a partition's log to go to.
@@ -131,18 +130,18 @@ impl ConsumerHandle {
     /// The commit goes on when the future is dropped.
     #[doc(alias = "commit_offsets")]
     pub async fn commit(&self) -> Result<()> {
-        let now = now();
-        let (group, commit) = {
+        let answer = {
             let mut state = self.shared.lock();
-            let Some(group) = state.group.clone() else {
+            if state.group.is_none() {
                 return Err(Error::new(
                     ErrorKind::InvalidRequest,
                     "the consumer is in no group: it has not begun to read, or has ended",
                 ));
-            };
-            (group, state.take_commit(now))
+            }
+            state.want_commit()
         };
-        commit_now(&self.shared, Some(group), commit, now + self.commit_timeout).await
+        self.shared.wake.notify_one();
+        answer.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the consumer has ended")))
     }
 
     /// The partitions that are assigned now, in order.
@@ -172,16 +171,20 @@ impl ConsumerHandle {
     }
 }
 
-/// Commits `commit` and takes note of how that ended.
-pub(crate) async fn commit_now(
-    shared: &Shared,
-    group: Option<GroupHandle>,
+/// Hands `commit` over to the group, and takes note of how it ends. Called under the lock under which it was taken: so no other, taken
+/// later, is handed over before it, and an older offset is never stored after a newer one.
+pub(crate) fn begin_commit(
+    shared: &Arc<Shared>,
+    group: Option<&GroupHandle>,
     commit: Option<Checkpoint>,
     deadline: Instant,
-) -> Result<()> {
-    let (Some(group), Some(commit)) = (group, commit) else { return Ok(()) };
-    let offsets = commit.offsets.iter().map(|(partition, offset)| (partition.clone(), offset.clone())).collect();
-    let result = group.commit(offsets, deadline).await;
-    shared.lock().committed(commit, result.is_ok());
-    result
+) -> impl Future<Output = Result<()>> + Send + use<> {
+    let committing = group.zip(commit).map(|(group, commit)| (group.commit(commit.offsets.clone(), deadline), commit));
+    let shared = shared.clone();
+    async move {
+        let Some((result, commit)) = committing else { return Ok(()) };
+        let result = result.await;
+        shared.lock().committed(commit, result.is_ok());
+        result
+    }
 }

@@ -122,7 +122,7 @@ impl Consumer {
         let shared = Shared::new(&settings, cluster.backoff(), cluster.config().seed);
         let intake =
             Intake::new(shared.clone(), hooks, settings.automatically_mark, settings.max_partition_fetch_bytes, commit_timeout);
-        let handle = ConsumerHandle { shared, commit_timeout };
+        let handle = ConsumerHandle { shared };
         Ok(Self { cluster, settings, handle, intake, group: None, stream_ended: false })
     }
 
