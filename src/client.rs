@@ -155,6 +155,9 @@ impl Client {
     ///
     /// # Errors
     /// If no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn brokers(&self) -> Result<Vec<Node>> {
         Ok(self.describe().await?.brokers)
     }
@@ -163,6 +166,9 @@ impl Client {
     ///
     /// # Errors
     /// If no broker answered in time, or none is named.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "controller_broker")]
     pub async fn controller(&self) -> Result<Node> {
         let described = self.describe().await?;
@@ -174,6 +180,9 @@ impl Client {
     ///
     /// # Errors
     /// If no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn topics(&self) -> Result<Vec<Topic>> {
         Ok(self.admin().list_topics().await?.into_iter().map(|topic| topic.name).collect())
     }
@@ -182,6 +191,9 @@ impl Client {
     ///
     /// # Errors
     /// If no broker answered in time, or the topic may not be seen.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn has_topic(&self, topic: impl Into<Topic>) -> Result<bool> {
         self.admin().has_topic(topic).await
     }
@@ -190,6 +202,9 @@ impl Client {
     ///
     /// # Errors
     /// [`ErrorKind::UnknownTopic`] if there is no such topic; if no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "partitions_for")]
     pub async fn partition_count(&self, topic: impl Into<Topic>) -> Result<usize> {
         Ok(self.describe_topic(topic.into()).await?.partitions.len())
@@ -199,6 +214,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`partition_count`](Self::partition_count).
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "replica_count_for")]
     pub async fn replica_count(&self, topic: impl Into<Topic>) -> Result<usize> {
         let described = self.describe_topic(topic.into()).await?;
@@ -209,6 +227,9 @@ impl Client {
     ///
     /// # Errors
     /// Unknown topic or partition; if the leader did not answer in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "last_offset_for")]
     pub async fn last_offset(&self, topic: impl Into<Topic>, partition: i32) -> Result<i64> {
         let ends = self.ends(vec![TopicPartition::new(topic, partition)]).await?;
@@ -222,6 +243,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`last_offset`](Self::last_offset), for any of them.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "last_offsets_for")]
     pub async fn last_offsets(&self, topics: impl IntoIterator<Item = impl Into<Topic>>) -> Result<Vec<(TopicPartition, i64)>> {
         let mut partitions = Vec::new();
@@ -236,6 +260,9 @@ impl Client {
     ///
     /// # Errors
     /// If no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "supports_api?")]
     pub async fn supports_api(&self, api: ApiKey, version: Option<i16>) -> Result<bool> {
         let apis = self.admin().api_versions(None).await?;

@@ -81,6 +81,9 @@ impl Admin {
     ///
     /// # Errors
     /// If a broker did not answer in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>> {
         let mut groups: BTreeMap<String, GroupListing> = BTreeMap::new();
         for broker in self.describe_cluster().await?.brokers {
@@ -106,6 +109,9 @@ impl Admin {
     ///
     /// # Errors
     /// As a whole only for a wrong name.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn describe_groups(
         &self,
         groups: impl IntoIterator<Item = impl Into<String>>,
@@ -138,6 +144,9 @@ impl Admin {
     ///
     /// # Errors
     /// If the coordinator refused or did not answer in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn group_offsets(&self, group: &str) -> Result<Vec<GroupOffset>> {
         let id = group_id(group)?;
         // Version 10 names topics by id alone; names are what is wanted here.
@@ -204,6 +213,9 @@ impl Admin {
     ///
     /// # Errors
     /// As a whole only for a wrong name.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn last_stable_offsets(
         &self,
         partitions: impl IntoIterator<Item = TopicPartition>,

@@ -63,6 +63,9 @@ impl Admin {
     ///
     /// # Errors
     /// As a whole only for a wrong name; for one partition: unknown, not allowed, or no answer in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn list_offsets(
         &self,
         partitions: impl IntoIterator<Item = TopicPartition>,

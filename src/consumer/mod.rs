@@ -300,6 +300,9 @@ impl Consumer {
     ///
     /// # Errors
     /// If the last commit failed or was not answered in time; the consumer has ended all the same.
+    ///
+    /// # Cancel safety
+    /// The consumer has ended, as if it had been dropped: it leaves the group, and what was marked may have been committed or not.
     pub async fn close(mut self, deadline: Duration) -> Result<()> {
         self.intake.close(deadline).await
     }
