@@ -390,7 +390,10 @@ impl State {
     pub(crate) fn want_commit(&mut self) -> oneshot::Receiver<Result<()>> {
         let (done, answer) = oneshot::channel();
         if !self.closed && !self.over {
-            self.wanting.retain(|other| !other.is_closed());
+            if self.wanting.len() == self.wanting.capacity() {
+                // Those who have gone make room before it grows.
+                self.wanting.retain(|other| !other.is_closed());
+            }
             self.wanting.push(done);
         }
         answer
