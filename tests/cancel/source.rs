@@ -105,6 +105,40 @@ fn every_public_future_is_in_the_table_and_nothing_else() {
     assert!(gone.is_empty(), "entries of tests/cancel/table.rs for futures that are not in src/: {gone:?}");
 }
 
+/// Public asynchronous functions whose documentation does not say what dropping them does.
+fn silent_about_drops(source: &str) -> Vec<String> {
+    let source = source.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let mut silent = Vec::new();
+    let mut says = false;
+    for line in source.lines().map(str::trim_start) {
+        says = match line {
+            _ if line.starts_with("///") => says || line.contains("# Cancel safety"),
+            _ if line.starts_with("#[") => says,
+            _ => {
+                if let Some(name) = line.strip_prefix("pub async fn ").filter(|_| !says) {
+                    silent.push(identifier(name));
+                }
+                false
+            }
+        };
+    }
+    silent
+}
+
+#[test]
+fn every_public_async_function_says_what_dropping_it_does() {
+    let mut paths = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut paths);
+    let silent: Vec<_> = paths
+        .iter()
+        .filter_map(|path| {
+            let silent = silent_about_drops(&fs::read_to_string(path).unwrap());
+            (!silent.is_empty()).then(|| format!("{}: {silent:?}", path.display()))
+        })
+        .collect();
+    assert!(silent.is_empty(), "no section \"Cancel safety\":\n{}", silent.join("\n"));
+}
+
 #[test]
 fn the_reader_of_the_source_finds_each_kind_of_future() {
     let source = r#"
