@@ -399,6 +399,11 @@ impl<P> Accumulator<P> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurry
+    }
+
     /// Partitions held after a failure may send again.
     pub(super) fn release(&mut self) {
         for state in &mut self.partitions {
