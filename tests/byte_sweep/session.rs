@@ -8,6 +8,8 @@ use std::time::Duration;
 use klamm::Record;
 use klamm::consumer::Consumer;
 use klamm::producer::Producer;
+use klamm::protocol::ApiKey;
+use klamm_broker::Intercept;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::world::proxy::Seen;
@@ -18,7 +20,7 @@ pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const MAX_POLL_INTERVAL: Duration = Duration::from_secs(40);
 const PARTITIONS: i32 = 2;
 /// Rounds of records, each a request of its own, before the consumer reads and while its fetch is parked.
-const ROUNDS: [usize; 2] = [3, 2];
+const ROUNDS: [usize; 2] = [4, 2];
 const PER_ROUND: usize = 2;
 /// No part of it may take longer, whatever breaks: the longest time-out is that of a join, 45 s.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -39,6 +41,8 @@ type Sent = Vec<Vec<(String, i64)>>;
 /// Runs it and looks at everything that must hold whatever broke on the way.
 pub(crate) async fn session(world: &World) -> Report {
     let start = Instant::now();
+    // Long enough for several requests to be on their way at once.
+    world.broker.intercept_all(ApiKey::PRODUCE, |_| Intercept::DelayResponse(Duration::from_millis(5)));
     // A bootstrap server is tried once by `connect`, as documented; whoever wants more builds, and asks.
     let client = world.builder().build().unwrap();
     let producer = producer(&client).linger(Duration::ZERO).build().unwrap();
@@ -87,10 +91,11 @@ async fn patient<T>(what: &str, call: impl Future<Output = T>) -> T {
     timeout(PATIENCE, call).await.unwrap_or_else(|_| panic!("{what} takes longer than {PATIENCE:?}"))
 }
 
-/// Sends rounds of records; all must be acknowledged.
+/// Sends rounds of records, the first alone, for no more than one is on its way before one was acknowledged, and the others one behind
+/// the other; all must be acknowledged.
 async fn produce(producer: &Producer, sent: &mut Sent, rounds: usize) {
-    for _ in 0..rounds {
-        let mut deliveries = Vec::new();
+    let mut deliveries = Vec::new();
+    for round in 0..rounds {
         for _ in 0..PER_ROUND {
             for partition in 0..PARTITIONS {
                 let of_partition = &mut sent[partition as usize];
@@ -101,12 +106,15 @@ async fn produce(producer: &Producer, sent: &mut Sent, rounds: usize) {
                 deliveries.push((partition as usize, of_partition.len() - 1, delivery));
             }
         }
-        for (partition, index, delivery) in deliveries {
-            let at = patient("a delivery", delivery).await.unwrap();
-            // A duplicate is a success whose place the broker may not tell.
-            sent[partition][index].1 = at.offset.unwrap_or(index as i64);
+        if round == 0 {
+            patient("flush", producer.flush()).await.unwrap();
         }
         sleep(Duration::from_millis(1)).await;
+    }
+    for (partition, index, delivery) in deliveries {
+        let at = patient("a delivery", delivery).await.unwrap();
+        // A duplicate is a success whose place the broker may not tell.
+        sent[partition][index].1 = at.offset.unwrap_or(index as i64);
     }
 }
 

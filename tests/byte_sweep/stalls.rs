@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::stride;
 use super::world::proxy::{Direction, End, Fault, How};
+use super::world::watchdog::watchdog;
 use super::world::{SECOND, Security, World, broker, panics, paused_runtime, producer, record};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -87,6 +88,7 @@ async fn expire_while_stalled(security: Security, after: u64, released: bool) ->
 
 #[test]
 fn bytes_that_wait_to_be_written_are_those_of_their_batch_also_when_it_has_expired() {
+    let _watchdog = watchdog("stalls", 300 * SECOND);
     for security in Security::ALL {
         for released in [true, false] {
             let mut after = 0;
@@ -106,6 +108,7 @@ fn bytes_that_wait_to_be_written_are_those_of_their_batch_also_when_it_has_expir
 #[test]
 fn when_every_connection_breaks_a_record_fails_in_time_and_the_next_succeeds_soon_after() {
     let delivery_timeout = 10 * SECOND;
+    let _watchdog = watchdog("connections that all break", 120 * SECOND);
     for security in Security::ALL {
         for how in [How::Reset, How::Close, How::BlackHole] {
             for direction in [Direction::Up, Direction::Down] {

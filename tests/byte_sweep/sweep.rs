@@ -15,6 +15,7 @@ use klamm::protocol::ApiKey;
 use super::session::{MAX_POLL_INTERVAL, Report, SESSION_TIMEOUT, session};
 use super::stride;
 use super::world::proxy::{Direction, Fault, How, Pace, Seen};
+use super::world::watchdog::watchdog;
 use super::world::{SECOND, Security, World, broker, paused_runtime};
 
 /// Told on the way out of a test that fails.
@@ -29,7 +30,8 @@ impl Drop for Doing {
 }
 
 fn run(security: Security, pace: Pace, fault: Option<Fault>) -> Report {
-    let _doing = Doing(format!("{security:?}, {pace:?}, {fault:?}"));
+    let what = format!("{security:?}, {pace:?}, {fault:?}");
+    let (_watchdog, _doing) = (watchdog(&what, 60 * SECOND), Doing(what));
     paused_runtime().block_on(async {
         let world = World::start(security, broker(2)).await;
         world.proxy.set_pace(pace);
