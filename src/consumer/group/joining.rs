@@ -59,7 +59,8 @@ impl Classic {
         match code {
             ErrorCode::MEMBER_ID_REQUIRED => {
                 // KIP-394: the id comes first, so that a lost answer leaves no member behind that nobody speaks for.
-                if !self.member_id.is_empty() {
+                // Who asks for an id that we have, or gives none, would do so again at once.
+                if !self.member_id.is_empty() || response.member_id.as_str().is_empty() {
                     self.pause(now);
                 }
                 self.member_id = response.member_id.as_str().to_owned();

@@ -20,6 +20,19 @@ fn a_new_member_asks_for_an_id_first_then_joins_at_once_with_it() {
 }
 
 #[test]
+fn a_broker_that_asks_for_an_id_and_gives_none_is_not_asked_without_a_pause() {
+    let mut member = Member::new(config());
+    member.find_coordinator();
+    let required = JoinGroupResponse { error_code: ErrorCode::MEMBER_ID_REQUIRED, ..Default::default() };
+    for _ in 0..3 {
+        member.answer("JoinGroup", Ok(Response::Join(required.clone())));
+        assert!(member.open().is_empty());
+        member.wait(2 * SECOND);
+        assert_eq!(member.open(), ["JoinGroup"]);
+    }
+}
+
+#[test]
 fn rk_128_a_join_says_the_time_outs_and_the_subscription() {
     // defaults.md: session.timeout.ms 45 s, max.poll.interval.ms (the rebalance time-out) 5 min.
     let mut member = Member::new(config());
