@@ -24,6 +24,9 @@ pub use builder::ClientBuilder;
 
 /// A client of one cluster.
 ///
+/// It lives in the tokio runtime in which it was built. Calls may come from any other, which takes nothing along when it ends; once its
+/// own has ended, every call fails with [`ErrorKind::Closed`] at once.
+///
 /// ```no_run
 /// # async fn example() -> klamm::Result<()> {
 /// let client = klamm::Client::builder(["localhost:9092"]).client_id("orders").connect().await?;

@@ -125,6 +125,7 @@ impl ConsumerHandle {
     ///
     /// # Errors
     /// What the coordinator says, or [`ErrorKind::Timeout`] after `default.api.timeout.ms`; the same is committed again with the next.
+    /// [`ErrorKind::Closed`] if the consumer ends meanwhile.
     ///
     /// # Cancel safety
     /// The commit goes on when the future is dropped.

@@ -183,7 +183,8 @@ impl Consumer {
     /// # Errors
     /// Of one partition, with topic, partition and offset: a batch that cannot be read, an offset out of range where
     /// `auto_offset_reset` is an error, missing authorization. The others go on with the next call, and it is tried again. Of the group,
-    /// if it cannot go on; these come again with each call.
+    /// if it cannot go on; these come again with each call, as does [`ErrorKind::Closed`](crate::ErrorKind::Closed) once the runtime in
+    /// which it began to read has ended.
     ///
     /// # Cancel safety
     /// A record is taken only in the moment it is returned: dropping the future loses nothing.
