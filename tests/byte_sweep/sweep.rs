@@ -159,3 +159,25 @@ fn byte_by_byte_and_broken_after_some() {
         }
     }
 }
+
+/// Not one connection breaks, but each that is made, after so many bytes that the set-up and one request or answer get through.
+#[test]
+fn a_session_comes_through_though_every_connection_breaks() {
+    for security in Security::ALL {
+        let reference = run(*security, Pace::AtOnce, None);
+        let mut most = 0;
+        for how in [How::Reset, How::Close] {
+            for (direction, least) in [(Direction::Up, 400), (Direction::Down, 1_000)] {
+                for more in (0..600).step_by(usize::try_from(stride(13)).unwrap()) {
+                    let fault = Fault { connection: None, direction, after: least + more, how };
+                    let report = run(*security, Pace::AtOnce, Some(fault));
+                    assert!(report.took <= reference.took + 5 * SECOND, "{fault:?}: {:?}", report.took);
+                    assert!(report.attempts <= 20, "{fault:?}: {} attempts to connect", report.attempts);
+                    assert_eq!(report.losses, 0, "{fault:?}: partitions were lost");
+                    most = most.max(report.attempts);
+                }
+            }
+        }
+        assert!(most > 8, "hardly anything broke");
+    }
+}

@@ -15,7 +15,6 @@ use super::world::{FAREWELL, SECOND, Security, World, broker, close_producer, pa
 /// What the brokers do from some moment on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Brokers {
-    Fine,
     Refuse,
     TakeNoConnection,
     /// Requests are read and never answered.
@@ -29,7 +28,6 @@ const DEAD: [Brokers; 4] = [Brokers::Refuse, Brokers::TakeNoConnection, Brokers:
 impl Brokers {
     fn set(self, world: &World) {
         match self {
-            Self::Fine => {}
             Self::Refuse | Self::TakeNoConnection => {
                 let how = if self == Self::Refuse { Reachability::Refusing } else { Reachability::BlackHole };
                 world.broker.set_reachability(1, how);

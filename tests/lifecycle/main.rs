@@ -8,6 +8,7 @@ mod cycles;
 mod drops;
 mod idle;
 mod runtime_ends;
+mod storms;
 mod work;
 #[path = "../world/mod.rs"]
 mod world;
