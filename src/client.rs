@@ -24,6 +24,9 @@ pub use builder::ClientBuilder;
 
 /// A client of one cluster.
 ///
+/// It lives in the tokio runtime in which it was built. Calls may come from any other, which takes nothing along when it ends; once its
+/// own has ended, every call fails with [`ErrorKind::Closed`] at once.
+///
 /// ```no_run
 /// # async fn example() -> klamm::Result<()> {
 /// let client = klamm::Client::builder(["localhost:9092"]).client_id("orders").connect().await?;
@@ -161,6 +164,9 @@ impl Client {
     ///
     /// # Errors
     /// If no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn brokers(&self) -> Result<Vec<Node>> {
         Ok(self.describe().await?.brokers)
     }
@@ -169,6 +175,9 @@ impl Client {
     ///
     /// # Errors
     /// If no broker answered in time, or none is named.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "controller_broker")]
     pub async fn controller(&self) -> Result<Node> {
         let described = self.describe().await?;
@@ -180,6 +189,9 @@ impl Client {
     ///
     /// # Errors
     /// If no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn topics(&self) -> Result<Vec<Topic>> {
         Ok(self.admin().list_topics().await?.into_iter().map(|topic| topic.name).collect())
     }
@@ -188,6 +200,9 @@ impl Client {
     ///
     /// # Errors
     /// If no broker answered in time, or the topic may not be seen.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn has_topic(&self, topic: impl Into<Topic>) -> Result<bool> {
         self.admin().has_topic(topic).await
     }
@@ -196,6 +211,9 @@ impl Client {
     ///
     /// # Errors
     /// [`ErrorKind::UnknownTopic`] if there is no such topic; if no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "partitions_for")]
     pub async fn partition_count(&self, topic: impl Into<Topic>) -> Result<usize> {
         Ok(self.describe_topic(topic.into()).await?.partitions.len())
@@ -205,6 +223,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`partition_count`](Self::partition_count).
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "replica_count_for")]
     pub async fn replica_count(&self, topic: impl Into<Topic>) -> Result<usize> {
         let described = self.describe_topic(topic.into()).await?;
@@ -215,6 +236,9 @@ impl Client {
     ///
     /// # Errors
     /// Unknown topic or partition; if the leader did not answer in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "last_offset_for")]
     pub async fn last_offset(&self, topic: impl Into<Topic>, partition: i32) -> Result<i64> {
         let ends = self.ends(vec![TopicPartition::new(topic, partition)]).await?;
@@ -228,6 +252,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`last_offset`](Self::last_offset), for any of them.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "last_offsets_for")]
     pub async fn last_offsets(&self, topics: impl IntoIterator<Item = impl Into<Topic>>) -> Result<Vec<(TopicPartition, i64)>> {
         let mut partitions = Vec::new();
@@ -242,6 +269,9 @@ impl Client {
     ///
     /// # Errors
     /// If no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "supports_api?")]
     pub async fn supports_api(&self, api: ApiKey, version: Option<i16>) -> Result<bool> {
         let apis = self.admin().api_versions(None).await?;
@@ -272,6 +302,7 @@ impl Client {
 
     fn deliverer(&self) -> Result<Producer> {
         self.inner.cluster.check()?;
+        let _there = self.inner.cluster.enter();
         let mut deliverer = self.lock_deliverer();
         match &*deliverer {
             Some(producer) => Ok(producer.clone()),

@@ -51,6 +51,9 @@ impl Admin {
     ///
     /// # Errors
     /// If no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn describe_cluster(&self) -> Result<ClusterDescription> {
         let deadline = self.deadline();
         let request =
@@ -74,6 +77,9 @@ impl Admin {
     ///
     /// # Errors
     /// If it did not answer in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "apis")]
     pub async fn api_versions(&self, broker: Option<BrokerId>) -> Result<Vec<ApiSupport>> {
         let response = self.versions_of(broker.map_or(Route::Any, Route::Broker)).await?;

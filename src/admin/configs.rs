@@ -199,6 +199,9 @@ impl Admin {
     ///
     /// # Errors
     /// If the resource does not exist or may not be seen; if no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn describe_configs(&self, resource: &ConfigResource, keys: Option<&[&str]>) -> Result<Vec<ConfigEntry>> {
         let (resource_type, resource_name) = resource.to_wire()?;
         let keys =

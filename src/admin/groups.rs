@@ -84,6 +84,9 @@ impl Admin {
     ///
     /// # Errors
     /// If a broker did not answer in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "groups")]
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>> {
         let mut groups: BTreeMap<String, GroupListing> = BTreeMap::new();
@@ -110,6 +113,9 @@ impl Admin {
     ///
     /// # Errors
     /// As a whole only for a wrong name.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "describe_group")]
     pub async fn describe_groups(
         &self,
@@ -215,6 +221,9 @@ impl Admin {
     ///
     /// # Errors
     /// If the coordinator refused or did not answer in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "fetch_group_offsets")]
     pub async fn group_offsets(&self, group: &str) -> Result<Vec<GroupOffset>> {
         let id = group_id(group)?;

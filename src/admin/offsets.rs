@@ -37,6 +37,9 @@ impl Admin {
     ///
     /// # Errors
     /// As a whole only for a wrong name; for one partition: unknown, not allowed, not known to a broker as old, or no answer in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn list_offsets(
         &self,
         partitions: impl IntoIterator<Item = TopicPartition>,

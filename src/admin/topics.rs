@@ -124,6 +124,9 @@ impl Admin {
     /// # Errors
     /// `TOPIC_ALREADY_EXISTS`, `INVALID_REPLICATION_FACTOR` and the like, with the broker's text; a time-out if the leaders were not
     /// known in time.
+    ///
+    /// # Cancel safety
+    /// What was sent is not taken back: the topic may come to be.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<()> {
         let outcomes = self.create_topics([topic], Validate::AndApply).await?;
         outcomes.into_iter().try_for_each(|(_, result)| result)
@@ -133,6 +136,9 @@ impl Admin {
     ///
     /// # Errors
     /// As a whole only if no answer was had.
+    ///
+    /// # Cancel safety
+    /// What was sent is not taken back: the topics may come to be.
     pub async fn create_topics(&self, topics: impl IntoIterator<Item = NewTopic>, validate: Validate) -> Result<Outcomes<Topic>> {
         let deadline = self.deadline();
         let topics: Vec<NewTopic> = topics.into_iter().collect();
@@ -175,6 +181,9 @@ impl Admin {
     ///
     /// # Errors
     /// As a whole only if no answer was had.
+    ///
+    /// # Cancel safety
+    /// What was sent is not taken back: the topics may be deleted.
     #[doc(alias = "delete_topic")]
     pub async fn delete_topics(&self, topics: impl IntoIterator<Item = impl Into<Topic>>) -> Result<Outcomes<Topic>> {
         let deadline = self.deadline();
@@ -206,6 +215,9 @@ impl Admin {
     ///
     /// # Errors
     /// `INVALID_PARTITIONS` if it has as many already, with the broker's text.
+    ///
+    /// # Cancel safety
+    /// What was sent is not taken back: the partitions may come to be.
     #[doc(alias = "create_partitions_for")]
     pub async fn create_partitions(&self, topic: impl Into<Topic>, total: i32, validate: Validate) -> Result<()> {
         let (topic, deadline) = (topic.into(), self.deadline());
@@ -231,6 +243,9 @@ impl Admin {
     ///
     /// # Errors
     /// If no broker answered in time.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "topics")]
     pub async fn list_topics(&self) -> Result<Vec<TopicListing>> {
         let topics = self.cluster.list_topics(self.deadline()).await?;
@@ -241,6 +256,9 @@ impl Admin {
     ///
     /// # Errors
     /// If no broker answered in time, or the broker's answer is another error than that there is no such topic.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn has_topic(&self, topic: impl Into<Topic>) -> Result<bool> {
         let outcomes = self.describe_topics([topic.into()]).await?;
         match outcomes.into_iter().next().map(|(_, result)| result) {
@@ -254,6 +272,9 @@ impl Admin {
     ///
     /// # Errors
     /// As a whole only if no answer was had.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn describe_topics(
         &self,
         topics: impl IntoIterator<Item = impl Into<Topic>>,

@@ -49,6 +49,13 @@ impl Backoff {
         self.spread.apply(self.config.pause(self.failures))
     }
 
+    /// As [`next_pause`](Self::next_pause), but after the first failure another attempt may follow at once.
+    pub(crate) fn pause_but_first(&mut self) -> Option<Duration> {
+        let is_first = self.failures == 0;
+        let pause = self.next_pause();
+        (!is_first).then_some(pause)
+    }
+
     /// It worked; the next failure starts from the first pause.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;

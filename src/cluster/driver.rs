@@ -5,13 +5,16 @@
 //! touched whenever a core says that something is final. What waits without a call (batches, a consumer's partitions) watches
 //! `refusals`: whether brokers refuse this client, as the last round of metadata showed.
 //!
-//! The task ends when the last handle is gone; its connections close with it.
+//! The task ends when the last handle is gone; its connections close with it. All of them, control connections and those that components
+//! take, live in the runtime that the client was built in, whoever needs them first: a guest that calls from a runtime of its own takes
+//! nothing along when that ends. Should the client's own runtime end, everybody who waits or asks is told.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -32,6 +35,7 @@ use crate::record::Topic;
 pub(super) struct Shared {
     config: ClusterConfig,
     connector: Arc<dyn Connector>,
+    runtime: Handle,
     clock: Clock,
     inner: Mutex<Inner>,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -41,6 +45,7 @@ pub(super) struct Shared {
     refusals: watch::Sender<Option<Error>>,
     /// The task has something to look at.
     wake: Notify,
+    /// The task has ended, or is told to.
     ended: AtomicBool,
     seeds_given: AtomicU64,
 }
@@ -69,7 +74,7 @@ enum Step {
 
 /// Makes the shared state and starts the task.
 pub(super) fn start(config: ClusterConfig, connector: Arc<dyn Connector>) -> Result<Arc<Shared>> {
-    let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
+    let runtime = Handle::try_current().map_err(|error| {
         let message = "a client needs a tokio runtime around it: build it in an async function, or inside Runtime::enter";
         Error::new(ErrorKind::InvalidRequest, message).with_source(error)
     })?;
@@ -87,6 +92,7 @@ pub(super) fn start(config: ClusterConfig, connector: Arc<dyn Connector>) -> Res
     let shared = Arc::new(Shared {
         config,
         connector,
+        runtime: runtime.clone(),
         clock: Clock::new(),
         inner: Mutex::new(inner),
         snapshot: watch::Sender::default(),
@@ -96,12 +102,13 @@ pub(super) fn start(config: ClusterConfig, connector: Arc<dyn Connector>) -> Res
         ended: AtomicBool::new(false),
         seeds_given: AtomicU64::new(0),
     });
-    runtime.spawn(run(shared.clone()));
+    runtime.spawn(run(Last(shared.clone())));
     Ok(shared)
 }
 
 /// The metadata task.
-async fn run(shared: Arc<Shared>) {
+async fn run(last: Last) {
+    let shared = &last.0;
     let mut tasks = JoinSet::new();
     while !shared.ended.load(Ordering::Acquire) {
         while let Some(step) = shared.next_step() {
@@ -119,7 +126,17 @@ async fn run(shared: Arc<Shared>) {
             () = tokio::time::sleep_until(timeout.unwrap_or_else(Instant::now)), if timeout.is_some() => {}
         }
     }
-    shared.close_control_connections();
+}
+
+/// However the task ends, also with its runtime before it was polled at all: nobody waits for it any more, and no connection is left.
+struct Last(Arc<Shared>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::Release);
+        self.0.close_control_connections();
+        self.0.events.send_replace(());
+    }
 }
 
 impl Shared {
@@ -127,6 +144,23 @@ impl Shared {
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.wake.notify_one();
+    }
+
+    /// Is there still a task that learns of the cluster?
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] if not: who asks holds a handle, so it ended with its runtime.
+    pub(super) fn check(&self) -> Result<()> {
+        if !self.ended.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let message = "the tokio runtime that the client was built in has ended; build another client in one that goes on";
+        Err(Error::new(ErrorKind::Closed, message))
+    }
+
+    /// The runtime that the client was built in: what it needs runs there.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     pub(super) fn config(&self) -> &ClusterConfig {
@@ -199,7 +233,9 @@ impl Shared {
 
     /// The control connection to `node`, a new one if the broker listens elsewhere now.
     pub(super) fn control(&self, node: &Node) -> Result<Connection> {
+        self.check()?;
         let target = target(node);
+        let _here = self.runtime.enter();
         let mut inner = self.lock();
         if let Some((known, connection)) = inner.control.get(&node.id) {
             if *known == target {

@@ -187,12 +187,18 @@ impl Cluster {
     /// May work begin?
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`] if the client was closed.
+    /// [`ErrorKind::Closed`] if the client was closed, or its runtime has ended.
     pub(crate) fn check(&self) -> Result<()> {
         match &self.gate {
             Some(gate) if gate.is_closed() => Err(Error::new(ErrorKind::Closed, "the client was closed; build another")),
-            _ => Ok(()),
+            _ => self.shared().check(),
         }
+    }
+
+    /// The runtime that the client was built in is the one around until the answer is dropped: what lives as long as the client must
+    /// not end with a runtime that somebody calls from.
+    pub(crate) fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.shared().runtime().enter()
     }
 
     /// Learns of the cluster: each bootstrap server is tried once. Does nothing if the cluster is known already.
@@ -283,6 +289,7 @@ impl Cluster {
     pub(crate) fn connection(&self, node: &Node) -> Result<Connection> {
         self.check()?;
         let shared = self.shared();
+        let _there = self.enter();
         Connection::spawn(shared.connector(), target(node), shared.connection_config())
     }
 
@@ -293,6 +300,7 @@ impl Cluster {
     pub(crate) fn source<S: RequestSource>(&self, node: &Node, source: S) -> Result<SourceHandle> {
         self.check()?;
         let shared = self.shared();
+        let _there = self.enter();
         // A source knows itself how many requests it wants in flight.
         let config = ConnectionConfig { max_in_flight: usize::MAX, ..shared.connection_config() };
         spawn_source(shared.connector(), target(node), config, source)

@@ -77,7 +77,8 @@ impl Shared {
                     let at = Instant::from_std(at);
                     if needs_metadata {
                         let refused = || self.refused_since(failed_before);
-                        if let Some(refusal) = self.wait_until(refused, at).await {
+                        let refused = self.wait_until(refused, at).await.map_err(|ended| ended.with_api(name))?;
+                        if let Some(refusal) = refused {
                             return Err(refusal.with_api(name));
                         }
                     } else {

@@ -80,6 +80,7 @@ impl Shared {
             if let Some(result) = settled() {
                 return result;
             }
+            self.check()?;
             if events.changed().await.is_err() {
                 return Err(self.unreachable(ErrorKind::Disconnected));
             }
@@ -96,7 +97,7 @@ impl Shared {
             _ => None,
         };
         // Not ended by a refusal of metadata: a lookup goes by other connections, and says itself what it met.
-        if let Some(result) = self.wait_until(settled, deadline).await {
+        if let Some(result) = self.wait_until(settled, deadline).await? {
             return result;
         }
         let last = self.lock().coordinators.reason(&wish.key).cloned();
@@ -125,19 +126,23 @@ impl Shared {
     async fn wait_for<T>(&self, mut look: impl FnMut() -> Option<T>, deadline: Instant) -> Result<Option<T>> {
         let failed_before = self.lock().refresh.failed_rounds();
         let look = || look().map(Ok).or_else(|| self.refused_since(failed_before).map(Err));
-        self.wait_until(look, deadline).await.transpose()
+        self.wait_until(look, deadline).await?.transpose()
     }
 
     /// Looks each time something happened until there is something to see or the deadline has come.
-    pub(super) async fn wait_until<T>(&self, mut look: impl FnMut() -> Option<T>, deadline: Instant) -> Option<T> {
+    ///
+    /// # Errors
+    /// If nothing will happen any more.
+    pub(super) async fn wait_until<T>(&self, mut look: impl FnMut() -> Option<T>, deadline: Instant) -> Result<Option<T>> {
         let mut events = self.events.subscribe();
         loop {
             if let Some(seen) = look() {
-                return Some(seen);
+                return Ok(Some(seen));
             }
+            self.check()?;
             match tokio::time::timeout_at(deadline, events.changed()).await {
                 Ok(Ok(())) => {}
-                _ => return look(),
+                _ => return Ok(look()),
             }
         }
     }

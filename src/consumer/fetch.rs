@@ -389,6 +389,7 @@ impl Fetch {
 
     fn plan(&mut self, now: Instant) {
         self.find_leaders(now);
+        self.end_pauses(now);
         let mut fetch: BTreeMap<BrokerId, Vec<usize>> = BTreeMap::new();
         let mut list: BTreeMap<BrokerId, Vec<usize>> = BTreeMap::new();
         for (slot, partition) in &self.partitions {
@@ -421,6 +422,14 @@ impl Fetch {
         if !lost.is_empty() {
             self.actions.push_back(Action::Refresh);
         }
+    }
+
+    /// A pause that is over is nothing to wait for any more, whether or not there is room for a fetch now: a time-out that stays due
+    /// would keep the driver awake.
+    fn end_pauses(&mut self, now: Instant) {
+        let brokers = self.brokers.values_mut().map(|broker| &mut broker.not_before);
+        let partitions = self.partitions.values_mut().map(|partition| &mut partition.not_before);
+        brokers.chain(partitions).for_each(|not_before| *not_before = not_before.filter(|until| *until > now));
     }
 
     fn list_offsets(&mut self, now: Instant, broker: BrokerId, slots: Vec<usize>) {

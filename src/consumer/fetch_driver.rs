@@ -17,7 +17,7 @@ use crate::cluster::{Cluster, Node, Route, Snapshot, TopicInterest};
 use crate::consumer::fetch::{Action, Command, EARLIEST, Leader, Start, Ticket};
 use crate::consumer::group_driver::GroupEvent;
 use crate::consumer::group_handle::GroupHandle;
-use crate::consumer::handle::commit_now;
+use crate::consumer::handle::begin_commit;
 use crate::consumer::offsets::Checkpoint;
 use crate::consumer::state::{Notice, RefusedBy, Shared, State, now};
 use crate::network::Connection;
@@ -57,7 +57,8 @@ pub(crate) fn spawn(cluster: Cluster, shared: Arc<Shared>, max_wait: Duration, a
         work: Work::default(),
         give_away_by: None,
     };
-    runtime.spawn(driver.run(assignment));
+    let last = Last(driver.shared.clone());
+    runtime.spawn(driver.run(assignment, last));
     Ok(())
 }
 
@@ -90,8 +91,17 @@ struct Driver {
 enum Done {
     Fetched { ticket: Ticket, response: Result<FetchResponse> },
     Listed { ticket: Ticket, response: Result<ListOffsetsResponse> },
-    Committed { result: Result<()>, then: Option<oneshot::Sender<()>> },
+    Committed { result: Result<()>, told: Told },
     Looked { topic: Topic, result: Result<()> },
+}
+
+/// Who is told that a commit has ended.
+enum Told {
+    Nobody,
+    /// The group, that a rebalance may go on.
+    Group(oneshot::Sender<()>),
+    /// Those who wanted it.
+    Callers(Vec<oneshot::Sender<Result<()>>>),
 }
 
 /// Futures that run side by side inside the task.
@@ -108,7 +118,7 @@ impl Work {
             if let Some(future) = self.0.get_mut(index)
                 && let Poll::Ready(done) = future.as_mut().poll(cx)
             {
-                drop(self.0.swap_remove(index));
+                drop(self.0.remove(index));
                 return Poll::Ready(done);
             }
         }
@@ -116,8 +126,23 @@ impl Work {
     }
 }
 
+/// However the task ends, also with its runtime before it was polled at all, the user hears of it.
+struct Last(Arc<Shared>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.reading_ended();
+        if !state.closed {
+            let message =
+                "the tokio runtime that the consumer began to read in has ended; build another consumer in one that goes on";
+            state.fail(Error::new(crate::ErrorKind::Closed, message));
+        }
+    }
+}
+
 impl Driver {
-    async fn run(mut self, assignment: Assignment) {
+    async fn run(mut self, assignment: Assignment, _last: Last) {
         let (mut events, group, mut discover) = match assignment {
             Assignment::Group { handle, events, topics } => {
                 self.look_for(topics);
@@ -146,7 +171,10 @@ impl Driver {
                 biased;
                 event = receive(&mut events) => match event {
                     Some(event) => self.group_event(event, group.as_ref()),
-                    None => events = None,
+                    None => {
+                        events = None;
+                        self.membership_over();
+                    }
                 },
                 done = poll_fn(|cx| self.work.poll(cx)) => self.finish(done),
                 changed = self.snapshots.changed() => {
@@ -185,9 +213,15 @@ impl Driver {
         }
         state.expire_pauses(now);
         if let Some(group) = group
+            && let Some(callers) = state.begin_wanted()
+        {
+            let commit = state.take_commit(now);
+            self.commit(group, commit, now, Told::Callers(callers));
+        }
+        if let Some(group) = group
             && let Some(commit) = state.due_commit(now)
         {
-            self.commit(group, Some(commit), now, None);
+            self.commit(group, Some(commit), now, Told::Nobody);
         }
         if let Some(group) = group
             && self.give_away_by.is_some_and(|by| now >= by)
@@ -195,7 +229,7 @@ impl Driver {
             // The group will go on without us: what is done shall count all the same.
             self.give_away_by = None;
             let commit = state.take_commit(now);
-            self.commit(group, commit, now, None);
+            self.commit(group, commit, now, Told::Nobody);
         }
         if state.fetch.is_new() {
             // A partition that only now got a place to begin at.
@@ -278,14 +312,23 @@ impl Driver {
                     state.wake_user();
                 }
             }
-            Done::Committed { result, then } => {
-                drop(state);
-                if let Err(error) = result {
-                    tracing::warn!(%error, "committing offsets failed; they are committed again with the next");
+            Done::Committed { result, told } => {
+                if let Told::Callers(_) = &told {
+                    state.wanted_ended();
                 }
-                if let Some(then) = then {
-                    // Nobody waits for it any more: the rebalance went on without us.
-                    let _ = then.send(());
+                drop(state);
+                match told {
+                    // Whoever asked may have gone.
+                    Told::Callers(callers) => callers.into_iter().for_each(|caller| _ = caller.send(result.clone())),
+                    Told::Nobody | Told::Group(_) => {
+                        if let Err(error) = result {
+                            tracing::warn!(%error, "committing offsets failed; they are committed again with the next");
+                        }
+                        if let Told::Group(group) = told {
+                            // Nobody waits for it any more: the rebalance went on without us.
+                            let _ = group.send(());
+                        }
+                    }
                 }
             }
             Done::Looked { result: Ok(()), .. } => {}
@@ -298,12 +341,22 @@ impl Driver {
         }
     }
 
-    fn commit(&mut self, group: &GroupHandle, commit: Option<Checkpoint>, now: Instant, then: Option<oneshot::Sender<()>>) {
-        let (group, shared, deadline) = (group.clone(), self.shared.clone(), now + self.cluster.config().default_api_timeout);
-        self.work.push(async move {
-            let result = commit_now(&shared, Some(group), commit, deadline).await;
-            Done::Committed { result, then }
-        });
+    /// Called under the lock under which `commit` was taken.
+    fn commit(&mut self, group: &GroupHandle, commit: Option<Checkpoint>, now: Instant, told: Told) {
+        let deadline = now + self.cluster.config().default_api_timeout;
+        let commit = begin_commit(&self.shared, Some(group), commit, deadline);
+        self.work.push(async move { Done::Committed { result: commit.await, told } });
+    }
+
+    /// The group's task has ended: in order, for the consumer was stopped or the group failed, or with its runtime.
+    fn membership_over(&self) {
+        let mut state = self.shared.lock();
+        if !state.stopped && !state.closed {
+            state.fail(Error::new(
+                crate::ErrorKind::Closed,
+                "the consumer's membership in its group has ended; build another consumer",
+            ));
+        }
     }
 
     fn group_event(&mut self, event: GroupEvent, group: Option<&GroupHandle>) {
@@ -325,7 +378,7 @@ impl Driver {
             GroupEvent::Rebalancing { done } => {
                 if let Some(group) = group {
                     let commit = state.take_commit(now);
-                    self.commit(group, commit, now, Some(done));
+                    self.commit(group, commit, now, Told::Group(done));
                 }
             }
             GroupEvent::Revoking { partitions, deadline, done } => {

@@ -20,7 +20,7 @@ use crate::cluster::{Cluster, CoordinatorType, Node, Snapshot, TopicInterest};
 pub(crate) use crate::consumer::group::GroupConfig;
 use crate::consumer::group::classic::Classic;
 use crate::consumer::group::{Action, Command, Event, Membership, Request, Response, Ticket, leading};
-use crate::consumer::group_handle::{Activity, GroupHandle, Wish};
+use crate::consumer::group_handle::{Activity, Commit, GroupHandle, Last, Wish};
 use crate::consumer::group_link::GroupLink;
 use crate::consumer::offsets::OffsetAndMetadata;
 use crate::consumer::pattern::Subscribed;
@@ -91,7 +91,7 @@ pub(crate) fn join(cluster: Cluster, config: GroupConfig, to: Subscribed) -> Res
         cluster,
     };
     driver.subscribe(to);
-    runtime.spawn(driver.run(inbox));
+    runtime.spawn(driver.run(inbox, Last(activity.clone())));
     Ok((GroupHandle { commands, activity }, outbox))
 }
 
@@ -146,7 +146,7 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Wish>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Wish>, _last: Last) {
         let (events, activity) = (self.events.clone(), self.activity.clone());
         let mut handles_gone = false;
         loop {
@@ -192,6 +192,7 @@ impl Driver {
 
     /// Lets the core see the time and the user's activity, then does all that it asks for.
     fn turn(&mut self) {
+        self.take_commits();
         loop {
             let polls = self.activity.polls.load(Ordering::SeqCst);
             if polls != self.polls_seen || self.activity.polling.load(Ordering::Relaxed) {
@@ -217,15 +218,20 @@ impl Driver {
         self.core.handle_command(now(), command);
     }
 
+    fn take_commits(&mut self) {
+        for Commit { offsets, deadline, done } in self.activity.take_commits() {
+            self.next_wish += 1;
+            let id = self.next_wish;
+            self.commits.insert(id, done);
+            self.command(Command::Commit { id, offsets, deadline });
+        }
+    }
+
     fn obey(&mut self, wish: Wish) {
+        // What was asked for before the member leaves is still to be done.
+        self.take_commits();
         match wish {
             Wish::Subscribe(to) => self.subscribe(to),
-            Wish::Commit { offsets, deadline, done } => {
-                self.next_wish += 1;
-                let id = self.next_wish;
-                self.commits.insert(id, done);
-                self.command(Command::Commit { id, offsets: offsets.into_iter().collect(), deadline });
-            }
             Wish::Heartbeat { when, done } => {
                 self.next_wish += 1;
                 let id = self.next_wish;

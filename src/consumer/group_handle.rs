@@ -1,7 +1,9 @@
-//! The consumer's side of its membership: what it asks of the group's task, and what that task sees of the user without a lock.
+//! The consumer's side of its membership: what it asks of the group's task, and what that task sees of the user.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -21,6 +23,9 @@ pub(crate) struct GroupHandle {
 /// What the group task sees of the user's comings and goings, and shows of the membership.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
+    /// Commits on their way to the task. They are handed over without waiting, so that they arrive in the order in which they were
+    /// taken, and go on whatever becomes of who asked. The consumer has no more than a few under way.
+    commits: Mutex<Commits>,
     /// Is the user inside a call that reads?
     pub(super) polling: AtomicBool,
     /// How often it came.
@@ -32,16 +37,50 @@ pub(super) struct Activity {
     membership: AtomicU8,
 }
 
-/// What a handle wants.
+#[derive(Debug, Default)]
+struct Commits {
+    queue: Vec<Commit>,
+    /// Nobody will take any out.
+    over: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Commit {
+    pub(super) offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
+    pub(super) deadline: Instant,
+    pub(super) done: oneshot::Sender<Result<()>>,
+}
+
+/// However the task ends, also with its runtime before it was polled at all, nobody waits for a commit any more.
+pub(super) struct Last(pub(super) Arc<Activity>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let mut commits = self.0.commits();
+        commits.over = true;
+        commits.queue.clear();
+    }
+}
+
+/// What else a handle wants.
 #[derive(Debug)]
 pub(super) enum Wish {
     Subscribe(Subscribed),
-    Commit { offsets: Vec<(TopicPartition, OffsetAndMetadata)>, deadline: Instant, done: oneshot::Sender<Result<()>> },
     Heartbeat { when: Heartbeat, done: oneshot::Sender<Membership> },
     Leave { deadline: Instant, done: oneshot::Sender<Result<()>> },
 }
 
 impl Activity {
+    fn commits(&self) -> MutexGuard<'_, Commits> {
+        // Nothing under the lock can panic half-way.
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was handed over to be committed, in order.
+    pub(super) fn take_commits(&self) -> Vec<Commit> {
+        std::mem::take(&mut self.commits().queue)
+    }
+
     pub(super) fn show(&self, membership: Membership) {
         self.membership.store(membership as u8, Ordering::Relaxed);
     }
@@ -84,10 +123,21 @@ impl GroupHandle {
     }
 
     /// Commits; retries what may succeed later until `deadline`. Waits while a rebalance does not allow commits. Partitions that
-    /// are not ours any more make it fail, as does a generation that ended. Dropping the future leaves the commit on its way.
-    pub(crate) async fn commit(&self, offsets: Vec<(TopicPartition, OffsetAndMetadata)>, deadline: Instant) -> Result<()> {
+    /// are not ours any more make it fail, as does a generation that ended. It is on its way when this returns, before all that are
+    /// handed over later; dropping the answer leaves it so.
+    pub(crate) fn commit(
+        &self,
+        offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
         let (done, answer) = oneshot::channel();
-        self.ask(Wish::Commit { offsets, deadline, done }, answer).await
+        let mut commits = self.activity.commits();
+        if !commits.over {
+            commits.queue.push(Commit { offsets, deadline, done });
+        }
+        drop(commits);
+        self.activity.wake.notify_one();
+        async move { answer.await.unwrap_or_else(|_| Err(closed())) }
     }
 
     /// Subscribes to other topics from now on; the group rebalances.
@@ -98,11 +148,7 @@ impl GroupHandle {
     /// Leaves the group (a static member only stops), at `deadline` at the latest. Commit before. No events come after it.
     pub(crate) async fn leave(&self, deadline: Instant) -> Result<()> {
         let (done, answer) = oneshot::channel();
-        self.ask(Wish::Leave { deadline, done }, answer).await
-    }
-
-    async fn ask(&self, wish: Wish, answer: oneshot::Receiver<Result<()>>) -> Result<()> {
-        self.commands.send(wish).await.map_err(|_| closed())?;
+        self.commands.send(Wish::Leave { deadline, done }).await.map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 }

@@ -17,7 +17,8 @@ use crate::{Error, ErrorKind, Message, Result, Topic, TopicPartition};
 #[derive(Clone, Debug)]
 pub struct ConsumerHandle {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) commit_timeout: Duration,
+    /// How long a heartbeat that was asked for may take.
+    pub(crate) api_timeout: Duration,
 }
 
 /// A place in a partition's log to go to.
@@ -127,14 +128,24 @@ impl ConsumerHandle {
     ///
     /// # Errors
     /// What the coordinator says, or [`ErrorKind::Timeout`] after `default.api.timeout.ms`; the same is committed again with the next.
+    /// [`ErrorKind::Closed`] if the consumer ends meanwhile.
     ///
     /// # Cancel safety
     /// The commit goes on when the future is dropped.
     #[doc(alias = "commit_offsets")]
     pub async fn commit(&self) -> Result<()> {
-        let (now, group) = (now(), self.group()?);
-        let commit = self.shared.lock().take_commit(now);
-        commit_now(&self.shared, Some(group), commit, now + self.commit_timeout).await
+        let answer = {
+            let mut state = self.shared.lock();
+            if state.group.is_none() {
+                return Err(Error::new(
+                    ErrorKind::InvalidRequest,
+                    "the consumer is in no group: it has not begun to read, or has ended",
+                ));
+            }
+            state.want_commit()
+        };
+        self.shared.wake.notify_one();
+        answer.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the consumer has ended")))
     }
 
     /// Where the consumer stands in its group, as the last heartbeat found it. Costs next to nothing and sends nothing, so a handler with
@@ -197,7 +208,7 @@ impl ConsumerHandle {
 
     async fn send_heartbeat(&self, when: Heartbeat) -> Result<Membership> {
         let group = self.group()?;
-        let answer = tokio::time::timeout(self.commit_timeout, group.heartbeat(when)).await;
+        let answer = tokio::time::timeout(self.api_timeout, group.heartbeat(when)).await;
         answer.unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Timeout, "the group's coordinator did not answer a heartbeat in time")
                 .with_api("Heartbeat"))
@@ -238,16 +249,20 @@ impl ConsumerHandle {
     }
 }
 
-/// Commits `commit` and takes note of how that ended.
-pub(crate) async fn commit_now(
-    shared: &Shared,
-    group: Option<GroupHandle>,
+/// Hands `commit` over to the group, and takes note of how it ends. Called under the lock under which it was taken: so no other, taken
+/// later, is handed over before it, and an older offset is never stored after a newer one.
+pub(crate) fn begin_commit(
+    shared: &Arc<Shared>,
+    group: Option<&GroupHandle>,
     commit: Option<Checkpoint>,
     deadline: Instant,
-) -> Result<()> {
-    let (Some(group), Some(commit)) = (group, commit) else { return Ok(()) };
-    let offsets = commit.offsets.iter().map(|(partition, offset)| (partition.clone(), offset.clone())).collect();
-    let result = group.commit(offsets, deadline).await;
-    shared.lock().committed(commit, result.is_ok());
-    result
+) -> impl Future<Output = Result<()>> + Send + use<> {
+    let committing = group.zip(commit).map(|(group, commit)| (group.commit(commit.offsets.clone(), deadline), commit));
+    let shared = shared.clone();
+    async move {
+        let Some((result, commit)) = committing else { return Ok(()) };
+        let result = result.await;
+        shared.lock().committed(commit, result.is_ok());
+        result
+    }
 }

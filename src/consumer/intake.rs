@@ -21,7 +21,7 @@ use crate::consumer::batch::Batch;
 use crate::consumer::builder::{Hook, Hooks};
 use crate::consumer::chunk::{Chunk, Fault};
 use crate::consumer::fetch::{Item, unreadable};
-use crate::consumer::handle::commit_now;
+use crate::consumer::handle::begin_commit;
 use crate::consumer::positions::{Checkpoint, Place};
 use crate::consumer::processing::Failed;
 use crate::consumer::state::{Notice, Shared, State, now};
@@ -331,9 +331,9 @@ impl Intake {
             // Nobody waits for it any more: they are lost, which is told next.
             Notice::Revoking { done, .. } if done.is_closed() => {}
             Notice::Revoking { partitions, deadline, done } => {
-                let (commit, group, shared) = (state.take_commit(now), state.group.clone(), self.shared.clone());
+                let commit = state.take_commit(now);
+                let commit = begin_commit(&self.shared, state.group.as_ref(), commit, deadline);
                 drop(state);
-                let commit = async move { commit_now(&shared, group, commit, deadline).await };
                 self.work = Some(Work { future: Box::pin(commit), then: Then::GiveAway { partitions, done } });
             }
         }
@@ -371,12 +371,13 @@ impl Intake {
     }
 
     fn begin_end(&mut self, now: Instant, mut state: std::sync::MutexGuard<'_, State>) {
-        let (commit, group, shared) = (state.take_commit(now), state.group.take(), self.shared.clone());
+        let (commit, group) = (state.take_commit(now), state.group.take());
         let deadline = now + self.close_timeout;
+        let commit = begin_commit(&self.shared, group.as_ref(), commit, deadline);
         drop(state);
         let end = async move {
             let Some(group) = group else { return Ok(()) };
-            let committed = commit_now(&shared, Some(group.clone()), commit, deadline).await;
+            let committed = commit.await;
             let left = group.leave(deadline).await;
             committed.and(left)
         };

@@ -141,11 +141,11 @@ impl Consumer {
     pub(crate) fn new(cluster: Cluster, settings: ConsumerSettings, hooks: Hooks) -> Result<Self> {
         // Without a runtime neither task could run: better said here than with the first record.
         fetch_driver::runtime()?;
-        let commit_timeout = cluster.config().default_api_timeout;
+        let api_timeout = cluster.config().default_api_timeout;
         let shared = Shared::new(&settings, cluster.backoff(), cluster.config().seed);
         let intake =
-            Intake::new(shared.clone(), hooks, settings.automatically_mark, settings.max_partition_fetch_bytes, commit_timeout);
-        let handle = ConsumerHandle { shared, commit_timeout };
+            Intake::new(shared.clone(), hooks, settings.automatically_mark, settings.max_partition_fetch_bytes, api_timeout);
+        let handle = ConsumerHandle { shared, api_timeout };
         Ok(Self { cluster, settings, handle, intake, group: None, stream_ended: false })
     }
 
@@ -225,7 +225,8 @@ impl Consumer {
     /// Of one partition, with topic, partition and offset: a batch that cannot be read, an offset out of range where
     /// `auto_offset_reset` is an error, missing authorization. The others go on with the next call, and it is tried again. Of brokers that
     /// refuse this client ([`Authentication`](crate::ErrorKind::Authentication), [`Tls`](crate::ErrorKind::Tls)): the consumer goes on
-    /// trying, and so may you. Of the group, if it cannot go on; these come again with each call.
+    /// trying, and so may you. Of the group, if it cannot go on; these come again with each call, as does
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) once the runtime in which it began to read has ended.
     ///
     /// # Cancel safety
     /// A record is taken only in the moment it is returned: dropping the future loses nothing.
@@ -342,6 +343,9 @@ impl Consumer {
     ///
     /// # Errors
     /// If the last commit failed or was not answered in time; the consumer has ended all the same.
+    ///
+    /// # Cancel safety
+    /// The consumer has ended, as if it had been dropped: it leaves the group, and what was marked may have been committed or not.
     pub async fn close(mut self, deadline: Duration) -> Result<()> {
         self.intake.close(deadline).await
     }

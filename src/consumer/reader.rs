@@ -176,6 +176,9 @@ impl Reader {
     /// # Errors
     /// [`ErrorKind::Processing`](crate::ErrorKind::Processing) if the handler fails or panics, with topic, partition, offset and the
     /// cause; else as [`next`](Self::next).
+    ///
+    /// # Cancel safety
+    /// A record whose handler was running when the future was dropped is not handed out again by this reader.
     pub async fn each_message<F, R, E>(&mut self, mut handler: F) -> Result<()>
     where
         F: FnMut(Message) -> R,

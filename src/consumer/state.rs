@@ -51,6 +51,12 @@ pub(crate) struct State {
     refusals: BTreeMap<RefusedBy, Error>,
     /// The membership, once joined.
     pub(crate) group: Option<GroupHandle>,
+    /// Who wants a commit that was not begun yet.
+    wanting: Vec<oneshot::Sender<Result<()>>>,
+    /// One that was wanted is on its way; the next begins when it has ended.
+    committing: bool,
+    /// The fetch task has ended: nobody will begin one.
+    over: bool,
     waker: Option<Waker>,
 }
 
@@ -108,6 +114,9 @@ impl Shared {
             failed: None,
             refusals: BTreeMap::new(),
             group: None,
+            wanting: Vec::new(),
+            committing: false,
+            over: false,
             waker: None,
         };
         Arc::new(Self { state: Mutex::new(state), wake: Notify::new() })
@@ -122,6 +131,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
+        state.wanting.clear();
         state.fetch.clear();
         state.wake_user();
         drop(state);
@@ -408,6 +418,39 @@ impl State {
         self.sync(now);
         self.unsynced.told = false;
         self.offsets.take(now)
+    }
+
+    /// Somebody wants what is marked to be committed: the fetch task does it, whatever becomes of who asked.
+    pub(crate) fn want_commit(&mut self) -> oneshot::Receiver<Result<()>> {
+        let (done, answer) = oneshot::channel();
+        if !self.closed && !self.over {
+            if self.wanting.len() == self.wanting.capacity() {
+                // Those who have gone make room before it grows.
+                self.wanting.retain(|other| !other.is_closed());
+            }
+            self.wanting.push(done);
+        }
+        answer
+    }
+
+    /// Those for whom a commit is to begin now; if there are any, it has begun until `wanted_ended`.
+    pub(crate) fn begin_wanted(&mut self) -> Option<Vec<oneshot::Sender<Result<()>>>> {
+        if self.committing || self.wanting.is_empty() {
+            return None;
+        }
+        self.committing = true;
+        Some(std::mem::take(&mut self.wanting))
+    }
+
+    /// A commit that was wanted has ended.
+    pub(crate) fn wanted_ended(&mut self) {
+        self.committing = false;
+    }
+
+    /// The fetch task has ended.
+    pub(crate) fn reading_ended(&mut self) {
+        self.over = true;
+        self.wanting.clear();
     }
 
     /// How a commit ended.

@@ -402,6 +402,11 @@ impl<P> Accumulator<P> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurry
+    }
+
     /// Partitions held after a failure may send again.
     pub(super) fn release(&mut self) {
         for state in &mut self.partitions {
@@ -419,9 +424,9 @@ impl<P> Accumulator<P> {
         })
     }
 
-    /// Has every batch ended?
-    pub(super) fn is_empty(&self) -> bool {
-        self.partitions.iter().all(|state| state.batches.is_empty())
+    /// Has every batch its result? Some may be on the way all the same: nobody waits for what their broker says.
+    pub(super) fn is_done(&self) -> bool {
+        self.partitions.iter().flat_map(|state| &state.batches).all(|batch| batch.state == State::Gone)
     }
 
     /// Does a batch wait for a producer id?

@@ -287,6 +287,7 @@ impl BufferedProducer {
                 Err(error) => {
                     let passes =
                         error.is_retriable() || error.is_refusal() || error.code().is_none_or(|code| code.is_retriable());
+                    let passes = passes && error.kind() != ErrorKind::Closed;
                     for buffered in self.buffer.iter_mut().filter(|found| found.is_pending() && found.record.topic == topic) {
                         buffered.refused = (!passes).then(|| error.clone());
                     }

@@ -29,8 +29,13 @@ type Asking = Pin<Box<dyn Future<Output = Result<Identity>> + Send>>;
 type Refreshing = Pin<Box<dyn Future<Output = u64> + Send>>;
 
 /// Runs until the producer is closed and empty.
-pub(super) async fn run(engine: Arc<Engine>) {
-    let _last = Last(engine.clone());
+pub(super) fn run(engine: Arc<Engine>) -> impl Future<Output = ()> + Send {
+    // Made here, so that it is there also if the task is torn down before it was polled at all.
+    direct(Last(engine))
+}
+
+async fn direct(last: Last) {
+    let engine = last.0.clone();
     let mut snapshots = engine.cluster.subscribe();
     let mut refusals = engine.cluster.refusals();
     let mut addresses = BTreeMap::new();
@@ -45,7 +50,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
             let mut ledger = engine.ledger();
             if engine.is_closed() {
                 ledger.accumulator.set_hurry(true);
-                if ledger.accumulator.is_empty() {
+                if ledger.accumulator.is_done() {
                     return;
                 }
             }

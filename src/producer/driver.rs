@@ -367,6 +367,16 @@ impl RequestSource for BrokerSource {
     }
 }
 
+/// Its task is torn down, with its runtime for example: nobody will bring the answers that are still to come.
+impl Drop for BrokerSource {
+    fn drop(&mut self) {
+        for (_, sent) in std::mem::take(&mut self.in_flight) {
+            let error = Error::new(ErrorKind::Closed, "the connection's task was torn down").with_api("Produce");
+            self.answer_all(self.engine.now(), sent, Answer::Unknown, &error);
+        }
+    }
+}
+
 /// What a broker said about a batch that it did not take.
 fn refusal(code: ErrorCode, found: &PartitionProduceResponse, broker: i32) -> Error {
     let message = match found.error_message.as_ref().map(|text| text.as_str()).filter(|text| !text.is_empty()) {

@@ -185,7 +185,7 @@ impl Ledger {
         self.director_asks |= ask;
         let refresh = !self.director_refreshes && self.accumulator.needs_metadata();
         self.director_refreshes |= refresh;
-        effects.director |= ask || refresh || deadline || (closed && self.accumulator.is_empty());
+        effects.director |= ask || refresh || deadline || (closed && self.accumulator.is_done());
         effects
     }
 }

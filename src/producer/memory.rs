@@ -50,10 +50,15 @@ impl Memory {
     /// As `try_charge`, in line with others until there is room; `None` once the budget was closed.
     pub(super) async fn charge(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
         let bytes = self.clamp(bytes);
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(self);
+        let _waiting = self.waiting();
         self.semaphore.acquire_many(bytes).await.ok()?.forget();
         Some(Charge { memory: self.clone(), bytes })
+    }
+
+    /// Somebody waits for room, or is about to, until the answer is dropped.
+    pub(super) fn waiting(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
     }
 
     /// Nobody gets any more, and nobody waits any longer.
@@ -66,7 +71,8 @@ impl Memory {
     }
 }
 
-struct Waiting<'a>(&'a Memory);
+/// See [`Memory::waiting`].
+pub(super) struct Waiting<'a>(&'a Memory);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {

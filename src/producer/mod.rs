@@ -61,7 +61,7 @@ use crate::record::{Record, RecordMetadata};
 use accumulator::{Accumulator, Rules};
 use engine::{Engine, Refusal, closed};
 use interception::Interception;
-use memory::Charge;
+use memory::{Charge, Waiting};
 use settings::Settings;
 
 /// How long `Client::deliver` takes at most.
@@ -282,19 +282,26 @@ async fn enqueue_waiting(engine: &Arc<Engine>, record: &Record, mut refusal: Ref
 }
 
 /// While someone waits for memory, batches do not linger.
-struct Hurry<'a>(&'a Arc<Engine>);
+struct Hurry<'a> {
+    engine: &'a Arc<Engine>,
+    waiting: Option<Waiting<'a>>,
+}
 
 impl<'a> Hurry<'a> {
     fn new(engine: &'a Arc<Engine>) -> Self {
+        // Counted first: whoever goes at this moment and looks before that has switched the hurry off before it is switched on here.
+        let waiting = Some(engine.memory.waiting());
         engine.ledger().accumulator.set_hurry(true);
-        Self(engine)
+        Self { engine, waiting }
     }
 }
 
 impl Drop for Hurry<'_> {
     fn drop(&mut self) {
-        let hurry = self.0.memory.is_short() || self.0.is_closed();
-        self.0.ledger().accumulator.set_hurry(hurry);
+        self.waiting = None;
+        let mut ledger = self.engine.ledger();
+        let hurry = self.engine.memory.is_short() || self.engine.is_closed();
+        ledger.accumulator.set_hurry(hurry);
     }
 }
 
@@ -334,5 +341,28 @@ impl Engine {
                 Error::new(ErrorKind::BufferFull, message).with_topic(&record.topic)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::ClusterConfig;
+    use crate::config::Seed;
+    use crate::network::TcpConnector;
+
+    #[tokio::test]
+    async fn who_stops_waiting_for_memory_does_not_let_batches_linger_for_who_has_just_begun() {
+        let seeds = vec![Seed { host: "nowhere.invalid".into(), port: 1 }];
+        let cluster = Cluster::new(ClusterConfig::new(seeds), Arc::new(TcpConnector)).unwrap();
+        let producer = ProducerBuilder::new(cluster).build().unwrap();
+        let engine = &producer.handle.engine;
+        let hurried = || engine.look(|ledger| ledger.accumulator.is_hurried());
+        let first = Hurry::new(engine);
+        let second = Hurry::new(engine);
+        drop(first);
+        assert!(hurried());
+        drop(second);
+        assert!(!hurried());
     }
 }

@@ -202,3 +202,39 @@ async fn a_commit_that_the_group_refuses_for_a_topic_says_which() {
     consumer.commit().await.unwrap();
     assert_eq!(broker.committed("g", "t", 0), Some(1), "the same again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_nobody_waits_for_and_that_is_refused_is_made_again_an_interval_later() {
+    let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+    append(&broker, 0, 0..1);
+    let mut consumer = member(&client).automatically_mark_as_processed(false).build().unwrap();
+    let message = next(&mut consumer).await;
+    consumer.mark_as_processed(&message);
+    broker
+        .intercept_next(ApiKey::OFFSET_COMMIT, 1, |_| Intercept::partition_error("t", 0, ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+    assert!(timeout(Duration::ZERO, consumer.commit()).await.is_err(), "dropped while it waits");
+    read_for(&mut consumer, 4 * SECOND).await;
+    assert_eq!((broker.requests_of(ApiKey::OFFSET_COMMIT).len(), broker.committed("g", "t", 0)), (1, None));
+    read_for(&mut consumer, 2 * SECOND).await;
+    assert_eq!(broker.committed("g", "t", 0), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_commits_at_once_are_few_requests_and_all_hear_of_theirs() {
+    let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+    append(&broker, 0, 0..1);
+    let mut consumer = member(&client).automatically_mark_as_processed(false).build().unwrap();
+    let message = next(&mut consumer).await;
+    consumer.mark_as_processed(&message);
+    let commits: Vec<_> = (0..1000)
+        .map(|_| {
+            let handle = consumer.handle();
+            tokio::spawn(async move { handle.commit().await })
+        })
+        .collect();
+    for commit in commits {
+        commit.await.unwrap().unwrap();
+    }
+    assert_eq!(broker.committed("g", "t", 0), Some(1));
+    assert!(broker.requests_of(ApiKey::OFFSET_COMMIT).len() <= 2, "one under way, and one for those who came meanwhile");
+}

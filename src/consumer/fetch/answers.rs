@@ -162,7 +162,9 @@ impl Fetch {
             let place = partition.place;
             match answers.remove(&(partition.topic.clone(), partition.name.partition)) {
                 Some(answer) if answer.error_code.is_ok() && answer.offset >= 0 => {
-                    (partition.next, partition.failures, partition.not_before) = (Start::At(answer.offset), 0, None);
+                    // Failures stay counted until records can be fetched from there: a log that is said to begin where the leader
+                    // then finds nothing must not be asked in a circle without growing pauses.
+                    (partition.next, partition.not_before) = (Start::At(answer.offset), None);
                     let leader_epoch = (answer.leader_epoch >= 0).then_some(answer.leader_epoch);
                     self.actions.push_back(Action::Begin { place, offset: answer.offset, leader_epoch });
                 }

@@ -51,7 +51,9 @@ impl Harness {
     }
 
     fn actions(&mut self) -> Vec<Action> {
-        std::iter::from_fn(|| self.fetch.poll(self.now)).collect()
+        let actions = std::iter::from_fn(|| self.fetch.poll(self.now)).collect();
+        assert!(self.fetch.next_timeout().is_none_or(|at| at > self.now), "a timer in the past");
+        actions
     }
 
     /// The fetches that go out now.
@@ -126,6 +128,24 @@ fn each_leader_is_asked_once_and_again_as_soon_as_it_answered() {
     let again = harness.fetches();
     assert_eq!(again.len(), 1, "the other broker is still waited for");
     assert_eq!(again[0].2, [(2, 9), (0, 8)], "who got nothing goes first");
+}
+
+#[test]
+fn a_pause_that_is_over_keeps_nobody_awake_while_there_is_no_room() {
+    let mut harness = Harness::new(FetchSettings { budget: 1000, ..settings() });
+    harness.assign(0, 1, Start::At(0));
+    harness.assign(1, 1, Start::At(0));
+    let ticket = harness.fetches()[0].0;
+    let fills = data(0, records(0, 10, 100));
+    harness.answer(ticket, vec![fills, refused(1, ErrorCode::UNKNOWN_SERVER_ERROR)]);
+    assert!(harness.fetches().is_empty());
+    assert!(harness.fetch.next_timeout().is_some_and(|at| at > harness.now), "after the failure there is a pause");
+    harness.wait(2000);
+    assert!(harness.fetches().is_empty(), "the buffer is full");
+    assert_eq!(harness.fetch.next_timeout(), None, "only the user can make room, and that is an event");
+    let chunk = chunk(harness.take());
+    harness.fetch.release(chunk.place(), chunk.size());
+    assert_eq!(harness.fetches()[0].2.len(), 2);
 }
 
 #[test]
@@ -260,6 +280,43 @@ fn out_of_range_waits_for_the_records_before_it_and_stops_the_partition() {
     assert!(harness.fetches().is_empty(), "the user must come to it first");
     assert_eq!(chunk(harness.take()).position(), 5);
     assert!(matches!(harness.take(), Some(Item::OutOfRange { offset: 8, .. })));
+}
+
+#[test]
+fn a_log_that_never_has_the_offset_at_which_it_is_said_to_begin_is_asked_with_growing_pauses() {
+    let mut harness = Harness::new(settings());
+    let place = harness.assign(0, 1, Start::At(5));
+    let start = harness.now;
+    let mut asked = 0;
+    while harness.now < start + Duration::from_secs(60) {
+        for action in harness.actions() {
+            match action {
+                Action::Fetch { ticket, .. } => {
+                    asked += 1;
+                    harness.answer(ticket, vec![refused(0, ErrorCode::OFFSET_OUT_OF_RANGE)]);
+                    // The user comes to it, and begins anew.
+                    assert!(matches!(harness.take(), Some(Item::OutOfRange { .. })));
+                    let partition = TopicPartition::new("t", 0);
+                    let command = Command::Start { place, partition, start: Start::Timestamp(EARLIEST) };
+                    harness.fetch.handle_command(harness.now, command);
+                }
+                Action::ListOffsets { ticket, .. } => {
+                    let partitions = vec![ListOffsetsPartitionResponse {
+                        partition_index: 0,
+                        offset: 5,
+                        leader_epoch: 1,
+                        ..Default::default()
+                    }];
+                    let topics = vec![ListOffsetsTopicResponse { name: topic(), partitions }];
+                    let response = ListOffsetsResponse { topics, ..Default::default() };
+                    harness.fetch.handle_offsets_listed(harness.now, ticket, Some(response));
+                }
+                _ => {}
+            }
+        }
+        harness.wait(10);
+    }
+    assert!((50..90).contains(&asked), "about once a second: {asked}");
 }
 
 #[test]

@@ -68,7 +68,8 @@ impl Classic {
         match code {
             ErrorCode::MEMBER_ID_REQUIRED => {
                 // KIP-394: the id comes first, so that a lost answer leaves no member behind that nobody speaks for.
-                if !self.member_id.is_empty() {
+                // Who asks for an id that we have, or gives none, would do so again at once.
+                if !self.member_id.is_empty() || response.member_id.as_str().is_empty() {
                     self.pause(now);
                 }
                 self.member_id = response.member_id.as_str().to_owned();
@@ -99,7 +100,6 @@ impl Classic {
             return self
                 .fail(Error::from_code(ErrorCode::INCONSISTENT_GROUP_PROTOCOL, message).with_api("JoinGroup").with_fatal(true));
         }
-        self.backoff.reset();
         self.retry_at = None;
         self.protocol = protocol.to_owned();
         self.member_id = response.member_id.as_str().to_owned();
@@ -181,9 +181,16 @@ impl Classic {
         self.state = State::Joining { sent: None };
         match verdict(code) {
             Verdict::Fine => self.sync_succeeded(now, generation, &response),
-            Verdict::Rejoin => self.rejoin = Some("the group rebalanced again before it was complete".into()),
+            // These are part of a group's life, and joining again at once is right; but not for ever.
+            Verdict::Rejoin => {
+                self.rejoin = Some("the group rebalanced again before it was complete".into());
+                self.retry_at = self.backoff.pause_but_first().map(|pause| now + pause);
+            }
+            Verdict::RejoinAnew | Verdict::RejoinLost => {
+                self.lose_membership(code, "SyncGroup");
+                self.retry_at = self.backoff.pause_but_first().map(|pause| now + pause);
+            }
             Verdict::FindCoordinator => self.coordinator_moved(now),
-            Verdict::RejoinAnew | Verdict::RejoinLost => self.lose_membership(code, "SyncGroup"),
             Verdict::Retry => self.pause(now),
             Verdict::Refused if code.is_retriable() || code == ErrorCode::UNKNOWN_SERVER_ERROR => self.pause(now),
             _ => self.fail(self.fatal(code, "SyncGroup")),
@@ -208,6 +215,8 @@ impl Classic {
         let given: BTreeSet<_> = self.owned.difference(&assigned).cloned().collect();
         let added: Vec<_> = assigned.difference(&self.owned).cloned().collect();
         tracing::info!(group = %self.config.group_id, generation, owned = assigned.len(), added = added.len(), gone = given.len(), "synced");
+        // Only now: an answer to a join alone is no success while every sync fails.
+        self.backoff.reset();
         self.heartbeat_at = now + self.config.heartbeat_interval;
         self.owned.extend(added.iter().cloned());
         self.reads.want(added);

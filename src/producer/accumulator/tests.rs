@@ -17,6 +17,13 @@ fn rules() -> Rules {
     }
 }
 
+impl<P> Accumulator<P> {
+    /// Is no batch left, not even one whose result is told?
+    fn is_empty(&self) -> bool {
+        self.partitions.iter().all(|state| state.batches.is_empty())
+    }
+}
+
 /// An accumulator over `partitions` partitions led by broker 1, with a producer id; payloads are numbers.
 struct Harness {
     accumulator: Accumulator<u32>,
@@ -209,6 +216,7 @@ fn expired_batches_end_and_one_in_flight_holds_the_others_back() {
     harness.now = deadline;
     harness.accumulator.handle_timeout(harness.now);
     assert_eq!(harness.finished(), [(2, "expired true".into()), (3, "expired false".into()), (4, "expired false".into())]);
+    assert!(harness.accumulator.is_done() && !harness.accumulator.is_empty());
     let c = harness.ready(0, 10);
     assert!(harness.take().is_empty(), "nobody knows yet what became of a");
     harness.answer(0, a, Answer::Unknown);

@@ -20,6 +20,51 @@ fn a_new_member_asks_for_an_id_first_then_joins_at_once_with_it() {
 }
 
 #[test]
+fn a_broker_that_asks_for_an_id_and_gives_none_is_not_asked_without_a_pause() {
+    let mut member = Member::new(config());
+    member.find_coordinator();
+    let required = JoinGroupResponse { error_code: ErrorCode::MEMBER_ID_REQUIRED, ..Default::default() };
+    for _ in 0..3 {
+        member.answer("JoinGroup", Ok(Response::Join(required.clone())));
+        assert!(member.open().is_empty());
+        member.wait(2 * SECOND);
+        assert_eq!(member.open(), ["JoinGroup"]);
+    }
+}
+
+#[test]
+fn syncs_that_are_refused_for_ever_are_repeated_at_once_and_then_with_growing_pauses() {
+    for code in [
+        ErrorCode::REBALANCE_IN_PROGRESS,
+        ErrorCode::ILLEGAL_GENERATION,
+        ErrorCode::UNKNOWN_MEMBER_ID,
+        ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode::NOT_COORDINATOR,
+    ] {
+        let mut member = Member::new(config());
+        member.find_coordinator();
+        let start = member.now;
+        let mut joins = 0;
+        while member.now < start + 60 * SECOND {
+            match member.open().first() {
+                Some(&"JoinGroup") => {
+                    joins += 1;
+                    member.join_as_follower(joins);
+                    let refused = SyncGroupResponse { error_code: code, ..Default::default() };
+                    member.answer("SyncGroup", Ok(Response::Sync(refused)));
+                    let at_once = member.open() == ["JoinGroup"];
+                    let part_of_life = !matches!(code, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS | ErrorCode::NOT_COORDINATOR);
+                    assert_eq!(at_once, joins == 1 && part_of_life, "{code}");
+                }
+                Some(&"FindCoordinator") => member.find_coordinator(),
+                _ => member.wait(SECOND / 20),
+            }
+        }
+        assert!((50..85).contains(&joins), "about once a second, {code}: {joins}");
+    }
+}
+
+#[test]
 fn rk_128_a_join_says_the_time_outs_and_the_subscription() {
     // defaults.md: session.timeout.ms 45 s, max.poll.interval.ms (the rebalance time-out) 5 min.
     let mut member = Member::new(config());

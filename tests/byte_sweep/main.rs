@@ -1,0 +1,21 @@
+//! Connections that break after each byte: nothing acknowledged is lost or doubled, nothing is skipped, and the client recovers by
+//! itself, in bounded time and with few connections (reliability.md, fault 1; rows 1, 24 to 27).
+//!
+//! A session does everything that a client does in its life. It runs once undisturbed, which tells how many bytes pass on each of its
+//! connections, and then again for each connection, direction and byte, where the connection breaks. The usual run takes a part of
+//! the bytes, among them those at the edges of frames; `KLAMM_BYTE_SWEEP=full` takes all.
+
+mod session;
+mod stalls;
+mod sweep;
+#[path = "../world/mod.rs"]
+mod world;
+
+/// Every how manieth byte, unless all are wanted.
+fn stride(usual: u64) -> u64 {
+    match std::env::var("KLAMM_BYTE_SWEEP") {
+        Ok(all) if all == "full" => 1,
+        Ok(other) => panic!("KLAMM_BYTE_SWEEP is {other:?}; it can be \"full\", or not set"),
+        Err(_) => usual,
+    }
+}
