@@ -13,7 +13,7 @@ use crate::cluster::driver::Shared;
 use crate::cluster::refresh::{self, Peer};
 use crate::cluster::{Node, Snapshot, TopicMetadata};
 use crate::error::{Error, ErrorKind, Result};
-use crate::network::{CONNECT_ADVICE, Target};
+use crate::network::Target;
 use crate::record::Topic;
 
 impl Shared {
@@ -158,7 +158,7 @@ impl Shared {
                 },
             };
             // The advice comes once, at the end, and most reasons name the address.
-            let mut text = error.message().strip_suffix(CONNECT_ADVICE).unwrap_or(error.message()).to_owned();
+            let mut text = error.message().to_owned();
             // A refusal's code is shown at the error's end.
             if let Some(code) = error.code().filter(|_| !error.is_refusal()) {
                 text = format!("{text}: {code}");
