@@ -139,6 +139,11 @@ impl Error {
         }
     }
 
+    /// What to do, where the error itself knows.
+    pub(crate) fn own_advice(&self) -> Option<&str> {
+        self.0.advice.as_deref()
+    }
+
     /// How often it was tried.
     pub fn attempts(&self) -> Option<u32> {
         self.0.attempts
@@ -343,7 +348,8 @@ impl fmt::Display for Error {
         if let Some(offset) = inner.offset {
             part(f, "offset", &offset)?;
         }
-        if let Some(group) = self.group() {
+        // Most messages about groups name them.
+        if let Some(group) = self.group().filter(|group| !inner.message.contains(group)) {
             part(f, "group", &Untrusted(group))?;
         }
         match (inner.attempts, inner.elapsed) {

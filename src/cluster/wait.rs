@@ -101,11 +101,8 @@ impl Shared {
         }
         let last = self.lock().coordinators.reason(&wish.key).cloned();
         let last = last.unwrap_or_else(|| self.unreachable(ErrorKind::Disconnected));
-        let message = format!("no coordinator was found for \"{}\" in time; last: {last}", wish.key.key);
-        let mut error = Error::new(ErrorKind::Timeout, message).with_api("FindCoordinator").with_source(last.clone());
-        if let Some(code) = last.code() {
-            error = error.with_code(code);
-        }
+        let message = format!("no coordinator was found for \"{}\" in time", wish.key.key);
+        let error = Error::new(ErrorKind::Timeout, message).with_api("FindCoordinator").after(last);
         Err(error.with_attempts(0, started.elapsed()))
     }
 
@@ -184,9 +181,10 @@ impl Shared {
         let message = if reasons.is_empty() {
             format!("no broker has answered yet (bootstrap servers: {})", servers.join(", "))
         } else {
-            format!("no broker could be reached: {}; check bootstrap.servers and that brokers listen there", reasons.join("; "))
+            format!("no broker could be reached: {}", reasons.join("; "))
         };
         let error = Error::new(kind, message).with_api("Metadata").with_retriable(true);
+        let error = error.with_advice("check bootstrap.servers and that brokers listen there");
         match failures.values().next() {
             Some(first) => error.with_source(first.clone()),
             None => error,

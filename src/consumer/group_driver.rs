@@ -384,7 +384,7 @@ impl Driver {
             Event::Committed { id, result } => {
                 if let Some(done) = self.commits.remove(&id) {
                     // Whoever asked may have gone; the commit was made all the same.
-                    _ = done.send(result);
+                    _ = done.send(result.map_err(|error| self.cluster.with_principal(error)));
                 }
                 return;
             }

@@ -553,7 +553,9 @@ impl Core {
             State::Connecting { since, .. } => {
                 let waited = now.saturating_duration_since(*since);
                 let (what, check) = match self.config.is_tls {
-                    true => ("no answer at all, or none to the TLS handshake", " and that TLS is expected there (security.protocol)"),
+                    true => {
+                        ("no answer at all, or none to the TLS handshake", " and that TLS is expected there (security.protocol)")
+                    }
                     false => ("no answer at all", ""),
                 };
                 let text = format!("connecting to {target} took longer than {waited:.1?}: {what}");

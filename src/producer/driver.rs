@@ -20,7 +20,7 @@ use super::split;
 use super::topics::PartitionState;
 use super::verdict::Answer;
 use crate::cluster::Node;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Untrusted, said};
 use crate::network::{ApiVersions, Cause, CauseKind, Failure, Feedback, Outgoing, RequestSource, ResponseBody, Written};
 use crate::protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
@@ -369,7 +369,7 @@ impl RequestSource for BrokerSource {
 
 /// What a broker said about a batch that it did not take.
 fn refusal(code: ErrorCode, found: &PartitionProduceResponse, broker: i32) -> Error {
-    let message = match found.error_message.as_ref().map(|text| text.as_str()).filter(|text| !text.is_empty()) {
+    let message = match said(found.error_message.as_ref()) {
         Some(reason) => format!("the broker did not take the batch ({reason})").into(),
         None => std::borrow::Cow::Borrowed("the broker did not take the batch"),
     };
@@ -379,7 +379,7 @@ fn refusal(code: ErrorCode, found: &PartitionProduceResponse, broker: i32) -> Er
 /// The records that the broker names as the reason of its refusal (KIP-467).
 fn named_records(error: &Error, found: &PartitionProduceResponse) -> Vec<(u32, Error)> {
     let named = found.record_errors.iter().filter_map(|named| {
-        let reason = named.batch_index_error_message.as_ref().map_or("without a reason", |text| text.as_str());
+        let reason = said(named.batch_index_error_message.as_ref()).unwrap_or(Untrusted("without a reason"));
         let own = Error::from_code(found.error_code, format!("the broker refused this record of the batch: {reason}"));
         Some((u32::try_from(named.batch_index).ok()?, own.with_source(error.clone())))
     });

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::config::{Sasl, SaslMechanism, Secret};
+use crate::error::Untrusted;
 use crate::network::setup::{SetupAction, SetupStep, Work, WorkResult};
 use crate::network::{ApiVersions, Cause, CauseKind};
 use crate::protocol::messages::sasl_authenticate::{SaslAuthenticateRequest, SaslAuthenticateResponse};
@@ -19,8 +20,6 @@ use crate::protocol::{ApiKey, ApiMessage, ErrorCode, Request, SecretBytes, Str, 
 
 /// A session that is shorter is of no use: it would be renewed all the time.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);
-/// Bytes of a broker's text that are shown.
-const MAX_TEXT: usize = 1024;
 
 /// What a mechanism wants.
 pub(crate) enum Turn {
@@ -160,7 +159,7 @@ impl Exchange {
     }
 
     fn user(&self) -> String {
-        shown(&self.username)
+        Untrusted(&self.username).to_string()
     }
 
     /// What the broker said.
@@ -168,24 +167,8 @@ impl Exchange {
         let secrets = [self.mechanism.secret(), Some(self.password.expose())].into_iter().flatten();
         let hidden =
             secrets.filter(|secret| !secret.is_empty()).fold(text.to_owned(), |text, secret| text.replace(secret, "***"));
-        shown(&hidden)
+        Untrusted(&hidden).to_string()
     }
-}
-
-/// Text of a stranger's: cut, and without what would change how it is displayed.
-fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars() {
-        if shown.len() >= MAX_TEXT {
-            shown.push('…');
-            break;
-        }
-        match character.is_control() {
-            true => shown.extend(character.escape_default()),
-            false => shown.push(character),
-        }
-    }
-    shown
 }
 
 impl SetupStep for Exchange {
