@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Untrusted};
 use crate::protocol::messages::metadata::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -65,10 +65,11 @@ impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ipv6 = self.host.contains(':');
         let (open, close) = if ipv6 { ("[", "]") } else { ("", "") };
+        let host = Untrusted(&self.host);
         if self.id.0 < 0 {
-            write!(f, "{open}{}{close}:{}", self.host, self.port)
+            write!(f, "{open}{host}{close}:{}", self.port)
         } else {
-            write!(f, "{} ({open}{}{close}:{})", self.id.0, self.host, self.port)
+            write!(f, "{} ({open}{host}{close}:{})", self.id.0, self.port)
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Node, Route};
 use crate::consumer::group::GroupConfig;
+use crate::error::Untrusted;
 use crate::protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use crate::protocol::messages::describe_groups::{DescribeGroupsRequest, DescribedGroup};
 use crate::protocol::{ErrorCode, GroupId, Str};
@@ -50,14 +51,15 @@ async fn described(cluster: &Cluster, config: &GroupConfig, deadline: Instant) -
 
 /// What the group has that this member does not.
 fn disagreement(config: &GroupConfig, group: &DescribedGroup) -> Option<String> {
-    let (id, kind) = (&config.group_id, group.protocol_type.as_str());
-    let mut clients: Vec<String> = group.members.iter().map(|member| format!("{:?}", member.client_id.as_str())).collect();
+    let (id, kind) = (&config.group_id, Untrusted(group.protocol_type.as_str()));
+    let mut clients: Vec<String> =
+        group.members.iter().map(|member| format!("{:?}", Untrusted(member.client_id.as_str()))).collect();
     clients.sort_unstable();
     clients.dedup();
     let more = if clients.len() > NAMED { ", ..." } else { "" };
     clients.truncate(NAMED);
     let members = format!("{} members of clients {}{more}", group.members.len(), clients.join(", "));
-    if kind != "consumer" {
+    if group.protocol_type.as_str() != "consumer" {
         return Some(format!(
             "group {id:?} is in use for something else: it is of type {kind:?}, not \"consumer\", and has {members}; take another group.id"
         ));
@@ -65,9 +67,12 @@ fn disagreement(config: &GroupConfig, group: &DescribedGroup) -> Option<String> 
     let ours = config.offered();
     Some(match group.protocol_data.as_str() {
         "" => format!("group {id:?} has {members}, who share no assignor with this one, which offers {ours}"),
-        used => format!(
-            "group {id:?} uses the assignor {used:?} ({members}), and this member offers {ours}: add it to partition.assignment.strategy, or stop the others first"
-        ),
+        used => {
+            let used = Untrusted(used);
+            format!(
+                "group {id:?} uses the assignor {used:?} ({members}), and this member offers {ours}: add it to partition.assignment.strategy, or stop the others first"
+            )
+        }
     })
 }
 
@@ -88,6 +93,7 @@ async fn limits(cluster: &Cluster, node: &Node, deadline: Instant) -> Option<(St
 }
 
 fn session_timeout(config: &GroupConfig, (min, max): (Str, Str)) -> String {
+    let (min, max) = (Untrusted(min.as_str()), Untrusted(max.as_str()));
     format!(
         "session.timeout.ms is {} for group {:?}, and the broker allows {min} to {max} (its group.min.session.timeout.ms and group.max.session.timeout.ms)",
         config.session_timeout.as_millis(),

@@ -38,6 +38,7 @@ const CORES: &[&str] = &[
     "network/versions",
     "cluster/backoff",
     "cluster/coordinators",
+    "cluster/nearest",
     "cluster/refresh",
     "cluster/routing",
     "cluster/snapshot",
