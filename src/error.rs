@@ -326,8 +326,10 @@ impl fmt::Display for Error {
         if let Some(code) = inner.code.filter(|_| !inner.is_code_told) {
             write!(f, ": {code}")?;
         }
-        if let Some(advice) = inner.advice.clone().or_else(|| self.needed().map(Cow::Owned)) {
-            write!(f, "; {advice}")?;
+        // What a kind alone advises is for its documentation, except for what only we can do something about.
+        let is_bug = inner.kind == ErrorKind::Bug;
+        if is_bug || inner.advice.is_some() || self.needed().is_some() {
+            write!(f, "; {}", self.advice())?;
         }
         let mut open = false;
         let mut part = |f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display| {
@@ -353,9 +355,10 @@ impl fmt::Display for Error {
             part(f, "group", &Untrusted(group))?;
         }
         match (inner.attempts, inner.elapsed) {
+            (Some(1), Some(elapsed)) if elapsed.is_zero() => part(f, "after", &"1 attempt")?,
             (Some(1), Some(elapsed)) => part(f, "after", &format_args!("1 attempt in {elapsed:.1?}"))?,
             (Some(attempts @ 2..), Some(elapsed)) => part(f, "after", &format_args!("{attempts} attempts in {elapsed:.1?}"))?,
-            (_, Some(elapsed)) => part(f, "after", &format_args!("{elapsed:.1?}"))?,
+            (_, Some(elapsed)) if !elapsed.is_zero() => part(f, "after", &format_args!("{elapsed:.1?}"))?,
             _ => {}
         }
         if inner.possibly_written {

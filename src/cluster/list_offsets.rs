@@ -62,7 +62,8 @@ impl Cluster {
         let outcome = |partition: TopicPartition| {
             let result = found.get(&partition).cloned().unwrap_or_else(|| Err(error(ErrorKind::Bug, "no answer", &partition)));
             let late = |last| if missing.contains(&partition) { too_late(last, &partition) } else { last };
-            let result = result.map_err(|last| late(last).with_attempts(attempts, start.elapsed()));
+            let named = |error: Error| self.with_principal(error.with_attempts(attempts, start.elapsed()));
+            let result = result.map_err(|last| named(late(last)));
             (partition, result)
         };
         partitions.into_iter().map(outcome).collect()

@@ -14,7 +14,6 @@ mod driver;
 mod explain;
 mod list_offsets;
 mod list_topics;
-mod nearest;
 mod refresh;
 mod request;
 mod routing;

@@ -174,7 +174,10 @@ impl Shared {
             if let Some(code) = refusal.code() {
                 error = error.with_code(code);
             }
-            return error;
+            return match refusal.own_advice() {
+                Some(advice) => error.with_advice(advice.to_owned()),
+                None => error,
+            };
         }
         let reasons: Vec<_> = failures.iter().map(reason).collect();
         let servers: Vec<_> = self.config().seeds.iter().map(ToString::to_string).collect();

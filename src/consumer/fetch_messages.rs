@@ -106,7 +106,7 @@ impl FetchMessages {
         loop {
             tries += 1;
             match self.fetch(offset).await {
-                Err(error) if error.kind() != ErrorKind::OffsetOutOfRange && !error.is_refusal() && tries <= self.retries => {
+                Err(error) if !is_final(&error) && tries <= self.retries => {
                     tracing::debug!(%error, "a fetch failed; it is tried again");
                     self.refreshed().await;
                 }
@@ -216,4 +216,9 @@ impl FetchMessages {
             _ => Ok(messages),
         }
     }
+}
+
+/// Would another try end in the same way?
+fn is_final(error: &Error) -> bool {
+    error.is_refusal() || matches!(error.kind(), ErrorKind::OffsetOutOfRange | ErrorKind::Authorization | ErrorKind::Closed)
 }

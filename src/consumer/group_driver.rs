@@ -20,7 +20,7 @@ use crate::cluster::{Cluster, CoordinatorType, Node, Snapshot, TopicInterest};
 pub(crate) use crate::consumer::group::GroupConfig;
 use crate::consumer::group::classic::Classic;
 use crate::consumer::group::{Action, Command, Event, Membership, Request, Response, Ticket, leading};
-use crate::consumer::group_handle::{Activity, GroupHandle, Wish};
+use crate::consumer::group_handle::{Activity, GroupHandle, Wish, closed};
 use crate::consumer::group_link::GroupLink;
 use crate::consumer::offsets::OffsetAndMetadata;
 use crate::consumer::pattern::Subscribed;
@@ -185,7 +185,6 @@ impl Driver {
             }
         }
         self.activity.show(Membership::NotMember);
-        let closed = || Error::new(ErrorKind::Closed, "the consumer has left its group");
         self.commits.into_values().for_each(|done| _ = done.send(Err(closed())));
         self.leaving.into_iter().for_each(|done| _ = done.send(Ok(())));
     }

@@ -19,7 +19,8 @@ pub(super) fn operation(code: ErrorCode, api: &str) -> Option<&'static str> {
         },
         ErrorCode::GROUP_AUTHORIZATION_FAILED => match api {
             "JoinGroup" | "SyncGroup" | "Heartbeat" | "LeaveGroup" | "OffsetCommit" => "READ",
-            "FindCoordinator" | "OffsetFetch" | "DescribeGroups" => "DESCRIBE",
+            "FindCoordinator" => "DESCRIBE (a consumer needs READ)",
+            "OffsetFetch" | "DescribeGroups" => "DESCRIBE",
             "DeleteGroups" | "OffsetDelete" => "DELETE",
             "DescribeConfigs" => "DESCRIBE_CONFIGS",
             "IncrementalAlterConfigs" => "ALTER_CONFIGS",

@@ -71,7 +71,7 @@ kinds! {
     }
     Authorization {
         "The broker knows who we are, and does not allow us this.";
-        retriable: None; fatal: None;
+        retriable: Some(false); fatal: None;
         "Have an administrator add the ACL that the message names. A consumer goes on by itself then, save for one that may not use its group."
     }
     Fenced {
@@ -142,7 +142,7 @@ kinds! {
     Bug {
         "A fault of this library.";
         retriable: Some(false); fatal: Some(false);
-        "Please report it, with what `klamm -vv` or a log at level TRACE shows."
+        "Please report it, with what a log at level TRACE (`klamm -vv`) shows."
     }
 }
 

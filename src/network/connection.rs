@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::error::Untrusted;
 use crate::network::handshake::{Handshake, Step};
 use crate::network::in_flight::{InFlight, Progress, Sent};
 use crate::network::pace::Pace;
@@ -170,7 +171,7 @@ impl Core {
     pub(crate) fn handle_connect_failed(&mut self, now: Instant, reason: &str) {
         // With one address the reason begins with it, which is named already.
         let reason = reason.strip_prefix(&self.target).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(reason);
-        let text = format!("cannot connect to {}: {reason}", self.target);
+        let text = format!("cannot connect to {}: {}", self.target, Untrusted(reason));
         self.fail(now, &Cause::new(CauseKind::Connect, text).advise(self.config.address_advice(&self.target)));
     }
 

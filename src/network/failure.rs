@@ -157,6 +157,16 @@ impl Cause {
         }
     }
 
+    /// The same, said to come after `last`, whose words and advice it takes over.
+    pub(crate) fn after(self, last: Option<Self>) -> Self {
+        let Some(told) = last.clone() else { return self };
+        let after = self.change(|inner| {
+            inner.message = format!("{}; last: {}", inner.message, told.0.message);
+            inner.advice = inner.advice.take().or_else(|| told.0.advice.clone());
+        });
+        after.because(last)
+    }
+
     fn change(self, change: impl FnOnce(&mut Inner)) -> Self {
         let mut inner = Arc::unwrap_or_clone(self.0);
         change(&mut inner);

@@ -272,11 +272,18 @@ impl RequestSource for Calls {
                 continue;
             }
             let waited = now.saturating_duration_since(call.since);
-            let text = match self.is_ready {
-                true => format!("{} waited {waited:.1?} for answers to requests sent before it, and was not sent", call.api),
-                false => format!("no connection within {waited:.1?}, so {} was not sent", call.api),
+            let cause = match self.is_ready {
+                true => {
+                    let text =
+                        format!("{} waited {waited:.1?} for answers to requests sent before it, and was not sent", call.api);
+                    Cause::new(CauseKind::Timeout, text).because(self.last_cause.clone())
+                }
+                false => {
+                    let text = format!("no connection within {waited:.1?}, so {} was not sent", call.api);
+                    Cause::new(CauseKind::Timeout, text).after(self.last_cause.clone())
+                }
             };
-            call.fail(Cause::new(CauseKind::Timeout, text).because(self.last_cause.clone()));
+            call.fail(cause);
         }
     }
 

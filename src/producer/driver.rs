@@ -194,6 +194,12 @@ impl BrokerSource {
         }
     }
 
+    /// What errors call the broker.
+    fn label(&self) -> String {
+        let snapshot = self.engine.cluster.snapshot();
+        snapshot.node(crate::protocol::BrokerId(self.broker)).map_or_else(|| self.broker.to_string(), ToString::to_string)
+    }
+
     fn handle_partition(&self, now: Instant, sent: &Sent, found: &PartitionProduceResponse, response: &ProduceResponse) {
         let (engine, index) = (&*self.engine, sent.partition.index);
         let code = found.error_code;
@@ -209,7 +215,7 @@ impl BrokerSource {
             ledger.accumulator.handle_answer(now, index, sent.batch, answer, None, false);
             return;
         }
-        let error = refusal(code, found, self.broker);
+        let error = refusal(code, found, self.label());
         if matches!(code, ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE) && self.split(sent, &error) {
             return;
         }
@@ -368,12 +374,12 @@ impl RequestSource for BrokerSource {
 }
 
 /// What a broker said about a batch that it did not take.
-fn refusal(code: ErrorCode, found: &PartitionProduceResponse, broker: i32) -> Error {
+fn refusal(code: ErrorCode, found: &PartitionProduceResponse, broker: String) -> Error {
     let message = match said(found.error_message.as_ref()) {
         Some(reason) => format!("the broker did not take the batch ({reason})").into(),
         None => std::borrow::Cow::Borrowed("the broker did not take the batch"),
     };
-    Error::from_code(code, message).with_api("Produce").with_broker(broker.to_string())
+    Error::from_code(code, message).with_api("Produce").with_broker(broker)
 }
 
 /// The records that the broker names as the reason of its refusal (KIP-467).

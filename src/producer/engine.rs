@@ -301,12 +301,16 @@ impl std::fmt::Debug for Engine {
 /// The producer takes nothing any more.
 #[cold]
 pub(super) fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the producer is closed")
+    Error::new(ErrorKind::Closed, "the producer is closed; build another")
 }
 
 #[cold]
 fn no_such_partition(record: &Record, count: u32) -> Error {
-    let message = format!("the topic has no such partition: it has {count}, from 0");
+    let last = count.saturating_sub(1);
+    let message = format!(
+        "the topic has no such partition, only {}",
+        if last == 0 { "partition 0".into() } else { format!("0 to {last}") }
+    );
     let error = Error::new(ErrorKind::InvalidRequest, message).with_topic(&record.topic);
     error.with_partition(record.partition.unwrap_or_default())
 }

@@ -631,7 +631,7 @@ impl Classic {
                 format!("group {group:?} has as many members as the broker's group.max.size allows")
             }
             ErrorCode::FENCED_INSTANCE_ID => format!(
-                "another consumer runs in group {group:?} as group.instance.id {:?}",
+                "another consumer runs in group {group:?} as group.instance.id {:?}; end one of them, or give each an id of its own",
                 self.config.instance_id.as_deref().unwrap_or_default()
             ),
             _ => format!("group {group:?} cannot be joined"),
@@ -701,7 +701,7 @@ impl Classic {
 }
 
 fn left() -> Error {
-    Error::new(ErrorKind::Closed, "the consumer leaves its group, or has left it")
+    Error::new(ErrorKind::Closed, "the consumer was closed: it leaves its group, or has left it; build another")
 }
 
 pub(super) fn milliseconds(time: Duration) -> i32 {

@@ -109,12 +109,9 @@ impl Exchange {
         if !code.is_ok() {
             let said = response.error_message.as_ref().map(Str::as_str).filter(|text| !text.is_empty());
             let said = said.map_or("it does not say why".to_owned(), |said| self.said(said));
-            let text = format!(
-                "the broker refused SASL {} for user \"{}\": {said}; check user name and password",
-                self.name,
-                self.user()
-            );
-            return SetupAction::Fail(Cause::new(CauseKind::Authentication, text).with_code(code));
+            let text = format!("the broker refused SASL {} for user \"{}\": {said}", self.name, self.user());
+            let cause = Cause::new(CauseKind::Authentication, text).with_code(code);
+            return SetupAction::Fail(cause.advise("check user name and password"));
         }
         self.session_lifetime_ms = response.session_lifetime_ms;
         let turn = self.mechanism.handle_challenge(&response.auth_bytes.0);
