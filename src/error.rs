@@ -189,7 +189,7 @@ impl Error {
 
     /// What failed, with the code: to stand in another error's text, which has advice and context of its own.
     pub(crate) fn brief(&self) -> String {
-        match self.0.code {
+        match self.0.code.filter(|_| !self.0.is_code_told) {
             Some(code) => format!("{}: {code}", self.0.message),
             None => self.0.message.clone().into_owned(),
         }
@@ -267,7 +267,7 @@ impl Error {
 
     /// Names who this client is to the brokers; of use with what they do not allow, and kept for that alone.
     #[must_use]
-    pub fn with_principal(mut self, principal: Option<Arc<str>>) -> Self {
+    pub(crate) fn with_principal(mut self, principal: Option<Arc<str>>) -> Self {
         if self.0.kind == ErrorKind::Authorization {
             self.0.principal = principal;
         }
@@ -405,6 +405,31 @@ mod tests {
         );
         assert!(error.is_retriable());
         assert_eq!(error.kind(), ErrorKind::Broker);
+    }
+
+    #[test]
+    fn what_ended_a_wait_is_told_once_with_its_code_and_advice() {
+        let last = Error::from_code(ErrorCode::COORDINATOR_NOT_AVAILABLE, "no coordinator")
+            .with_advice("wait")
+            .with_broker("1 (a:9092)")
+            .with_group("billing");
+        let error = Error::new(ErrorKind::Timeout, "no commit in time").with_api("OffsetCommit").after(last);
+        assert_eq!(
+            error.to_string(),
+            "no commit in time; last: no coordinator: COORDINATOR_NOT_AVAILABLE (15); wait (api OffsetCommit, broker 1 (a:9092))"
+        );
+        assert_eq!(error.code(), Some(ErrorCode::COORDINATOR_NOT_AVAILABLE));
+        assert_eq!(error.brief().matches("(15)").count(), 1, "{}", error.brief());
+    }
+
+    #[test]
+    fn advice_is_the_errors_own_before_that_of_what_is_denied_and_of_the_kind() {
+        let denied = Error::from_code(ErrorCode::GROUP_AUTHORIZATION_FAILED, "no").with_api("JoinGroup").with_group("a\nb");
+        assert_eq!(denied.advice(), "an ACL must allow READ on group \"a\\nb\" to this client's principal");
+        assert_eq!(denied.clone().with_advice("ask").advice(), "ask");
+        assert_eq!(Error::new(ErrorKind::Closed, "no").advice(), ErrorKind::Closed.advice());
+        let principal = |error: Error| error.with_principal(Some("User:alice".into())).principal().map(str::to_owned);
+        assert_eq!((principal(denied).as_deref(), principal(Error::new(ErrorKind::Timeout, ""))), (Some("User:alice"), None));
     }
 
     #[test]

@@ -63,7 +63,8 @@ async fn what_an_acl_does_not_allow_is_told_at_once_with_the_operation_the_resou
     allow(&["--topic", &readable, "--group", &described, "--allow-principal", "User:bob", "--operation", "Describe"]).await;
     allow(&["--topic", &readable, "--allow-principal", "User:bob", "--operation", "Read"]).await;
     allow(&["--topic", &writable, "--allow-principal", "User:bob", "--operation", "Write"]).await;
-    allow(&["--topic", &hidden, "--topic", &new, "--group", &closed, "--allow-principal", "User:alice", "--operation", "All"]).await;
+    allow(&["--topic", &hidden, "--topic", &new, "--group", &closed, "--allow-principal", "User:alice", "--operation", "All"])
+        .await;
 
     let bob = logged_in("bob").await;
     let (admin, bob) = (bob.admin(), &bob);
@@ -107,5 +108,5 @@ async fn a_topic_that_is_not_there_comes_with_the_nearest_that_is() {
     assert_eq!(error.kind(), ErrorKind::UnknownTopic, "{error:?}");
     assert!(error.to_string().contains(&format!("there is one called {topic:?}")), "{error}");
     let error = client.last_offset(topic.as_str(), 9).await.expect_err("not there");
-    assert!(error.to_string().contains("no such partition, only partition 0"), "{error}");
+    assert!(error.to_string().contains("no such partition: it has 1, from 0"), "{error}");
 }

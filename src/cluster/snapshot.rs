@@ -167,8 +167,7 @@ impl TopicMetadata {
     pub(crate) fn no_such_partition(&self) -> String {
         match self.partition_count() {
             0 => "the topic has no such partition".to_owned(),
-            1 => "the topic has no such partition, only partition 0".to_owned(),
-            count => format!("the topic has no such partition, only 0 to {}", count - 1),
+            count => format!("the topic has no such partition: it has {count}, from 0"),
         }
     }
 

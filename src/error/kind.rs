@@ -8,7 +8,7 @@ macro_rules! kinds {
         /// What went wrong, in the terms a program decides by.
         ///
         #[doc = include_str!("../../docs/errors.md")]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ErrorKind {
             $(#[doc = $meaning] $kind,)*

@@ -306,11 +306,7 @@ pub(super) fn closed() -> Error {
 
 #[cold]
 fn no_such_partition(record: &Record, count: u32) -> Error {
-    let last = count.saturating_sub(1);
-    let message = format!(
-        "the topic has no such partition, only {}",
-        if last == 0 { "partition 0".into() } else { format!("0 to {last}") }
-    );
+    let message = format!("the topic has no such partition: it has {count}, from 0");
     let error = Error::new(ErrorKind::InvalidRequest, message).with_topic(&record.topic);
     error.with_partition(record.partition.unwrap_or_default())
 }

@@ -6,6 +6,8 @@
 mod closed;
 mod denials;
 mod kinds;
+#[path = "../tls/log.rs"]
+mod log;
 mod situations;
 mod table;
 mod untrusted;

@@ -1,5 +1,20 @@
-//! What a message says in the situations that people meet. Those of TLS are in `tests/tls`, wrong passwords in `tests/sasl`, groups that
-//! refuse a member in `tests/group/membership.rs`.
+//! What a message says in the situations that people meet. Some are shown where their subject is:
+//!
+//! | situation | test |
+//! |---|---|
+//! | wrong password, user that is not there | `tests/sasl/refusals.rs`, all of it |
+//! | mechanism that is not offered, listener without SASL | `tests/sasl/logins.rs` |
+//! | wrong authority | `tests/tls/trust.rs`: `a_broker_of_another_authority_is_refused_at_once_with_the_setting_to_look_at` |
+//! | certificate that is over, or not yet valid | there: `a_certificate_out_of_its_time_is_refused_with_the_dates` |
+//! | certificate of another host | there: `a_certificate_of_another_name_is_refused_with_both_names_unless_any_will_do` |
+//! | TLS on a port without, or of HTTP | `tests/tls/handshakes.rs`: `who_does_not_speak_tls_is_named_for_what_it_speaks` |
+//! | no TLS on a port with it | there: `a_client_without_tls_is_told_that_the_listener_expects_it` |
+//! | no TLS on a port of HTTP | `tests/cluster_bad_input.rs`: `a_port_that_speaks_http_is_recognized` |
+//! | group of another protocol type | `tests/group/membership.rs`: `a_group_of_another_protocol_type_is_said_to_be_in_use_for_something_else` |
+//! | no assignor in common | there: `members_without_a_common_assignor_are_told_what_the_group_uses` |
+//! | session time-out that is not allowed | there: `a_session_time_out_that_the_broker_does_not_allow_is_an_error_with_the_limits` |
+//! | what an ACL does not allow | `denials.rs` beside this |
+//! | what was closed | `closed.rs` beside this |
 
 use klamm::admin::Validate;
 use klamm::consumer::{OffsetReset, SeekTo};
@@ -9,6 +24,7 @@ use klamm::{ErrorKind, Record};
 use klamm_broker::Intercept;
 
 use super::*;
+use crate::log::logged;
 
 #[tokio::test(start_paused = true)]
 async fn an_advertised_address_that_cannot_be_reached_is_told_with_the_server_that_told_of_it() {
@@ -25,6 +41,28 @@ async fn an_advertised_address_that_cannot_be_reached_is_told_with_the_server_th
     let error = failure(producer.send(Record::new("orders").value("v"))).await;
     says(&error, &["delivery.timeout.ms", "partition orders/0"]);
     says(&error, &told);
+}
+
+#[test]
+fn a_consumer_that_cannot_reach_an_advertised_address_says_so_in_the_log() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let ((), warnings) = logged(tracing::Level::WARN, || {
+        runtime.block_on(async {
+            let broker = Broker::builder().topic("orders", 1).start_in_memory().unwrap();
+            let client = Client::builder("bootstrap:9092").connector(Advertised(broker.connector())).seed(7).build().unwrap();
+            let mut reader = client.reader("orders").partition(0).from(SeekTo::Offset(0)).build().unwrap();
+            let mut member = client.consumer("billing").topics(["orders"]).build().unwrap();
+            // Both wait: a broker may come back.
+            assert!(timeout(3 * SECOND, reader.next()).await.is_err());
+            assert!(timeout(90 * SECOND, member.next()).await.is_err());
+        });
+    });
+    for about in ["no records from broker 1", "coordinator"] {
+        let found = |line: &&String| line.contains(about) && line.contains("cannot connect to node-1:9092");
+        let line = warnings.iter().find(found).unwrap_or_else(|| panic!("{about}: {warnings:#?}"));
+        assert!(line.contains("bootstrap server bootstrap:9092 told") && line.contains("advertised.listeners"), "{line}");
+    }
+    assert!(warnings.len() < 120, "{} lines in a minute and a half", warnings.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,11 +109,11 @@ async fn an_unknown_topic_comes_with_the_nearest_that_is_known() {
 #[tokio::test(start_paused = true)]
 async fn a_partition_that_is_not_there_is_told_with_those_that_are() {
     let (_broker, client) = start(Broker::builder().topic("one", 1));
-    for (topic, said) in [("orders", "no such partition, only 0 to 1"), ("one", "no such partition, only partition 0")] {
+    for (topic, said) in [("orders", "no such partition: it has 2, from 0"), ("one", "no such partition: it has 1, from 0")] {
         says(&failure(client.last_offset(topic, 5)).await, &[said, &format!("partition {topic}/5")]);
         says(&failure(client.fetch_messages(topic, 5).from(0).send()).await, &[said, &format!("partition {topic}/5")]);
     }
-    says(&failure(client.deliver(Record::new("orders").partition(5))).await, &["only 0 to 1", "partition orders/5"]);
+    says(&failure(client.deliver(Record::new("orders").partition(5))).await, &["it has 2, from 0", "partition orders/5"]);
 }
 
 #[tokio::test(start_paused = true)]
