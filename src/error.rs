@@ -3,6 +3,10 @@
 //! An [`Error`] is one pointer wide and cheap to clone, because one failure often answers many callers. What a program acts on is
 //! [`ErrorKind`]; everything a person needs to find the cause is kept as fields, not only as text. Layers below have small error
 //! types of their own and turn them into this one at their border.
+//!
+//! An error's own text says what failed, with the last failure before it where one ended the time; beside it stand a broker's code, what
+//! to do, and where it was. `kind` has the kinds and the table of them, `denial` what a denied request needs, `untrusted` how words of
+//! others are shown.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,51 +15,12 @@ use std::time::Duration;
 
 use crate::protocol::ErrorCode;
 
-/// What went wrong, in the terms a program decides by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The time allowed ran out; `source` holds the last failure seen until then.
-    Timeout,
-    /// No connection to a broker, or it broke.
-    Disconnected,
-    /// No encrypted connection could be agreed on: the broker's certificate is not trusted, expired, or of another name, or the broker
-    /// refused ours.
-    Tls,
-    /// The broker did not accept who we say we are, or did not prove who it is. Every call says so at once; once credentials are right the
-    /// same client works, after a pause of `reconnect.backoff.max.ms` at most.
-    Authentication,
-    /// The broker does not allow this to whom we are.
-    Authorization,
-    /// Another instance took this one's place (producer epoch, static member).
-    Fenced,
-    /// A setting is unknown, malformed, or contradicts another.
-    InvalidConfig,
-    /// The call itself cannot be right: a name that Kafka refuses, a partition that does not exist, a state that does not allow it.
-    InvalidRequest,
-    /// A record is larger than the client's or the broker's limit.
-    MessageTooLarge,
-    /// The cluster has no such topic or partition.
-    UnknownTopic,
-    /// The offset asked for is not in the partition's log.
-    OffsetOutOfRange,
-    /// The buffer is full and waiting was not wanted, or took too long.
-    BufferFull,
-    /// Bytes that are not what the protocol says.
-    Decode,
-    /// Client and broker have no version of the API in common.
-    UnsupportedVersion,
-    /// The group's coordinator refused: protocol, group type, size, time-outs.
-    Group,
-    /// The user's own code failed or panicked.
-    Processing,
-    /// Any other verdict of a broker; see [`Error::code`].
-    Broker,
-    /// The client, producer or consumer was closed.
-    Closed,
-    /// A fault of this library.
-    Bug,
-}
+mod denial;
+mod kind;
+mod untrusted;
+
+pub use kind::ErrorKind;
+pub(crate) use untrusted::{Untrusted, said};
 
 /// The error of every call of the client.
 #[derive(Clone)]
@@ -65,17 +30,22 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
+    advice: Option<Cow<'static, str>>,
     code: Option<ErrorCode>,
     api: Option<&'static str>,
     broker: Option<String>,
     topic: Option<Arc<str>>,
     partition: Option<i32>,
     offset: Option<i64>,
+    group: Option<Arc<str>>,
+    principal: Option<Arc<str>>,
     attempts: Option<u32>,
     elapsed: Option<Duration>,
     retriable: bool,
     fatal: bool,
     possibly_written: bool,
+    /// Does the message have the code in it already?
+    is_code_told: bool,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -88,24 +58,28 @@ impl Error {
         Self(Box::new(Inner {
             kind,
             message: message.into(),
+            advice: None,
             code: None,
             api: None,
             broker: None,
             topic: None,
             partition: None,
             offset: None,
+            group: None,
+            principal: None,
             attempts: None,
             elapsed: None,
-            retriable: matches!(kind, ErrorKind::Timeout | ErrorKind::Disconnected | ErrorKind::BufferFull),
-            fatal: matches!(kind, ErrorKind::Fenced | ErrorKind::Closed),
+            retriable: kind.retriable().unwrap_or(false),
+            fatal: kind.fatal().unwrap_or(kind == ErrorKind::Closed),
             possibly_written: false,
+            is_code_told: false,
             source: None,
         }))
     }
 
     /// A broker's verdict; the kind follows from the code.
     pub fn from_code(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        let mut error = Self::new(kind_of(code), message);
+        let mut error = Self::new(ErrorKind::of(code), message);
         error.0.code = Some(code);
         error.0.retriable = code.is_retriable();
         error
@@ -146,6 +120,30 @@ impl Error {
         self.0.offset
     }
 
+    /// The group concerned.
+    pub fn group(&self) -> Option<&str> {
+        self.0.group.as_deref()
+    }
+
+    /// For what the brokers do not allow: who this client is to them, as far as it knows. They may call it something else.
+    pub fn principal(&self) -> Option<&str> {
+        self.0.principal.as_deref()
+    }
+
+    /// What to do about it. Where the error itself does not know, what its [kind](ErrorKind::advice) says.
+    pub fn advice(&self) -> Cow<'_, str> {
+        match (&self.0.advice, self.needed()) {
+            (Some(advice), _) => Cow::Borrowed(advice),
+            (None, Some(needed)) => Cow::Owned(needed),
+            (None, None) => Cow::Borrowed(self.kind().advice()),
+        }
+    }
+
+    /// What to do, where the error itself knows.
+    pub(crate) fn own_advice(&self) -> Option<&str> {
+        self.0.advice.as_deref()
+    }
+
     /// How often it was tried.
     pub fn attempts(&self) -> Option<u32> {
         self.0.attempts
@@ -184,9 +182,45 @@ impl Error {
         self
     }
 
-    /// What failed, without the context that `Display` adds.
+    /// What failed, without the code, advice and context that `Display` adds.
     pub(crate) fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// What failed, with the code: to stand in another error's text, which has advice and context of its own.
+    pub(crate) fn brief(&self) -> String {
+        match self.0.code.filter(|_| !self.0.is_code_told) {
+            Some(code) => format!("{}: {code}", self.0.message),
+            None => self.0.message.clone().into_owned(),
+        }
+    }
+
+    /// Says what the last failure was before this one, and takes over what is known of it only there.
+    #[must_use]
+    pub(crate) fn after(mut self, last: Self) -> Self {
+        let message = format!("{}; last: {}", self.0.message, last.brief());
+        self.0.message = message.into();
+        self.0.code = self.0.code.or(last.0.code);
+        self.0.advice = self.0.advice.or_else(|| last.0.advice.clone());
+        self.0.broker = self.0.broker.or_else(|| last.0.broker.clone());
+        self.0.principal = self.0.principal.or_else(|| last.0.principal.clone());
+        // Its code was told with it.
+        self.0.is_code_told = true;
+        self.with_source(last)
+    }
+
+    /// What an ACL must allow, for what the brokers do not allow.
+    fn needed(&self) -> Option<String> {
+        let Inner { code: Some(code), api: Some(api), .. } = *self.0 else { return None };
+        let (operation, resource) = (denial::operation(code, api)?, denial::resource(code)?);
+        let name = match code {
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED => self.topic(),
+            ErrorCode::GROUP_AUTHORIZATION_FAILED => self.group(),
+            _ => None,
+        };
+        let name = name.map_or(String::new(), |name| format!(" {:?}", Untrusted(name)));
+        let who = self.principal().unwrap_or("this client's principal");
+        Some(format!("an ACL must allow {operation} on {resource}{name} to {who}"))
     }
 
     /// Names the API.
@@ -221,6 +255,29 @@ impl Error {
     #[must_use]
     pub fn with_offset(mut self, offset: i64) -> Self {
         self.0.offset = Some(offset);
+        self
+    }
+
+    /// Names the group.
+    #[must_use]
+    pub fn with_group(mut self, group: impl Into<Arc<str>>) -> Self {
+        self.0.group = Some(group.into());
+        self
+    }
+
+    /// Names who this client is to the brokers; of use with what they do not allow, and kept for that alone.
+    #[must_use]
+    pub(crate) fn with_principal(mut self, principal: Option<Arc<str>>) -> Self {
+        if self.0.kind == ErrorKind::Authorization {
+            self.0.principal = principal;
+        }
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn with_advice(mut self, advice: impl Into<Cow<'static, str>>) -> Self {
+        self.0.advice = Some(advice.into());
         self
     }
 
@@ -261,43 +318,18 @@ impl Error {
     }
 }
 
-/// The kind that a broker's code amounts to.
-fn kind_of(code: ErrorCode) -> ErrorKind {
-    match code {
-        ErrorCode::REQUEST_TIMED_OUT => ErrorKind::Timeout,
-        ErrorCode::SASL_AUTHENTICATION_FAILED | ErrorCode::UNSUPPORTED_SASL_MECHANISM | ErrorCode::ILLEGAL_SASL_STATE => {
-            ErrorKind::Authentication
-        }
-        ErrorCode::TOPIC_AUTHORIZATION_FAILED
-        | ErrorCode::GROUP_AUTHORIZATION_FAILED
-        | ErrorCode::CLUSTER_AUTHORIZATION_FAILED
-        | ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        | ErrorCode::DELEGATION_TOKEN_AUTHORIZATION_FAILED => ErrorKind::Authorization,
-        ErrorCode::PRODUCER_FENCED | ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::FENCED_INSTANCE_ID => ErrorKind::Fenced,
-        ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => ErrorKind::MessageTooLarge,
-        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID => ErrorKind::UnknownTopic,
-        ErrorCode::OFFSET_OUT_OF_RANGE => ErrorKind::OffsetOutOfRange,
-        ErrorCode::UNSUPPORTED_VERSION => ErrorKind::UnsupportedVersion,
-        ErrorCode::INVALID_TOPIC_EXCEPTION | ErrorCode::INVALID_GROUP_ID | ErrorCode::INVALID_REQUEST => {
-            ErrorKind::InvalidRequest
-        }
-        ErrorCode::INCONSISTENT_GROUP_PROTOCOL
-        | ErrorCode::INVALID_SESSION_TIMEOUT
-        | ErrorCode::GROUP_MAX_SIZE_REACHED
-        | ErrorCode::UNKNOWN_MEMBER_ID
-        | ErrorCode::ILLEGAL_GENERATION
-        | ErrorCode::REBALANCE_IN_PROGRESS => ErrorKind::Group,
-        _ => ErrorKind::Broker,
-    }
-}
-
-/// One line: what was tried, on what, what happened.
+/// One line: what was tried and what happened, what to do, on what.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
         f.write_str(&inner.message)?;
-        if let Some(code) = inner.code {
+        if let Some(code) = inner.code.filter(|_| !inner.is_code_told) {
             write!(f, ": {code}")?;
+        }
+        // What a kind alone advises is for its documentation, except for what only we can do something about.
+        let is_bug = inner.kind == ErrorKind::Bug;
+        if is_bug || inner.advice.is_some() || self.needed().is_some() {
+            write!(f, "; {}", self.advice())?;
         }
         let mut open = false;
         let mut part = |f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display| {
@@ -307,22 +339,31 @@ impl fmt::Display for Error {
             part(f, "api", &api)?;
         }
         if let Some(broker) = &inner.broker {
-            part(f, "broker", broker)?;
+            part(f, "broker", &Untrusted(broker))?;
         }
-        match (&inner.topic, inner.partition) {
+        match (self.topic().map(Untrusted), inner.partition) {
             (Some(topic), Some(partition)) => part(f, "partition", &format_args!("{topic}/{partition}"))?,
-            (Some(topic), None) => part(f, "topic", topic)?,
+            (Some(topic), None) => part(f, "topic", &topic)?,
             (None, Some(partition)) => part(f, "partition", &partition)?,
             (None, None) => {}
         }
         if let Some(offset) = inner.offset {
             part(f, "offset", &offset)?;
         }
-        if let (Some(attempts), Some(elapsed)) = (inner.attempts, inner.elapsed) {
-            part(f, "after", &format_args!("{attempts} attempts in {elapsed:.1?}"))?;
+        // Most messages about groups name them.
+        if let Some(group) = self.group().filter(|group| !inner.message.contains(group)) {
+            part(f, "group", &Untrusted(group))?;
+        }
+        match (inner.attempts, inner.elapsed) {
+            (Some(1), Some(elapsed)) if elapsed.is_zero() => part(f, "after", &"1 attempt")?,
+            (Some(1), Some(elapsed)) => part(f, "after", &format_args!("1 attempt in {elapsed:.1?}"))?,
+            (Some(attempts @ 2..), Some(elapsed)) => part(f, "after", &format_args!("{attempts} attempts in {elapsed:.1?}"))?,
+            (_, Some(elapsed)) if !elapsed.is_zero() => part(f, "after", &format_args!("{elapsed:.1?}"))?,
+            _ => {}
         }
         if inner.possibly_written {
-            part(f, "possibly written:", &"the broker may have it in its log")?;
+            let what = if inner.api.is_none_or(|api| api == "Produce") { "have it in its log" } else { "have done it" };
+            part(f, "possibly written:", &format_args!("the broker may {what}"))?;
         }
         if open { f.write_str(")") } else { Ok(()) }
     }
@@ -364,6 +405,31 @@ mod tests {
         );
         assert!(error.is_retriable());
         assert_eq!(error.kind(), ErrorKind::Broker);
+    }
+
+    #[test]
+    fn what_ended_a_wait_is_told_once_with_its_code_and_advice() {
+        let last = Error::from_code(ErrorCode::COORDINATOR_NOT_AVAILABLE, "no coordinator")
+            .with_advice("wait")
+            .with_broker("1 (a:9092)")
+            .with_group("billing");
+        let error = Error::new(ErrorKind::Timeout, "no commit in time").with_api("OffsetCommit").after(last);
+        assert_eq!(
+            error.to_string(),
+            "no commit in time; last: no coordinator: COORDINATOR_NOT_AVAILABLE (15); wait (api OffsetCommit, broker 1 (a:9092))"
+        );
+        assert_eq!(error.code(), Some(ErrorCode::COORDINATOR_NOT_AVAILABLE));
+        assert_eq!(error.brief().matches("(15)").count(), 1, "{}", error.brief());
+    }
+
+    #[test]
+    fn advice_is_the_errors_own_before_that_of_what_is_denied_and_of_the_kind() {
+        let denied = Error::from_code(ErrorCode::GROUP_AUTHORIZATION_FAILED, "no").with_api("JoinGroup").with_group("a\nb");
+        assert_eq!(denied.advice(), "an ACL must allow READ on group \"a\\nb\" to this client's principal");
+        assert_eq!(denied.clone().with_advice("ask").advice(), "ask");
+        assert_eq!(Error::new(ErrorKind::Closed, "no").advice(), ErrorKind::Closed.advice());
+        let principal = |error: Error| error.with_principal(Some("User:alice".into())).principal().map(str::to_owned);
+        assert_eq!((principal(denied).as_deref(), principal(Error::new(ErrorKind::Timeout, ""))), (Some("User:alice"), None));
     }
 
     #[test]

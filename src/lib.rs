@@ -23,7 +23,7 @@
 //! ```
 //!
 //! Every call's error is an [`Error`]: what went wrong as an [`ErrorKind`], whether the same may succeed when tried again, whether
-//! what was sent may have been written, and on which broker, topic, partition and offset. Settings are builder methods, or Java's
+//! what was sent may have been written, what to do ([`Error::advice`]), and on which broker, topic, partition and offset. Settings are builder methods, or Java's
 //! property names through [`Client::from_properties`]; their defaults are in [`config::SETTINGS`].
 //!
 //! # Features

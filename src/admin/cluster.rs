@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Admin, verdict};
+use super::Admin;
 use crate::cluster::{Node, Route};
 use crate::error::Result;
 use crate::protocol::BrokerId;
@@ -98,7 +98,8 @@ impl Admin {
         };
         let response = self.cluster.request_until(request, route, self.deadline()).await?;
         let code: ErrorCode = response.error_code;
-        verdict(code, None, "the broker did not say what it speaks".to_owned()).map_err(|error| error.with_api("ApiVersions"))?;
+        self.verdict(code, None, "the broker did not say what it speaks".to_owned())
+            .map_err(|error| error.with_api("ApiVersions"))?;
         Ok(response)
     }
 }

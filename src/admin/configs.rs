@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::topics::text;
-use super::{Admin, Validate, verdict};
+use super::{Admin, Validate};
 use crate::cluster::Route;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::messages::describe_configs::{
@@ -213,7 +213,7 @@ impl Admin {
         let missing = || named(Error::new(ErrorKind::Decode, "the broker's answer leaves out the resource"));
         let answer = response.results.into_iter().next().ok_or_else(missing)?;
         let what = format!("the configuration of {resource} can't be described");
-        verdict(answer.error_code, answer.error_message.as_ref(), what).map_err(named)?;
+        self.verdict(answer.error_code, answer.error_message.as_ref(), what).map_err(named)?;
         Ok(answer.configs.into_iter().map(ConfigEntry::from_wire).collect())
     }
 
@@ -250,7 +250,7 @@ impl Admin {
         let missing = || named(Error::new(ErrorKind::Decode, "the broker's answer leaves out the resource"));
         let answer = response.responses.into_iter().next().ok_or_else(missing)?;
         let what = format!("the configuration of {resource} was not changed");
-        verdict(answer.error_code, answer.error_message.as_ref(), what).map_err(named)
+        self.verdict(answer.error_code, answer.error_message.as_ref(), what).map_err(named)
     }
 
     /// Settings of a topic by name, as text: all, or those in `keys`; without those that have no value.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::topics::{text, topic_name};
-use super::{Admin, Outcomes, printable, verdict};
+use super::{Admin, Outcomes};
 use crate::cluster::Route;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Untrusted};
 use crate::protocol::messages::consumer_protocol_assignment::ConsumerProtocolAssignment;
 use crate::protocol::messages::delete_groups::DeleteGroupsRequest;
 use crate::protocol::messages::describe_groups::{DescribeGroupsRequest, DescribedGroup, DescribedGroupMember};
@@ -93,7 +93,7 @@ impl Admin {
         for broker in self.describe_cluster().await?.brokers {
             let response =
                 self.cluster.request_until(ListGroupsRequest::default(), Route::Broker(broker.id), self.deadline()).await?;
-            verdict(response.error_code, None, "groups can't be listed".to_owned())
+            self.verdict(response.error_code, None, "groups can't be listed".to_owned())
                 .map_err(|error| error.with_api("ListGroups").with_broker(broker.to_string()))?;
             for group in &response.groups {
                 let given = |text: &str| (!text.is_empty()).then(|| printable(text));
@@ -140,8 +140,8 @@ impl Admin {
         if answer.error_code == ErrorCode::GROUP_ID_NOT_FOUND {
             return Ok(describe(&DescribedGroup { group_state: crate::protocol::Str::truncated("Dead"), ..answer }, None));
         }
-        verdict(answer.error_code, answer.error_message.as_ref(), format!("group {group} can't be described"))
-            .map_err(|error| error.with_api("DescribeGroups"))?;
+        self.verdict(answer.error_code, answer.error_message.as_ref(), format!("group {group} can't be described"))
+            .map_err(|error| error.with_api("DescribeGroups").with_group(group))?;
         Ok(describe(&answer, Some(coordinator.id.0)))
     }
 
@@ -174,7 +174,8 @@ impl Admin {
             ErrorCode::GROUP_ID_NOT_FOUND => format!("group {group} was not deleted, for there is none of that name"),
             _ => format!("group {group} was not deleted"),
         };
-        verdict(answer.error_code, answer.error_message.as_ref(), what).map_err(|error| error.with_api("DeleteGroups"))
+        self.verdict(answer.error_code, answer.error_message.as_ref(), what)
+            .map_err(|error| error.with_api("DeleteGroups").with_group(group))
     }
 
     /// Deletes what a group has committed for some partitions (Kafka 2.4 and later); a result for each.
@@ -198,14 +199,14 @@ impl Admin {
         let request =
             OffsetDeleteRequest { group_id: group_id(group)?, topics: topics.into_iter().map(topic).collect::<Result<_>>()? };
         let response = self.cluster.request_until(request, Route::Group(group.to_owned()), self.deadline()).await?;
-        verdict(response.error_code, None, format!("offsets of group {group} were not deleted"))
-            .map_err(|error| error.with_api("OffsetDelete"))?;
+        self.verdict(response.error_code, None, format!("offsets of group {group} were not deleted"))
+            .map_err(|error| error.with_api("OffsetDelete").with_group(group))?;
         let outcome = |partition: TopicPartition| {
             let topic = response.topics.iter().find(|topic| topic.name.0.as_str() == partition.topic.as_str());
             let answer = topic.and_then(|topic| topic.partitions.iter().find(|one| one.partition_index == partition.partition));
             let result = match answer {
                 Some(answer) => {
-                    verdict(answer.error_code, None, format!("the offset of group {group} for {partition} was not deleted"))
+                    self.verdict(answer.error_code, None, format!("the offset of group {group} for {partition} was not deleted"))
                 }
                 None => Err(Error::new(ErrorKind::Decode, "the broker's answer leaves out the partition")),
             };
@@ -250,8 +251,8 @@ impl Admin {
             }
         };
         let refused = |code: ErrorCode| {
-            verdict(code, None, format!("offsets of group {group} can't be fetched"))
-                .map_err(|error| error.with_api("OffsetFetch"))
+            self.verdict(code, None, format!("offsets of group {group} can't be fetched"))
+                .map_err(|error| error.with_api("OffsetFetch").with_group(group))
         };
         refused(response.error_code)?;
         for topic in &response.topics {
@@ -323,6 +324,11 @@ fn describe_member(member: &DescribedGroupMember, consumers: bool) -> GroupMembe
         host: printable(member.client_host.as_str()),
         assignment,
     }
+}
+
+/// Text that brokers or other members gave, as it may be shown.
+fn printable(text: &str) -> String {
+    Untrusted(text).to_string()
 }
 
 /// The version comes first; a newer one is read as the newest known, as Kafka's own clients do.

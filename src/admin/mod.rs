@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, said};
 use crate::protocol::{ErrorCode, Str};
 
 pub use cluster::{ApiSupport, ClusterDescription, FeatureLevel};
@@ -59,21 +59,16 @@ impl Admin {
     fn timeout_ms(&self) -> i32 {
         i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX)
     }
-}
 
-/// A broker's verdict on one item, with the text it gave.
-fn verdict(code: ErrorCode, text: Option<&Str>, what: String) -> Result<()> {
-    if code.is_ok() {
-        return Ok(());
+    /// A broker's verdict on one item, with the text it gave.
+    fn verdict(&self, code: ErrorCode, text: Option<&Str>, what: String) -> Result<()> {
+        if code.is_ok() {
+            return Ok(());
+        }
+        let what = match said(text) {
+            Some(text) => format!("{what}: {text}"),
+            None => what,
+        };
+        Err(self.cluster.with_principal(Error::from_code(code, what)))
     }
-    let what = match text.map(Str::as_str).filter(|text| !text.is_empty()) {
-        Some(text) => format!("{what}: {}", printable(text)),
-        None => what,
-    };
-    Err(Error::from_code(code, what))
-}
-
-/// A broker's text, cut at 1 KiB and without control characters.
-fn printable(text: &str) -> String {
-    text.chars().take(1024).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use tokio::time::Instant;
 
-use super::{Admin, Outcomes, verdict};
+use super::{Admin, Outcomes};
 use crate::cluster::{Route, TopicListing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
@@ -160,10 +160,9 @@ impl Admin {
         for topic in topics {
             let answer = response.topics.iter().find(|answer| answer.name.0.as_str() == topic.name.as_str());
             let mut result = match answer {
-                Some(answer) => {
-                    verdict(answer.error_code, answer.error_message.as_ref(), format!("topic {} was not created", topic.name))
-                        .map_err(|error| error.with_api("CreateTopics").with_topic(&topic.name))
-                }
+                Some(answer) => self
+                    .verdict(answer.error_code, answer.error_message.as_ref(), format!("topic {} was not created", topic.name))
+                    .map_err(|error| error.with_api("CreateTopics").with_topic(&topic.name)),
                 None => Err(Error::new(ErrorKind::Decode, "the broker's answer leaves out the topic")
                     .with_api("CreateTopics")
                     .with_topic(&topic.name)),
@@ -197,18 +196,22 @@ impl Admin {
             timeout_ms,
         };
         let response = self.cluster.request_built(request, Route::Controller, deadline).await?;
-        let outcome = |topic: Topic| {
+        let mut outcomes = Vec::with_capacity(topics.len());
+        for topic in topics {
             let named = |name: &Option<TopicName>| name.as_ref().is_some_and(|name| name.0.as_str() == topic.as_str());
             let result = match response.responses.iter().find(|answer| named(&answer.name)) {
                 Some(answer) => {
-                    verdict(answer.error_code, answer.error_message.as_ref(), format!("topic {topic} was not deleted"))
+                    self.verdict(answer.error_code, answer.error_message.as_ref(), format!("topic {topic} was not deleted"))
                 }
                 None => Err(Error::new(ErrorKind::Decode, "the broker's answer leaves out the topic")),
             };
-            let result = result.map_err(|error| error.with_api("DeleteTopics").with_topic(&topic));
-            (topic, result)
-        };
-        Ok(topics.into_iter().map(outcome).collect())
+            let result = match result.map_err(|error| error.with_api("DeleteTopics").with_topic(&topic)) {
+                Err(error) => Err(self.cluster.explain(error).await),
+                done => done,
+            };
+            outcomes.push((topic, result));
+        }
+        Ok(outcomes)
     }
 
     /// Raises the number of partitions of `topic` to `total`, and waits until the new ones have leaders. Keys change partitions.
@@ -228,8 +231,10 @@ impl Admin {
         };
         let response = self.cluster.request_until(request, Route::Controller, deadline).await?;
         for answer in &response.results {
-            verdict(answer.error_code, answer.error_message.as_ref(), format!("topic {topic} was not given {total} partitions"))
-                .map_err(|error| error.with_api("CreatePartitions").with_topic(&topic))?;
+            let what = format!("topic {topic} was not given {total} partitions");
+            if let Err(error) = self.verdict(answer.error_code, answer.error_message.as_ref(), what) {
+                return Err(self.cluster.explain(error.with_api("CreatePartitions").with_topic(&topic)).await);
+            }
         }
         if validate == Validate::AndApply {
             self.wait_for_leaders(&topic, Uuid::default(), Some(total), deadline).await?;
@@ -260,7 +265,7 @@ impl Admin {
     /// # Cancel safety
     /// Nothing is changed by it.
     pub async fn has_topic(&self, topic: impl Into<Topic>) -> Result<bool> {
-        let outcomes = self.describe_topics([topic.into()]).await?;
+        let outcomes = self.described(vec![topic.into()]).await?;
         match outcomes.into_iter().next().map(|(_, result)| result) {
             Some(Err(error)) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => Ok(false),
             Some(Err(error)) => Err(error),
@@ -279,14 +284,24 @@ impl Admin {
         &self,
         topics: impl IntoIterator<Item = impl Into<Topic>>,
     ) -> Result<Outcomes<Topic, TopicDescription>> {
-        let topics: Vec<Topic> = topics.into_iter().map(Into::into).collect();
+        let mut outcomes = self.described(topics.into_iter().map(Into::into).collect()).await?;
+        for (_, result) in &mut outcomes {
+            if let Err(error) = result {
+                *error = self.cluster.explain(error.clone()).await;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn described(&self, topics: Vec<Topic>) -> Result<Outcomes<Topic, TopicDescription>> {
         let response = self.metadata(&topics, self.deadline()).await?;
         let outcome = |topic: Topic| {
             let named =
                 |answer: &&MetadataResponseTopic| answer.name.as_ref().is_some_and(|name| name.0.as_str() == topic.as_str());
             let result =
                 match response.topics.iter().find(named) {
-                    Some(answer) => verdict(answer.error_code, None, format!("topic {topic} can't be described"))
+                    Some(answer) => self
+                        .verdict(answer.error_code, None, format!("topic {topic} can't be described"))
                         .map_err(|error| error.with_api("Metadata").with_topic(&topic))
                         .map(|()| describe(topic.clone(), answer)),
                     None => Err(Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the cluster has no such topic")

@@ -174,6 +174,7 @@ impl ClientBuilder {
             Some(tls) => tls::wrap(self.connector, tls)?,
             None => self.connector,
         };
+        config.principal = self.security.sasl.as_ref().and_then(Sasl::principal).map(Into::into);
         config.connection.setup = self.security.sasl.as_ref().map(sasl::steps).transpose()?;
         let cluster = Cluster::new(config, connector)?;
         let prototypes = Prototypes::new(&cluster, self.components)?;

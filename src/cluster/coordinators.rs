@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::cluster::refresh::Ticket;
 use crate::cluster::{BackoffConfig, CoordinatorType, Node, Spread};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Untrusted, said};
 use crate::protocol::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::protocol::{BrokerId, ErrorCode, Str};
 
@@ -226,12 +226,14 @@ fn found(key: &Key, answer: &FindCoordinatorResponse) -> Result<Node, Error> {
         None => return Err(Error::new(ErrorKind::Decode, "the answer is about another key than was asked for")),
     };
     if let Err(code) = code.ok() {
-        let text = message.as_ref().map(|text| format!(" (the broker says: {text})")).unwrap_or_default();
-        let (what, name) = match key.kind {
-            CoordinatorType::Group => ("group", &key.key),
-            CoordinatorType::Transaction => ("transactional id", &key.key),
+        let text = said(message.as_ref()).map(|text| format!(" (the broker says: {text})")).unwrap_or_default();
+        let what = match key.kind {
+            CoordinatorType::Group => "group",
+            CoordinatorType::Transaction => "transactional id",
         };
-        return Err(Error::from_code(code, format!("no coordinator for {what} \"{name}\"{text}")).with_api("FindCoordinator"));
+        let error = Error::from_code(code, format!("no coordinator for {what} {:?}{text}", Untrusted(&key.key)));
+        let error = error.with_api("FindCoordinator");
+        return Err(if key.kind == CoordinatorType::Group { error.with_group(key.key.as_str()) } else { error });
     }
     let port = u16::try_from(port).ok().filter(|port| *port > 0 && id >= BrokerId(0) && !host.as_str().is_empty());
     let port =

@@ -20,11 +20,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::coordinators::{self, Coordinators, Key, State};
+use crate::cluster::explain::KnownTopics;
 use crate::cluster::refresh::{self, Peer, Refresh, RefreshConfig, SLOW_PEER, Ticket};
 use crate::cluster::{ClusterConfig, Node, Snapshot, TopicMetadata, target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::clock::Clock;
-use crate::network::{CauseKind, Connection, ConnectionConfig, Connector, Failure, Target};
+use crate::network::{CauseKind, Connection, ConnectionConfig, Connector, Failure, KnownBroker, Target};
 use crate::protocol::BrokerId;
 use crate::protocol::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::protocol::messages::metadata::MetadataResponse;
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     snapshot: watch::Sender<Arc<Snapshot>>,
     /// Touched when a round ended or a lookup settled.
     pub(super) events: watch::Sender<()>,
+    pub(super) known_topics: KnownTopics,
     /// The refusal that the last round of metadata ended with; sent anew with each that did.
     refusals: watch::Sender<Option<Error>>,
     /// The task has something to look at.
@@ -58,11 +60,13 @@ pub(super) struct Inner {
     control: BTreeMap<BrokerId, (Target, Connection)>,
     /// Connections to bootstrap servers, while a round needs them.
     seeds: BTreeMap<usize, (Target, Connection)>,
+    /// The bootstrap server that told of the cluster last.
+    told_by: Option<Arc<str>>,
 }
 
 /// What a task of the driver brings back.
 enum Outcome {
-    Metadata(Ticket, Result<MetadataResponse>),
+    Metadata(Ticket, Peer, Result<MetadataResponse>),
     Coordinator(Ticket, Result<FindCoordinatorResponse>),
 }
 
@@ -88,7 +92,7 @@ pub(super) fn start(config: ClusterConfig, connector: Arc<dyn Connector>) -> Res
         seed: config.seed,
     });
     let coordinators = Coordinators::new(config.backoff, config.seed);
-    let inner = Inner { refresh, coordinators, control: BTreeMap::new(), seeds: BTreeMap::new() };
+    let inner = Inner { refresh, coordinators, control: BTreeMap::new(), seeds: BTreeMap::new(), told_by: None };
     let shared = Arc::new(Shared {
         config,
         connector,
@@ -97,6 +101,7 @@ pub(super) fn start(config: ClusterConfig, connector: Arc<dyn Connector>) -> Res
         inner: Mutex::new(inner),
         snapshot: watch::Sender::default(),
         events: watch::Sender::default(),
+        known_topics: KnownTopics::default(),
         refusals: watch::Sender::default(),
         wake: Notify::new(),
         ended: AtomicBool::new(false),
@@ -193,9 +198,10 @@ impl Shared {
         self.config.seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// The configuration of one more connection.
-    pub(super) fn connection_config(&self) -> ConnectionConfig {
-        ConnectionConfig { seed: self.next_seed(), ..self.config.connection.clone() }
+    /// The configuration of one more connection; to `node`, or to a bootstrap server.
+    pub(super) fn connection_config(&self, node: Option<&Node>) -> ConnectionConfig {
+        let broker = node.map(|node| KnownBroker { id: node.id.0, told_by: self.lock().told_by.clone() });
+        ConnectionConfig { broker, seed: self.next_seed(), ..self.config.connection.clone() }
     }
 
     /// Tells the refresh something.
@@ -236,6 +242,7 @@ impl Shared {
         self.check()?;
         let target = target(node);
         let _here = self.runtime.enter();
+        let config = self.connection_config(Some(node));
         let mut inner = self.lock();
         if let Some((known, connection)) = inner.control.get(&node.id) {
             if *known == target {
@@ -243,7 +250,7 @@ impl Shared {
             }
             connection.close();
         }
-        let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config())?;
+        let connection = Connection::spawn(self.connector(), target.clone(), config)?;
         inner.control.insert(node.id, (target, connection.clone()));
         Ok(connection)
     }
@@ -297,7 +304,7 @@ impl Shared {
                         }
                         Err(error) => Err(error),
                     };
-                    Outcome::Metadata(ticket, answer)
+                    Outcome::Metadata(ticket, peer, answer)
                 });
             }
             Step::Metadata(refresh::Action::Publish(snapshot)) => {
@@ -338,9 +345,13 @@ impl Shared {
     fn take(&self, outcome: Outcome) {
         let mut inner = self.lock();
         match outcome {
-            Outcome::Metadata(ticket, answer) => {
-                if let Err(error) = &answer {
-                    tracing::debug!(%error, "no metadata");
+            Outcome::Metadata(ticket, peer, answer) => {
+                match (&answer, peer) {
+                    (Ok(_), Peer::Seed(index)) => {
+                        inner.told_by = self.config.seeds.get(index).map(|seed| seed.to_string().into())
+                    }
+                    (Ok(_), Peer::Broker(_)) => {}
+                    (Err(error), _) => tracing::debug!(%error, "no metadata"),
                 }
                 inner.refresh.handle_response(now(), ticket, answer);
             }
@@ -363,7 +374,7 @@ impl Shared {
             Peer::Seed(index) => {
                 let seed = self.config.seeds.get(index).ok_or_else(|| Error::new(ErrorKind::Bug, "no such bootstrap server"))?;
                 let target = Target::new(seed.host.clone(), seed.port);
-                let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config())?;
+                let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config(None))?;
                 self.lock().seeds.insert(index, (target, connection.clone()));
                 Ok(connection)
             }

@@ -1,5 +1,6 @@
 //! Offsets at the ends of logs, or at a time: asked of each partition's leader, also when leaders move meanwhile.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -61,7 +62,8 @@ impl Cluster {
         let outcome = |partition: TopicPartition| {
             let result = found.get(&partition).cloned().unwrap_or_else(|| Err(error(ErrorKind::Bug, "no answer", &partition)));
             let late = |last| if missing.contains(&partition) { too_late(last, &partition) } else { last };
-            let result = result.map_err(|last| late(last).with_attempts(attempts, start.elapsed()));
+            let named = |error: Error| self.with_principal(error.with_attempts(attempts, start.elapsed()));
+            let result = result.map_err(|last| named(late(last)));
             (partition, result)
         };
         partitions.into_iter().map(outcome).collect()
@@ -100,7 +102,8 @@ impl Search<'_> {
                     self.note(partition, Err(last));
                 }
                 None => {
-                    let last = refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the topic has no such partition", &partition);
+                    let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+                    let last = refused(code, known.no_such_partition(), &partition);
                     self.found.insert(partition, Err(last.with_retriable(false)));
                 }
             }
@@ -172,15 +175,13 @@ fn read(answer: &ListOffsetsPartitionResponse, partition: &TopicPartition) -> Re
 
 /// The error of a partition for which there was no time left.
 fn too_late(last: Error, partition: &TopicPartition) -> Error {
-    let late = error(ErrorKind::Timeout, "no leader told the offset in time", partition);
-    let late = if let Some(code) = last.code() { late.with_code(code) } else { late };
-    late.with_source(last)
+    error(ErrorKind::Timeout, "no leader told the offset in time", partition).after(last)
 }
 
 fn error(kind: ErrorKind, message: &'static str, partition: &TopicPartition) -> Error {
     Error::new(kind, message).with_api("ListOffsets").with_topic(&partition.topic).with_partition(partition.partition)
 }
 
-fn refused(code: ErrorCode, message: &'static str, partition: &TopicPartition) -> Error {
+fn refused(code: ErrorCode, message: impl Into<Cow<'static, str>>, partition: &TopicPartition) -> Error {
     Error::from_code(code, message).with_api("ListOffsets").with_topic(&partition.topic).with_partition(partition.partition)
 }

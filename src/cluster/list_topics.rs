@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::cluster::{Cluster, Route};
 use crate::error::Result;
 use crate::protocol::messages::metadata::{MetadataRequest, MetadataResponseTopic};
-use crate::protocol::{ErrorCode, Uuid};
+use crate::protocol::{ApiMessage, ErrorCode, Uuid};
 use crate::record::Topic;
 
 /// A topic in a list.
@@ -32,7 +32,9 @@ impl Cluster {
     /// If no broker answered by `deadline`.
     pub(crate) async fn list_topics(&self, deadline: Instant) -> Result<Vec<(TopicListing, Option<ErrorCode>)>> {
         let request = MetadataRequest { topics: None, allow_auto_topic_creation: false, ..MetadataRequest::default() };
-        let response = self.request_until(request, Route::Any, deadline).await?;
+        self.check()?;
+        // Not by `request_until`, whose errors may need the names of topics themselves.
+        let response = self.shared().request(MetadataRequest::VERSIONS, |_| request.clone(), Route::Any, deadline).await?;
         let listing = |topic: &MetadataResponseTopic| {
             let listing = TopicListing {
                 name: Topic::from(topic.name.as_ref()?.0.as_str()),

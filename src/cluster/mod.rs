@@ -11,6 +11,7 @@
 pub(crate) mod backoff;
 mod coordinators;
 mod driver;
+mod explain;
 mod list_offsets;
 mod list_topics;
 mod refresh;
@@ -87,6 +88,8 @@ pub(crate) struct ClusterConfig {
     pub backoff: BackoffConfig,
     /// `allow.auto.create.topics`.
     pub allow_auto_create_topics: bool,
+    /// Who the client is to the brokers, if it knows.
+    pub principal: Option<Arc<str>>,
     /// How each connection behaves: client id, set-up, reconnecting. Its seed is not used, each connection gets one of its own.
     pub connection: ConnectionConfig,
     /// What jitter and the order of brokers come from.
@@ -104,6 +107,7 @@ impl ClusterConfig {
             rebootstrap_trigger: Duration::from_secs(300),
             backoff: BackoffConfig::default(),
             allow_auto_create_topics: false,
+            principal: None,
             connection: ConnectionConfig::default(),
             seed: 0,
         }
@@ -247,7 +251,10 @@ impl Cluster {
             return Ok(known);
         }
         let _interest = self.interest(topic);
-        self.shared().topic(topic, deadline).await
+        match self.shared().topic(topic, deadline).await {
+            Err(error) => Err(self.explain(error).await),
+            known => known,
+        }
     }
 
     /// Asks for a refresh soon, without waiting; many calls become one, repeated ones are spread out by the backoff.
@@ -274,7 +281,8 @@ impl Cluster {
     /// Missing authorization and the like as soon as a broker says so; a time-out with the last reason at the deadline.
     pub(crate) async fn coordinator(&self, kind: CoordinatorType, key: &str, deadline: Instant) -> Result<Node> {
         self.check()?;
-        self.shared().coordinator(Key { kind, key: key.to_owned() }, deadline).await
+        let found = self.shared().coordinator(Key { kind, key: key.to_owned() }, deadline).await;
+        found.map_err(|error| self.with_principal(error))
     }
 
     /// The coordinator moved or cannot be reached: the next [`coordinator`](Self::coordinator) looks it up again.
@@ -290,7 +298,7 @@ impl Cluster {
         self.check()?;
         let shared = self.shared();
         let _there = self.enter();
-        Connection::spawn(shared.connector(), target(node), shared.connection_config())
+        Connection::spawn(shared.connector(), target(node), shared.connection_config(Some(node)))
     }
 
     /// A new connection to `node` whose requests come from `source`.
@@ -302,7 +310,7 @@ impl Cluster {
         let shared = self.shared();
         let _there = self.enter();
         // A source knows itself how many requests it wants in flight.
-        let config = ConnectionConfig { max_in_flight: usize::MAX, ..shared.connection_config() };
+        let config = ConnectionConfig { max_in_flight: usize::MAX, ..shared.connection_config(Some(node)) };
         spawn_source(shared.connector(), target(node), config, source)
     }
 
@@ -345,7 +353,10 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<R::Response> {
         self.check()?;
-        self.shared().request(versions, build, route, deadline).await
+        match self.shared().request(versions, build, route, deadline).await {
+            Err(error) => Err(self.explain(error).await),
+            answer => answer,
+        }
     }
 
     /// Closes the connections for metadata, lookups and admin calls. They are opened again when one is needed.

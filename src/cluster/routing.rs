@@ -176,11 +176,14 @@ impl Call {
     /// The error of a call whose time is up.
     pub(crate) fn timed_out(&self, now: Instant) -> Error {
         let elapsed = now.saturating_duration_since(self.started);
-        let reasons: Vec<_> = self.reasons.iter().map(|(node, error)| format!("{node}: {error}")).collect();
+        let reasons: Vec<_> = self.reasons.iter().map(|(node, error)| format!("{node}: {}", error.brief())).collect();
         let reasons = if reasons.is_empty() { "no broker answered".into() } else { reasons.join("; ") };
         let mut error = Error::new(ErrorKind::Timeout, format!("{} did not succeed in time; last: {reasons}", self.name()))
             .with_api(self.name())
             .with_attempts(self.attempts, elapsed);
+        if let Some(advice) = self.reasons.values().find_map(Error::own_advice) {
+            error = error.with_advice(advice.to_owned());
+        }
         // A topic that is still unknown when the time is up is an unknown topic, not a slow one.
         if let Some(last) = self.reasons.values().find(|last| last.kind() == ErrorKind::UnknownTopic) {
             error = last.clone().with_attempts(self.attempts, elapsed);

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Untrusted};
 use crate::protocol::messages::metadata::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -25,6 +25,9 @@ pub(crate) const MISSING_BEFORE_UNKNOWN: u32 = 3;
 
 /// More partitions than this in one topic are taken for a broken answer: Kafka's controllers stop far below it.
 const MAX_PARTITIONS: usize = 1_000_000;
+
+/// What to do about a topic that is not there.
+pub(super) const CREATE_IT: &str = "create it first, or let it be created with allow_auto_create_topics";
 
 /// A broker of the cluster and where it listens.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -62,10 +65,11 @@ impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ipv6 = self.host.contains(':');
         let (open, close) = if ipv6 { ("[", "]") } else { ("", "") };
+        let host = Untrusted(&self.host);
         if self.id.0 < 0 {
-            write!(f, "{open}{}{close}:{}", self.host, self.port)
+            write!(f, "{open}{host}{close}:{}", self.port)
         } else {
-            write!(f, "{} ({open}{}{close}:{})", self.id.0, self.host, self.port)
+            write!(f, "{} ({open}{host}{close}:{})", self.id.0, self.port)
         }
     }
 }
@@ -157,6 +161,14 @@ impl TopicMetadata {
     pub(crate) fn partition_count(&self) -> i32 {
         // At most `MAX_PARTITIONS`.
         i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
+    }
+
+    /// What to say of a partition that it does not have.
+    pub(crate) fn no_such_partition(&self) -> String {
+        match self.partition_count() {
+            0 => "the topic has no such partition".to_owned(),
+            count => format!("the topic has no such partition: it has {count}, from 0"),
+        }
     }
 
     /// The topic as an answer has it, with what was known before where the answer says nothing better.
@@ -254,7 +266,10 @@ impl Snapshot {
         };
         match (known.partition(partition), known.error) {
             (None, Some(code)) => error(code, "the topic cannot be used"),
-            (None, None) => error(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the topic has no such partition"),
+            (None, None) => {
+                let error = Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, known.no_such_partition());
+                Err(error.with_topic(topic).with_partition(partition))
+            }
             (Some(found), _) => match found.leader.and_then(|leader| self.brokers.get(&leader)) {
                 Some(node) => Ok(node),
                 None => error(found.error.unwrap_or(ErrorCode::LEADER_NOT_AVAILABLE), "the partition has no leader now"),
@@ -339,13 +354,12 @@ impl Snapshot {
             None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         };
         let message = match code {
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID => {
-                "the cluster has no such topic; create it first, or let it be created with allow_auto_create_topics"
-            }
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID => "the cluster has no such topic",
             ErrorCode::INVALID_TOPIC_EXCEPTION => "the broker refuses the topic's name",
             _ => "the topic cannot be used",
         };
-        Some(Error::from_code(code, message).with_api("Metadata").with_topic(topic))
+        let error = Error::from_code(code, message).with_api("Metadata").with_topic(topic);
+        Some(if error.kind() == ErrorKind::UnknownTopic { error.with_advice(CREATE_IT) } else { error })
     }
 }
 

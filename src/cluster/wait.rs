@@ -13,7 +13,7 @@ use crate::cluster::driver::Shared;
 use crate::cluster::refresh::{self, Peer};
 use crate::cluster::{Node, Snapshot, TopicMetadata};
 use crate::error::{Error, ErrorKind, Result};
-use crate::network::{CONNECT_ADVICE, Target};
+use crate::network::Target;
 use crate::record::Topic;
 
 impl Shared {
@@ -102,11 +102,8 @@ impl Shared {
         }
         let last = self.lock().coordinators.reason(&wish.key).cloned();
         let last = last.unwrap_or_else(|| self.unreachable(ErrorKind::Disconnected));
-        let message = format!("no coordinator was found for \"{}\" in time; last: {last}", wish.key.key);
-        let mut error = Error::new(ErrorKind::Timeout, message).with_api("FindCoordinator").with_source(last.clone());
-        if let Some(code) = last.code() {
-            error = error.with_code(code);
-        }
+        let message = format!("no coordinator was found for \"{}\" in time", wish.key.key);
+        let error = Error::new(ErrorKind::Timeout, message).with_api("FindCoordinator").after(last);
         Err(error.with_attempts(0, started.elapsed()))
     }
 
@@ -163,7 +160,7 @@ impl Shared {
                 },
             };
             // The advice comes once, at the end, and most reasons name the address.
-            let mut text = error.message().strip_suffix(CONNECT_ADVICE).unwrap_or(error.message()).to_owned();
+            let mut text = error.message().to_owned();
             // A refusal's code is shown at the error's end.
             if let Some(code) = error.code().filter(|_| !error.is_refusal()) {
                 text = format!("{text}: {code}");
@@ -182,16 +179,20 @@ impl Shared {
             if let Some(code) = refusal.code() {
                 error = error.with_code(code);
             }
-            return error;
+            return match refusal.own_advice() {
+                Some(advice) => error.with_advice(advice.to_owned()),
+                None => error,
+            };
         }
         let reasons: Vec<_> = failures.iter().map(reason).collect();
         let servers: Vec<_> = self.config().seeds.iter().map(ToString::to_string).collect();
         let message = if reasons.is_empty() {
             format!("no broker has answered yet (bootstrap servers: {})", servers.join(", "))
         } else {
-            format!("no broker could be reached: {}; check bootstrap.servers and that brokers listen there", reasons.join("; "))
+            format!("no broker could be reached: {}", reasons.join("; "))
         };
         let error = Error::new(kind, message).with_api("Metadata").with_retriable(true);
+        let error = error.with_advice("check bootstrap.servers and that brokers listen there");
         match failures.values().next() {
             Some(first) => error.with_source(first.clone()),
             None => error,

@@ -6,6 +6,7 @@
 
 mod defaults;
 mod jaas;
+mod nearest;
 mod properties;
 mod sasl;
 mod secret;
@@ -14,6 +15,7 @@ mod seeds;
 mod tls;
 
 pub use defaults::{Component, SETTINGS, Setting, Use, setting};
+pub(crate) use nearest::nearest;
 pub use properties::Properties;
 pub use sasl::{Sasl, SaslMechanism};
 pub use secret::Secret;

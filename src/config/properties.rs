@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Secret;
 use crate::config::defaults::{Component, SETTINGS, Use, canonical, setting};
+use crate::config::nearest;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Settings by name, each until it is taken.
@@ -83,7 +84,7 @@ impl Properties {
             }
             Some(Use::Later) => invalid(format!("setting \"{name}\" belongs to a feature that is not built yet; remove it")),
             Some(Use::Unused(why)) => invalid(format!("setting \"{name}\" is known to Java but not used here: {why}")),
-            None => invalid(match nearest(name) {
+            None => invalid(match nearest(name, SETTINGS.iter().map(|setting| setting.name)) {
                 Some(near) => format!("unknown setting \"{name}\"; is \"{near}\" meant?"),
                 None => format!("unknown setting \"{name}\""),
             }),
@@ -215,32 +216,6 @@ fn invalid(name: &str, value: &str, why: &dyn fmt::Display) -> Error {
         return Error::new(ErrorKind::InvalidConfig, format!("setting \"{name}\": {why}"));
     }
     Error::new(ErrorKind::InvalidConfig, format!("setting \"{name}\" is \"{value}\": {why}"))
-}
-
-/// The known name nearest to `name`, if any is near.
-fn nearest(name: &str) -> Option<&'static str> {
-    let lower = name.to_ascii_lowercase().replace(['_', '-'], ".");
-    let near = SETTINGS.iter().map(|setting| (distance(&lower, setting.name), setting.name)).min()?;
-    (near.0 <= (name.len() / 3).max(2)).then_some(near.1)
-}
-
-/// Letters to insert, remove or change to make one text of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (slot, other) in row.iter_mut().skip(1).zip(&b) {
-            let cost = (diagonal + usize::from(letter != *other)).min(left + 1).min(*slot + 1);
-            diagonal = std::mem::replace(slot, cost);
-            left = cost;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 /// The lines with their numbers, without comments and blank ones, continued lines put together.
@@ -378,13 +353,5 @@ mod tests {
         assert!(Properties::parse("client.id=\\uZZZZ").unwrap_err().to_string().contains("line 1"));
         let error = Properties::read("/no/such/file.properties").unwrap_err().to_string();
         assert!(error.contains("/no/such/file.properties"), "{error}");
-    }
-
-    #[test]
-    fn distance_counts_single_changes() {
-        for (a, b, expected) in [("", "abc", 3), ("abc", "abc", 0), ("abc", "axc", 1), ("abc", "ac", 1), ("kitten", "sitting", 3)]
-        {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-        }
     }
 }

@@ -103,6 +103,11 @@ impl Sasl {
         self
     }
 
+    /// Who brokers take it for, unless they map names; `None` for a token, which is for its owner.
+    pub(crate) fn principal(&self) -> Option<String> {
+        (!self.is_token).then(|| format!("User:{}", self.username))
+    }
+
     /// User name and password are the id and HMAC of a delegation token (KIP-48); SCRAM only.
     #[doc(alias = "tokenauth")]
     pub fn delegation_token(mut self) -> Self {

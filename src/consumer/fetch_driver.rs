@@ -455,9 +455,12 @@ impl Discovery {
     }
 }
 
-/// A failure gets a word in the log.
+/// A failure gets a word in the log: a loud one where the user, who waits for records, hears of it in no other way.
 fn logged<T>(result: Result<T>, broker: BrokerId) -> Result<T> {
-    result.inspect_err(|error| tracing::debug!(broker = broker.0, %error, "reading from a broker failed; it is tried again"))
+    result.inspect_err(|error| match error.kind() {
+        crate::ErrorKind::Disconnected => tracing::warn!(%error, "no records from broker {}; it is tried again", broker.0),
+        _ => tracing::debug!(broker = broker.0, %error, "reading from a broker failed; it is tried again"),
+    })
 }
 
 /// The answer, if there is one. That a broker refuses this client, or does no longer, is for the user.

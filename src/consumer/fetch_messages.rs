@@ -10,6 +10,7 @@ use crate::consumer::chunk::{Aborted, parse};
 use crate::consumer::fetch::{LATEST, Start, unreadable};
 use crate::consumer::fetch_driver::LAST_FETCH_BY_NAME;
 use crate::consumer::handle::SeekTo;
+use crate::consumer::log_range::with_log_range;
 use crate::consumer::positions::Positions;
 use crate::consumer::settings::{IsolationLevel, invalid};
 use crate::protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
@@ -105,7 +106,7 @@ impl FetchMessages {
         loop {
             tries += 1;
             match self.fetch(offset).await {
-                Err(error) if error.kind() != ErrorKind::OffsetOutOfRange && !error.is_refusal() && tries <= self.retries => {
+                Err(error) if !is_final(&error) && tries <= self.retries => {
                     tracing::debug!(%error, "a fetch failed; it is tried again");
                     self.refreshed().await;
                 }
@@ -149,10 +150,10 @@ impl FetchMessages {
         let deadline = Instant::now() + self.cluster.config().default_api_timeout;
         let topic = self.cluster.topic(&name.topic, deadline).await?;
         let snapshot = self.cluster.snapshot();
-        let leader = snapshot.leader(&name.topic, name.partition)?;
         let (Some(known), Ok(topic_name)) = (topic.partition(name.partition), TopicName::try_from(name.topic.as_str())) else {
-            return Err(named(Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the topic has no such partition")));
+            return Err(named(Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, topic.no_such_partition())));
         };
+        let leader = snapshot.leader(&name.topic, name.partition)?;
         let max_bytes = i32::try_from(self.max_bytes).unwrap_or(i32::MAX);
         let asked = FetchPartition {
             partition: name.partition,
@@ -175,13 +176,19 @@ impl FetchMessages {
         let timeout = self.max_wait.saturating_add(self.cluster.config().request_timeout);
         let response =
             connection.request_with(versions, request, timeout).await.map_err(|failure| named(failure.into_error("Fetch")))?;
-        let refused = |code| named(Error::from_code(code, "the broker does not give the partition's records out"));
+        let refused = |code| {
+            named(Error::from_code(code, "the broker does not give the partition's records out").with_broker(leader.to_string()))
+        };
         response.error_code.ok().map_err(refused)?;
         let mut answers = response.responses.into_iter().flat_map(|topic| topic.partitions);
         let Some(data) = answers.find(|data| data.partition_index == name.partition) else {
             return Err(named(Error::new(ErrorKind::Decode, "the partition is not in the answer")));
         };
-        data.error_code.ok().map_err(refused)?;
+        if data.error_code == ErrorCode::OFFSET_OUT_OF_RANGE {
+            let error = Error::from_code(data.error_code, "the offset is not in the partition's log");
+            return Err(with_log_range(&self.cluster, name, named(error)).await);
+        }
+        data.error_code.ok().map_err(|code| self.cluster.with_principal(refused(code)))?;
         self.messages(offset, data)
     }
 
@@ -209,4 +216,9 @@ impl FetchMessages {
             _ => Ok(messages),
         }
     }
+}
+
+/// Would another try end in the same way?
+fn is_final(error: &Error) -> bool {
+    error.is_refusal() || matches!(error.kind(), ErrorKind::OffsetOutOfRange | ErrorKind::Authorization | ErrorKind::Closed)
 }

@@ -20,7 +20,7 @@ use crate::cluster::{Cluster, CoordinatorType, Node, Snapshot, TopicInterest};
 pub(crate) use crate::consumer::group::GroupConfig;
 use crate::consumer::group::classic::Classic;
 use crate::consumer::group::{Action, Command, Event, Membership, Request, Response, Ticket, leading};
-use crate::consumer::group_handle::{Activity, Commit, GroupHandle, Last, Wish};
+use crate::consumer::group_handle::{Activity, Commit, GroupHandle, Last, Wish, closed};
 use crate::consumer::group_link::GroupLink;
 use crate::consumer::offsets::OffsetAndMetadata;
 use crate::consumer::pattern::Subscribed;
@@ -185,7 +185,6 @@ impl Driver {
             }
         }
         self.activity.show(Membership::NotMember);
-        let closed = || Error::new(ErrorKind::Closed, "the consumer has left its group");
         self.commits.into_values().for_each(|done| _ = done.send(Err(closed())));
         self.leaving.into_iter().for_each(|done| _ = done.send(Ok(())));
     }
@@ -390,7 +389,7 @@ impl Driver {
             Event::Committed { id, result } => {
                 if let Some(done) = self.commits.remove(&id) {
                     // Whoever asked may have gone; the commit was made all the same.
-                    _ = done.send(result);
+                    _ = done.send(result.map_err(|error| self.cluster.with_principal(error)));
                 }
                 return;
             }

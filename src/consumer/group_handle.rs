@@ -154,5 +154,5 @@ impl GroupHandle {
 }
 
 pub(super) fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the consumer has left its group")
+    Error::new(ErrorKind::Closed, "the consumer was closed, and has left its group; build another")
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::consumer::batch::Batch;
 use crate::consumer::fetch::{EARLIEST, LATEST, Start};
 use crate::consumer::group::{Heartbeat, Membership};
-use crate::consumer::group_handle::GroupHandle;
+use crate::consumer::group_handle::{GroupHandle, closed};
 use crate::consumer::offsets::Checkpoint;
 use crate::consumer::pause::PauseOptions;
 use crate::consumer::state::{Shared, now};
@@ -216,9 +216,10 @@ impl ConsumerHandle {
     }
 
     fn group(&self) -> Result<GroupHandle> {
-        let group = self.shared.lock().group.clone();
-        group.ok_or_else(|| {
-            Error::new(ErrorKind::InvalidRequest, "the consumer is in no group: it has not begun to read, or has ended")
+        let state = self.shared.lock();
+        state.group.clone().ok_or_else(|| match state.closed {
+            true => closed(),
+            false => Error::new(ErrorKind::InvalidRequest, "the consumer is in no group: it has not begun to read"),
         })
     }
 

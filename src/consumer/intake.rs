@@ -17,16 +17,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::cluster::Cluster;
 use crate::consumer::batch::Batch;
 use crate::consumer::builder::{Hook, Hooks};
 use crate::consumer::chunk::{Chunk, Fault};
 use crate::consumer::fetch::{Item, unreadable};
 use crate::consumer::handle::begin_commit;
+use crate::consumer::log_range::with_log_range;
 use crate::consumer::positions::{Checkpoint, Place};
 use crate::consumer::processing::Failed;
 use crate::consumer::state::{Notice, Shared, State, now};
 use crate::protocol::records::Limits;
-use crate::{Error, Message, Result, TopicPartition};
+use crate::{Error, ErrorKind, Message, Result, TopicPartition};
 
 /// What was handed out last, for its mark.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,7 @@ pub(crate) struct Intake {
     /// Memory of the chunk in hand that is charged beyond its size: of what was decompressed.
     charged: usize,
     work: Option<Work>,
+    cluster: Cluster,
     /// The end was reached and told.
     ended: bool,
 }
@@ -81,10 +84,13 @@ enum Then {
     GiveAway { partitions: Vec<TopicPartition>, done: oneshot::Sender<()> },
     /// All was committed and the group left.
     End,
+    /// More was asked about an error; what it came to is for the user.
+    Tell,
 }
 
 impl Intake {
     pub(crate) fn new(
+        cluster: Cluster,
         shared: Arc<Shared>,
         hooks: Hooks,
         automatically_mark: bool,
@@ -102,6 +108,7 @@ impl Intake {
             previous: None,
             charged: 0,
             work: None,
+            cluster,
             ended: false,
         }
     }
@@ -197,8 +204,10 @@ impl Intake {
         loop {
             if let Some(work) = &mut self.work {
                 let result = ready!(work.future.as_mut().poll(cx));
-                if let Some(work) = self.work.take() {
-                    self.worked(work.then, result);
+                match self.work.take().map(|work| work.then) {
+                    Some(Then::Tell) => result?,
+                    Some(then) => self.worked(then, result),
+                    None => {}
                 }
                 continue;
             }
@@ -221,7 +230,7 @@ impl Intake {
             state.interrupted = state.stopped || state.failed.is_some();
             self.keep_or_drop_chunk(&mut state);
             if let Some(error) = &state.failed {
-                return Poll::Ready(Err(error.clone()));
+                return Poll::Ready(Err(self.cluster.with_principal(error.clone())));
             }
             if state.stopped {
                 self.begin_end(now, state);
@@ -247,12 +256,14 @@ impl Intake {
                     let result = state.out_of_range(now, place, offset);
                     drop(state);
                     self.shared.wake.notify_one();
-                    result?;
+                    if let Err(error) = result {
+                        self.tell_with_range(error);
+                    }
                 }
                 Some(Item::Fault { error, .. }) => {
                     drop(state);
                     self.shared.wake.notify_one();
-                    return Poll::Ready(Err(error));
+                    return Poll::Ready(Err(self.cluster.with_principal(error)));
                 }
                 None => {
                     state.wait(cx.waker());
@@ -299,7 +310,7 @@ impl Intake {
     #[cold]
     fn faulty(&mut self, (offset, fault): Fault) -> Error {
         let Some(taken) = self.chunk.take() else {
-            return Error::new(crate::ErrorKind::Bug, "a fault without a chunk").with_source(fault);
+            return Error::new(ErrorKind::Bug, "a fault without a chunk").with_source(fault);
         };
         let (now, place) = (now(), taken.chunk.place());
         let mut state = self.shared.lock();
@@ -327,7 +338,11 @@ impl Intake {
                 let hook = if self.hooks.lost.is_some() { &mut self.hooks.lost } else { &mut self.hooks.revoked };
                 call(hook, &partitions);
             }
-            Notice::Trouble(error) => return Err(error),
+            Notice::Trouble(error) if error.kind() == ErrorKind::OffsetOutOfRange => {
+                drop(state);
+                self.tell_with_range(error);
+            }
+            Notice::Trouble(error) => return Err(self.cluster.with_principal(error)),
             // Nobody waits for it any more: they are lost, which is told next.
             Notice::Revoking { done, .. } if done.is_closed() => {}
             Notice::Revoking { partitions, deadline, done } => {
@@ -354,6 +369,8 @@ impl Intake {
                 call(&mut self.hooks.revoked, &partitions);
                 let _ = done.send(());
             }
+            // Told by the poll that it ended in.
+            Then::Tell => {}
             Then::End => {
                 if let Err(error) = result {
                     tracing::warn!(%error, "ending the consumer in order failed");
@@ -361,6 +378,19 @@ impl Intake {
                 self.end();
             }
         }
+    }
+
+    /// Tells the user of an offset that the log does not have once it is known which it has.
+    fn tell_with_range(&mut self, error: Error) {
+        let (cluster, partition) = (self.cluster.clone(), error.topic().zip(error.partition()));
+        let partition = partition.map(|(topic, partition)| TopicPartition::new(topic, partition));
+        let told = async move {
+            Err(match partition {
+                Some(partition) => with_log_range(&cluster, &partition, error).await,
+                None => error,
+            })
+        };
+        self.work = Some(Work { future: Box::pin(told), then: Then::Tell });
     }
 
     /// Nothing more will be read.
@@ -393,7 +423,7 @@ impl Intake {
         let ended = tokio::time::timeout(deadline, std::future::poll_fn(|cx| self.poll_end(cx))).await;
         self.end();
         ended.unwrap_or_else(|_| {
-            Err(Error::new(crate::ErrorKind::Timeout, "the consumer was closed before its last commit was answered"))
+            Err(Error::new(ErrorKind::Timeout, "the consumer was closed before its last commit was answered"))
         })
     }
 

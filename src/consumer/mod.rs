@@ -46,6 +46,7 @@ mod group_link;
 mod handle;
 mod intake;
 mod interceptor;
+mod log_range;
 mod offsets;
 mod pattern;
 mod pattern_driver;
@@ -143,8 +144,8 @@ impl Consumer {
         fetch_driver::runtime()?;
         let api_timeout = cluster.config().default_api_timeout;
         let shared = Shared::new(&settings, cluster.backoff(), cluster.config().seed);
-        let intake =
-            Intake::new(shared.clone(), hooks, settings.automatically_mark, settings.max_partition_fetch_bytes, api_timeout);
+        let (mark, batch_bytes) = (settings.automatically_mark, settings.max_partition_fetch_bytes);
+        let intake = Intake::new(cluster.clone(), shared.clone(), hooks, mark, batch_bytes, api_timeout);
         let handle = ConsumerHandle { shared, api_timeout };
         Ok(Self { cluster, settings, handle, intake, group: None, stream_ended: false })
     }

@@ -81,7 +81,8 @@ impl ReaderBuilder {
         let start = self.from.start()?;
         let shared = Shared::new(&self.settings, self.cluster.backoff(), self.cluster.config().seed);
         let timeout = self.cluster.config().default_api_timeout;
-        let intake = Intake::new(shared, Hooks::default(), false, self.settings.max_partition_fetch_bytes, timeout);
+        let intake =
+            Intake::new(self.cluster.clone(), shared, Hooks::default(), false, self.settings.max_partition_fetch_bytes, timeout);
         let assignment = match self.partition {
             Some(partition) => Assignment::Partition { partition: TopicPartition::new(&self.topic, partition), start },
             None => Assignment::Topic { topic: self.topic.clone(), start },

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Node, Route};
 use crate::consumer::group::GroupConfig;
+use crate::error::Untrusted;
 use crate::protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use crate::protocol::messages::describe_groups::{DescribeGroupsRequest, DescribedGroup};
 use crate::protocol::{ErrorCode, GroupId, Str};
@@ -27,17 +28,24 @@ pub(crate) fn can_be_explained(error: &Error) -> bool {
 pub(crate) async fn explain(cluster: Cluster, config: &GroupConfig, coordinator: Option<Node>, error: Error) -> Error {
     let deadline = Instant::now() + PATIENCE;
     let Some(code) = error.code() else { return error };
-    let message = match code {
+    let explained = match code {
         ErrorCode::INCONSISTENT_GROUP_PROTOCOL => {
-            described(&cluster, config, deadline).await.and_then(|group| disagreement(config, &group))
+            described(&cluster, config, deadline).await.map(|group| disagreement(config, &group))
         }
         _ => match coordinator {
             Some(node) => limits(&cluster, &node, deadline).await.map(|limits| session_timeout(config, limits)),
             None => None,
         },
     };
-    match message {
-        Some(message) => Error::from_code(code, message).with_api(error.api().unwrap_or("JoinGroup")).with_fatal(true),
+    match explained {
+        Some((message, advice)) => {
+            let api = error.api().unwrap_or("JoinGroup");
+            Error::from_code(code, message)
+                .with_advice(advice)
+                .with_api(api)
+                .with_group(config.group_id.as_str())
+                .with_fatal(true)
+        }
         None => error,
     }
 }
@@ -48,27 +56,33 @@ async fn described(cluster: &Cluster, config: &GroupConfig, deadline: Instant) -
     response.groups.into_iter().next().filter(|group| group.error_code.is_ok() && !group.members.is_empty())
 }
 
-/// What the group has that this member does not.
-fn disagreement(config: &GroupConfig, group: &DescribedGroup) -> Option<String> {
-    let (id, kind) = (&config.group_id, group.protocol_type.as_str());
-    let mut clients: Vec<String> = group.members.iter().map(|member| format!("{:?}", member.client_id.as_str())).collect();
+/// What the group has that this member does not, and what to do.
+fn disagreement(config: &GroupConfig, group: &DescribedGroup) -> (String, &'static str) {
+    let (id, kind) = (&config.group_id, Untrusted(group.protocol_type.as_str()));
+    let mut clients: Vec<String> =
+        group.members.iter().map(|member| format!("{:?}", Untrusted(member.client_id.as_str()))).collect();
     clients.sort_unstable();
     clients.dedup();
     let more = if clients.len() > NAMED { ", ..." } else { "" };
     clients.truncate(NAMED);
-    let members = format!("{} members of clients {}{more}", group.members.len(), clients.join(", "));
-    if kind != "consumer" {
-        return Some(format!(
-            "group {id:?} is in use for something else: it is of type {kind:?}, not \"consumer\", and has {members}; take another group.id"
-        ));
+    let members = match group.members.len() {
+        1 => format!("1 member of client {}", clients.join(", ")),
+        count => format!("{count} members of clients {}{more}", clients.join(", ")),
+    };
+    if group.protocol_type.as_str() != "consumer" {
+        let message =
+            format!("group {id:?} is in use for something else: it is of type {kind:?}, not \"consumer\", and has {members}");
+        return (message, "take another group.id");
     }
     let ours = config.offered();
-    Some(match group.protocol_data.as_str() {
+    let message = match group.protocol_data.as_str() {
         "" => format!("group {id:?} has {members}, who share no assignor with this one, which offers {ours}"),
-        used => format!(
-            "group {id:?} uses the assignor {used:?} ({members}), and this member offers {ours}: add it to partition.assignment.strategy, or stop the others first"
-        ),
-    })
+        used => {
+            let used = Untrusted(used);
+            format!("group {id:?} uses the assignor {used:?} ({members}), and this member offers {ours}")
+        }
+    };
+    (message, "add an assignor of theirs to partition.assignment.strategy, or stop them first")
 }
 
 /// The broker's smallest and largest session time-out, as text.
@@ -87,12 +101,14 @@ async fn limits(cluster: &Cluster, node: &Node, deadline: Instant) -> Option<(St
     value(KEYS[0]).zip(value(KEYS[1]))
 }
 
-fn session_timeout(config: &GroupConfig, (min, max): (Str, Str)) -> String {
-    format!(
+fn session_timeout(config: &GroupConfig, (min, max): (Str, Str)) -> (String, &'static str) {
+    let (min, max) = (Untrusted(min.as_str()), Untrusted(max.as_str()));
+    let message = format!(
         "session.timeout.ms is {} for group {:?}, and the broker allows {min} to {max} (its group.min.session.timeout.ms and group.max.session.timeout.ms)",
         config.session_timeout.as_millis(),
         config.group_id
-    )
+    );
+    (message, "set session.timeout.ms to what the broker allows")
 }
 
 /// Not being told is no reason to fail in another way.

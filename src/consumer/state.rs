@@ -223,8 +223,7 @@ impl State {
             if let Some(start) = start {
                 self.fetch.handle_command(now, Command::Start { place, partition: partition.clone(), start });
             } else {
-                let message =
-                    "the group has committed no offset, and auto_offset_reset does not say where to begin; seek to a place";
+                let message = "the group has committed no offset, and auto_offset_reset does not say where to begin";
                 let error = Error::new(ErrorKind::OffsetOutOfRange, message);
                 self.notify(Notice::Trouble(error.with_topic(&partition.topic).with_partition(partition.partition)));
             }
@@ -327,8 +326,7 @@ impl State {
     pub(crate) fn out_of_range(&mut self, now: Instant, place: Place, offset: i64) -> Result<()> {
         let Some(partition) = self.positions.name(place).cloned() else { return Ok(()) };
         let Some(start) = self.reset_to() else {
-            let message =
-                "the offset is not in the partition's log, and auto_offset_reset does not say where to go on; seek to a place";
+            let message = "the offset is not in the partition's log, and auto_offset_reset does not say where to go on";
             let error =
                 Error::new(ErrorKind::OffsetOutOfRange, message).with_code(crate::protocol::ErrorCode::OFFSET_OUT_OF_RANGE);
             let error = error.with_api("Fetch").with_topic(&partition.topic).with_partition(partition.partition);

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::error::Untrusted;
 use crate::network::handshake::{Handshake, Step};
 use crate::network::in_flight::{InFlight, Progress, Sent};
 use crate::network::pace::Pace;
@@ -32,7 +33,7 @@ use crate::network::session::Session;
 use crate::network::setup::{Work, WorkResult};
 use crate::network::throttle::{MAX_THROTTLE, throttle_of};
 use crate::network::{
-    ApiVersions, CONNECT_ADVICE, Cause, CauseKind, ConnectionConfig, Failure, Outgoing, ResponseBody, Target, TlsFailure, Written,
+    ApiVersions, Cause, CauseKind, ConnectionConfig, Failure, Outgoing, ResponseBody, Target, TlsFailure, Written,
 };
 use crate::protocol::frame::{FrameError, Frames};
 use crate::protocol::{ApiKey, Str};
@@ -75,6 +76,8 @@ pub(crate) struct Core {
     client_id: Option<Str>,
     /// Where it connects to, for texts.
     target: String,
+    /// Who that is, for errors.
+    label: String,
     state: State,
     frames: Frames,
     in_flight: InFlight,
@@ -97,6 +100,7 @@ impl Core {
         Self {
             client_id,
             target: target.to_string(),
+            label: config.label(target),
             state: State::Disconnected,
             frames: Frames::new(MAX_SETUP_FRAME),
             in_flight: InFlight::default(),
@@ -167,8 +171,8 @@ impl Core {
     pub(crate) fn handle_connect_failed(&mut self, now: Instant, reason: &str) {
         // With one address the reason begins with it, which is named already.
         let reason = reason.strip_prefix(&self.target).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(reason);
-        let text = format!("cannot connect to {}: {reason}{CONNECT_ADVICE}", self.target);
-        self.fail(now, &Cause::new(CauseKind::Connect, text));
+        let text = format!("cannot connect to {}: {}", self.target, Untrusted(reason));
+        self.fail(now, &Cause::new(CauseKind::Connect, text).advise(self.config.address_advice(&self.target)));
     }
 
     /// TLS failed: in the handshake, or later, where it is as good as any other break of a connection that had worked.
@@ -195,6 +199,7 @@ impl Core {
     /// The next connections go elsewhere.
     pub(crate) fn set_target(&mut self, target: &Target) {
         self.target = target.to_string();
+        self.label = self.config.label(target);
         self.last_cause = None;
     }
 
@@ -226,7 +231,7 @@ impl Core {
         match (self.in_flight.push(now, deadline, ticket, self.client_id.as_ref(), request), ticket) {
             (Ok(()), _) => self.trust_next(),
             (Err(error), ticket) => {
-                let cause = Cause::new(CauseKind::Encode, format!("{api} cannot be sent: {error}")).at(&self.target);
+                let cause = Cause::new(CauseKind::Encode, format!("{api} cannot be sent: {error}")).at(&self.label);
                 match ticket {
                     Some(ticket) => self.events.push_back(Event::Answered(ticket, Err(Failure::unwritten(cause)))),
                     None => self.fail(now, &cause),
@@ -512,7 +517,7 @@ impl Core {
     fn request_timeout(&mut self, now: Instant, api: ApiKey) {
         let target = self.target.clone();
         let closed = format!("the connection to {target} was closed because {api}, sent on it, got no answer in its time");
-        let closed = Cause::new(CauseKind::Disconnected, closed).at(&target);
+        let closed = Cause::new(CauseKind::Disconnected, closed).at(&self.label);
         self.pause_after(now, |this| {
             this.disconnect(|request| {
                 if request.deadline > now {
@@ -548,16 +553,15 @@ impl Core {
             }
             State::Connecting { since, .. } => {
                 let waited = now.saturating_duration_since(*since);
-                let text = if self.config.is_tls {
-                    format!(
-                        "connecting to {target} took longer than {waited:.1?}: no answer at all, or none to the TLS handshake; check address, routes and firewalls, and that TLS is expected there (security.protocol)"
-                    )
-                } else {
-                    format!(
-                        "connecting to {target} took longer than {waited:.1?}: no answer at all; check address, routes and firewalls"
-                    )
+                let (what, check) = match self.config.is_tls {
+                    true => {
+                        ("no answer at all, or none to the TLS handshake", " and that TLS is expected there (security.protocol)")
+                    }
+                    false => ("no answer at all", ""),
                 };
-                Cause::new(CauseKind::ConnectTimeout, text)
+                let text = format!("connecting to {target} took longer than {waited:.1?}: {what}");
+                let advice = format!("check routes and firewalls{check}; {}", self.config.address_advice(target));
+                Cause::new(CauseKind::ConnectTimeout, text).advise(advice)
             }
             _ => Cause::new(CauseKind::Disconnected, format!("not connected to {target}")),
         }
@@ -565,7 +569,7 @@ impl Core {
 
     /// The connection, or the attempt at one, failed.
     fn fail(&mut self, now: Instant, cause: &Cause) {
-        let cause = cause.clone().at(&self.target);
+        let cause = cause.clone().at(&self.label);
         // A session that is refused concerns those who wait as well; one that broke is followed by another connection.
         let unconnected = self.is_setting_up() || cause.is_refusal();
         self.pause_after(now, |this| this.disconnect(|_| cause.clone()));
@@ -597,7 +601,7 @@ impl Core {
         for request in self.in_flight.clear() {
             let Some(ticket) = request.ticket else { continue };
             let written = if request.is_started { Written::Maybe } else { Written::No };
-            let cause = cause(&request).at(&self.target);
+            let cause = cause(&request).at(&self.label);
             self.events.push_back(Event::Answered(ticket, Err(Failure { written, cause })));
         }
     }

@@ -10,9 +10,6 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::ErrorCode;
 
-/// What to do about an address that cannot be connected to; the end of such a message.
-pub(crate) const CONNECT_ADVICE: &str = "; check that a broker listens there and that its advertised address is right";
-
 /// Can the broker have seen the request?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Written {
@@ -47,7 +44,9 @@ impl Failure {
 
     /// As the error of a call to `api`.
     pub(crate) fn into_error(self, api: &'static str) -> Error {
-        self.cause.to_error().with_api(api).with_possibly_written(self.written == Written::Maybe)
+        // What only reads leaves nothing behind.
+        let writes = matches!(api, "Produce" | "OffsetCommit");
+        self.cause.to_error().with_api(api).with_possibly_written(writes && self.written == Written::Maybe)
     }
 }
 
@@ -120,15 +119,21 @@ pub(crate) struct Cause(Arc<Inner>);
 struct Inner {
     kind: CauseKind,
     message: String,
+    advice: Option<String>,
     code: Option<ErrorCode>,
     broker: Option<String>,
     source: Option<Cause>,
 }
 
 impl Cause {
-    /// A cause; `message` says what failed, where, and what to do.
+    /// A cause; `message` says what failed, where, and what to do unless [`advise`](Self::advise) does.
     pub(crate) fn new(kind: CauseKind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), code: None, broker: None, source: None }))
+        Self(Arc::new(Inner { kind, message: message.into(), advice: None, code: None, broker: None, source: None }))
+    }
+
+    /// The same, with what to do: apart from the message, for where several causes are told in one text.
+    pub(crate) fn advise(self, advice: impl Into<String>) -> Self {
+        self.change(|inner| inner.advice = Some(advice.into()))
     }
 
     /// The same, naming the broker's address unless one is named already.
@@ -150,6 +155,16 @@ impl Cause {
             None => self,
             source => self.change(|inner| inner.source = source),
         }
+    }
+
+    /// The same, said to come after `last`, whose words and advice it takes over.
+    pub(crate) fn after(self, last: Option<Self>) -> Self {
+        let Some(told) = last.clone() else { return self };
+        let after = self.change(|inner| {
+            inner.message = format!("{}; last: {}", inner.message, told.0.message);
+            inner.advice = inner.advice.take().or_else(|| told.0.advice.clone());
+        });
+        after.because(last)
     }
 
     fn change(self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -205,6 +220,9 @@ impl Cause {
         if let Some(code) = self.0.code {
             error = error.with_code(code);
         }
+        if let Some(advice) = &self.0.advice {
+            error = error.with_advice(advice.clone());
+        }
         if let Some(broker) = &self.0.broker {
             error = error.with_broker(broker.clone());
         }
@@ -218,7 +236,8 @@ impl Cause {
 impl Clone for Inner {
     fn clone(&self) -> Self {
         let Self { kind, code, .. } = *self;
-        Self { kind, message: self.message.clone(), code, broker: self.broker.clone(), source: self.source.clone() }
+        let (message, advice) = (self.message.clone(), self.advice.clone());
+        Self { kind, message, advice, code, broker: self.broker.clone(), source: self.source.clone() }
     }
 }
 
@@ -227,6 +246,9 @@ impl fmt::Display for Cause {
         f.write_str(&self.0.message)?;
         if let Some(code) = self.0.code {
             write!(f, ": {code}")?;
+        }
+        if let Some(advice) = &self.0.advice {
+            write!(f, "; {advice}")?;
         }
         match &self.0.broker {
             Some(broker) => write!(f, " (broker {broker})"),

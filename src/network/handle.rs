@@ -37,6 +37,8 @@ struct Inner {
     calls: mpsc::Sender<Call>,
     handle: SourceHandle,
     target: Target,
+    /// What errors call the other end.
+    label: String,
 }
 
 impl Connection {
@@ -48,8 +50,9 @@ impl Connection {
         let (calls, receiver) = mpsc::channel(QUEUE);
         let source =
             Calls { receiver, queued: VecDeque::new(), sent: BTreeMap::new(), next_ticket: 0, is_ready: false, last_cause: None };
+        let label = config.label(&target);
         let handle = spawn_source(connector, target.clone(), config, source)?;
-        Ok(Self { inner: Arc::new(Inner { calls, handle, target }) })
+        Ok(Self { inner: Arc::new(Inner { calls, handle, target, label }) })
     }
 
     /// Sends `request` in the highest version that both sides have, and waits for its answer, at most for `timeout`.
@@ -84,7 +87,7 @@ impl Connection {
             Ok(response) => Ok(response),
             Err(error) => {
                 let text = R::Response::explain(&answer.body, answer.version, error);
-                let cause = Cause::new(CauseKind::Decode, format!("an answer cannot be decoded: {text}")).at(&self.inner.target);
+                let cause = Cause::new(CauseKind::Decode, format!("an answer cannot be decoded: {text}")).at(&self.inner.label);
                 self.inner.handle.condemn(answer.connection, cause.clone());
                 Err(Failure { written: Written::Maybe, cause })
             }
@@ -119,7 +122,7 @@ impl Connection {
             Ok(Err(_)) => Err(Failure::unwritten(self.closed())),
             Err(_) => {
                 let text = format!("{api} found no place in the queue to {} within {timeout:.1?}", self.inner.target);
-                Err(Failure::unwritten(Cause::new(CauseKind::Timeout, text).at(&self.inner.target)))
+                Err(Failure::unwritten(Cause::new(CauseKind::Timeout, text).at(&self.inner.label)))
             }
         }
     }
@@ -127,12 +130,12 @@ impl Connection {
     /// A call that the task dropped without an answer was there when its runtime ended.
     fn answer<T>(&self, answer: Result<Result<T, Failure>, oneshot::error::RecvError>) -> Result<T, Failure> {
         let answer = answer.unwrap_or_else(|_| Err(Failure { written: Written::Maybe, cause: self.closed() }));
-        answer.map_err(|failure| Failure { cause: failure.cause.at(&self.inner.target), ..failure })
+        answer.map_err(|failure| Failure { cause: failure.cause.at(&self.inner.label), ..failure })
     }
 
     fn closed(&self) -> Cause {
         let text = format!("the connection to {} was closed by this client", self.inner.target);
-        Cause::new(CauseKind::Closed, text).at(&self.inner.target)
+        Cause::new(CauseKind::Closed, text).at(&self.inner.label)
     }
 }
 
@@ -269,11 +272,18 @@ impl RequestSource for Calls {
                 continue;
             }
             let waited = now.saturating_duration_since(call.since);
-            let text = match self.is_ready {
-                true => format!("{} waited {waited:.1?} for answers to requests sent before it, and was not sent", call.api),
-                false => format!("no connection within {waited:.1?}, so {} was not sent", call.api),
+            let cause = match self.is_ready {
+                true => {
+                    let text =
+                        format!("{} waited {waited:.1?} for answers to requests sent before it, and was not sent", call.api);
+                    Cause::new(CauseKind::Timeout, text).because(self.last_cause.clone())
+                }
+                false => {
+                    let text = format!("no connection within {waited:.1?}, so {} was not sent", call.api);
+                    Cause::new(CauseKind::Timeout, text).after(self.last_cause.clone())
+                }
             };
-            call.fail(Cause::new(CauseKind::Timeout, text).because(self.last_cause.clone()));
+            call.fail(cause);
         }
     }
 

@@ -36,7 +36,7 @@ use std::time::Duration;
 use crate::network::setup::SetupStep;
 
 pub(crate) use driver::{SourceHandle, spawn_source};
-pub(crate) use failure::{CONNECT_ADVICE, Cause, CauseKind, Failure, TlsFailure, Written};
+pub(crate) use failure::{Cause, CauseKind, Failure, TlsFailure, Written};
 pub(crate) use handle::Connection;
 pub(crate) use source::{Feedback, Outgoing, RequestSource, ResponseBody};
 pub use transport::{BoxFuture, Connector, Target, TcpConnector, Transport};
@@ -71,10 +71,41 @@ pub(crate) struct ConnectionConfig {
     pub idle_timeout: Duration,
     /// Are its transports encrypted? Only what errors advise depends on it.
     pub is_tls: bool,
+    /// Which broker is at the other end, where that is known; for texts.
+    pub broker: Option<KnownBroker>,
     /// Set-up steps after ApiVersions.
     pub setup: Option<SetupSteps>,
     /// What jitter comes from; drawn by the owner of the connection.
     pub seed: u64,
+}
+
+/// A broker that metadata told of.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownBroker {
+    /// Its number.
+    pub id: i32,
+    /// The bootstrap server by which the client came to know of it.
+    pub told_by: Option<Arc<str>>,
+}
+
+impl ConnectionConfig {
+    /// What errors call the other end: its number, if that is known, and its address.
+    pub(in crate::network) fn label(&self, target: &Target) -> String {
+        match &self.broker {
+            Some(KnownBroker { id, .. }) => format!("{id} ({target})"),
+            None => target.to_string(),
+        }
+    }
+
+    /// What to do about an address that cannot be connected to.
+    pub(in crate::network) fn address_advice(&self, target: &str) -> String {
+        match self.broker.as_ref().and_then(|broker| broker.told_by.as_deref()) {
+            Some(server) if server != target => format!(
+                "the broker advertises this address, as bootstrap server {server} told: if it runs and cannot be reached under it from here, change its advertised.listeners"
+            ),
+            _ => "check the address, and that a broker listens there".to_owned(),
+        }
+    }
 }
 
 impl Default for ConnectionConfig {
@@ -91,6 +122,7 @@ impl Default for ConnectionConfig {
             max_frame: 100_000_000,
             idle_timeout: Duration::from_secs(9 * 60),
             is_tls: false,
+            broker: None,
             setup: None,
             seed: 0,
         }

@@ -48,17 +48,26 @@ impl ApiVersions {
                 return Ok(version);
             }
         }
-        let ours = if ours.is_empty() { "none".to_owned() } else { format!("{} to {}", ours.start(), ours.end()) };
+        let shown = |versions: &RangeInclusive<i16>| match (versions.start(), versions.end()) {
+            (first, last) if first > last => "none".to_owned(),
+            (first, last) if first == last => format!("{first}"),
+            (first, last) => format!("{first} to {last}"),
+        };
+        // What neither side has any more is of no use to the other.
+        let is_outdated = theirs.as_ref().is_none_or(|theirs| theirs.end() < ours.start());
+        let advice = if is_outdated { "it takes a newer broker" } else { "it takes a newer klamm, or an older broker" };
         Err(Cause::new(
             CauseKind::UnsupportedVersion,
             match theirs {
-                None => format!("the broker does not serve {api}; this client would use version {ours}"),
-                Some(theirs) => {
-                    let (min, max) = theirs.into_inner();
-                    format!("no version of {api} in common: the broker has {min} to {max}, this request can use {ours}")
-                }
+                None => format!("the broker does not serve {api}, of which this request can use {}", shown(&ours)),
+                Some(theirs) => format!(
+                    "no version of {api} in common: the broker has {}, this request can use {}",
+                    shown(&theirs),
+                    shown(&ours)
+                ),
             },
-        ))
+        )
+        .advise(advice))
     }
 
     /// As [`select`](Self::select) for a request type, without its unstable version.
@@ -97,10 +106,13 @@ mod tests {
     fn nothing_in_common_is_an_error_that_names_api_and_both_ranges() {
         let error = versions(90, 99).select_for::<HeartbeatRequest>(0..=i16::MAX).unwrap_err();
         assert_eq!(error.kind(), CauseKind::UnsupportedVersion);
-        assert_eq!(error.to_string(), "no version of Heartbeat in common: the broker has 90 to 99, this request can use 0 to 4");
+        assert_eq!(
+            error.to_string(),
+            "no version of Heartbeat in common: the broker has 90 to 99, this request can use 0 to 4; it takes a newer klamm, or an older broker"
+        );
         let error = versions(5, 3).select_for::<HeartbeatRequest>(0..=i16::MAX).unwrap_err();
         assert!(error.to_string().starts_with("the broker does not serve Heartbeat"), "{error}");
         let error = versions(0, 4).select_for::<HeartbeatRequest>(7..=9).unwrap_err();
-        assert!(error.to_string().ends_with("can use none"), "{error}");
+        assert!(error.to_string().contains("can use none"), "{error}");
     }
 }

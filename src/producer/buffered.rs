@@ -179,9 +179,9 @@ impl BufferedProducer {
             }
             let no_leader = || Error::new(ErrorKind::Broker, "the partition has no leader now").with_retriable(true);
             let failed = self.failed(&self.engine().cluster.refusal().unwrap_or_else(no_leader));
-            // Brokers that refuse this client will do so again.
-            let hopeful =
-                |(buffered, failed): (&Buffered, &FailedRecord)| buffered.refused.is_none() && !failed.error.is_refusal();
+            // Brokers that refuse this client will do so again, and what was closed stays closed.
+            let is_final = |error: &Error| error.is_refusal() || error.kind() == ErrorKind::Closed;
+            let hopeful = |(buffered, failed): (&Buffered, &FailedRecord)| buffered.refused.is_none() && !is_final(&failed.error);
             if !self.buffer.iter().zip(&failed).any(hopeful) || attempts > self.limits.retries {
                 if !self.keep_refused {
                     self.take_refused();

@@ -208,7 +208,7 @@ async fn ask_identity(engine: Arc<Engine>, pause: Duration) -> Result<Identity> 
         let passes = code.is_retriable() || code == ErrorCode::COORDINATOR_NOT_AVAILABLE;
         if !passes || Instant::now() >= deadline {
             let error = Error::from_code(code, "no producer id for the idempotent producer").with_api("InitProducerId");
-            return Err(error.with_retriable(passes));
+            return Err(engine.cluster.with_principal(error.with_retriable(passes)));
         }
         tokio::time::sleep(backoff.next_pause()).await;
     }

@@ -20,7 +20,7 @@ use super::split;
 use super::topics::PartitionState;
 use super::verdict::Answer;
 use crate::cluster::Node;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Untrusted, said};
 use crate::network::{ApiVersions, Cause, CauseKind, Failure, Feedback, Outgoing, RequestSource, ResponseBody, Written};
 use crate::protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
@@ -194,6 +194,12 @@ impl BrokerSource {
         }
     }
 
+    /// What errors call the broker.
+    fn label(&self) -> String {
+        let snapshot = self.engine.cluster.snapshot();
+        snapshot.node(crate::protocol::BrokerId(self.broker)).map_or_else(|| self.broker.to_string(), ToString::to_string)
+    }
+
     fn handle_partition(&self, now: Instant, sent: &Sent, found: &PartitionProduceResponse, response: &ProduceResponse) {
         let (engine, index) = (&*self.engine, sent.partition.index);
         let code = found.error_code;
@@ -209,7 +215,7 @@ impl BrokerSource {
             ledger.accumulator.handle_answer(now, index, sent.batch, answer, None, false);
             return;
         }
-        let error = refusal(code, found, self.broker);
+        let error = refusal(code, found, self.label());
         if matches!(code, ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE) && self.split(sent, &error) {
             return;
         }
@@ -378,18 +384,18 @@ impl Drop for BrokerSource {
 }
 
 /// What a broker said about a batch that it did not take.
-fn refusal(code: ErrorCode, found: &PartitionProduceResponse, broker: i32) -> Error {
-    let message = match found.error_message.as_ref().map(|text| text.as_str()).filter(|text| !text.is_empty()) {
+fn refusal(code: ErrorCode, found: &PartitionProduceResponse, broker: String) -> Error {
+    let message = match said(found.error_message.as_ref()) {
         Some(reason) => format!("the broker did not take the batch ({reason})").into(),
         None => std::borrow::Cow::Borrowed("the broker did not take the batch"),
     };
-    Error::from_code(code, message).with_api("Produce").with_broker(broker.to_string())
+    Error::from_code(code, message).with_api("Produce").with_broker(broker)
 }
 
 /// The records that the broker names as the reason of its refusal (KIP-467).
 fn named_records(error: &Error, found: &PartitionProduceResponse) -> Vec<(u32, Error)> {
     let named = found.record_errors.iter().filter_map(|named| {
-        let reason = named.batch_index_error_message.as_ref().map_or("without a reason", |text| text.as_str());
+        let reason = said(named.batch_index_error_message.as_ref()).unwrap_or(Untrusted("without a reason"));
         let own = Error::from_code(found.error_code, format!("the broker refused this record of the batch: {reason}"));
         Some((u32::try_from(named.batch_index).ok()?, own.with_source(error.clone())))
     });

@@ -301,7 +301,7 @@ impl std::fmt::Debug for Engine {
 /// The producer takes nothing any more.
 #[cold]
 pub(super) fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the producer is closed")
+    Error::new(ErrorKind::Closed, "the producer is closed; build another")
 }
 
 #[cold]

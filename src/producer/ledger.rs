@@ -106,7 +106,7 @@ impl Engine {
             Fate::Dropped { possibly_written } => (closed(), possibly_written),
         };
         let context = |error: Error| {
-            let error = error.with_topic(&partition.topic).with_partition(partition.partition);
+            let error = self.cluster.with_principal(error).with_topic(&partition.topic).with_partition(partition.partition);
             Err(error.with_attempts(attempts, elapsed).with_possibly_written(possibly_written))
         };
         let rest = if whole { 0..u32::MAX } else { range.clone() };
@@ -247,10 +247,7 @@ fn expired(timeout: Duration, cause: Option<Error>) -> Error {
     let message = format!("no acknowledgement within delivery.timeout.ms ({} ms)", timeout.as_millis());
     let error = Error::new(ErrorKind::Timeout, message);
     match cause {
-        Some(cause) => match cause.code() {
-            Some(code) => error.with_code(code).with_source(cause),
-            None => error.with_source(cause),
-        },
+        Some(cause) => error.after(cause),
         None => error,
     }
 }

@@ -334,7 +334,7 @@ impl Engine {
             Refusal::Memory(bytes) => {
                 let message = format!(
                     "the buffer is full: the record needs {bytes} bytes and {} of buffer.memory ({}) are in use; \
-                     brokers do not take records as fast as they come",
+                     brokers do not take records as fast as they come; wait for deliveries, or raise it",
                     self.memory.used(),
                     self.memory.total()
                 );

@@ -45,7 +45,7 @@ impl std::str::FromStr for Acks {
             "all" | "-1" => Ok(Self::All),
             "1" => Ok(Self::Leader),
             "0" => Ok(Self::None),
-            _ => Err(Error::new(ErrorKind::InvalidConfig, format!("acks is \"{text}\"; it must be all, 1 or 0"))),
+            _ => Err(Error::new(ErrorKind::InvalidConfig, format!("acks must be all, 1 or 0, not \"{text}\""))),
         }
     }
 }

@@ -24,6 +24,7 @@ const WITHIN_ROW: &[(&str, &str)] = &[("record", "error"), ("config", "error")];
 /// Modules that decide and do nothing else, each with all that is below it. `protocol` as a whole is held to the same.
 const CORES: &[&str] = &[
     "protocol",
+    "config/nearest",
     "network/connection",
     "network/failure",
     "network/handshake",

@@ -142,7 +142,7 @@ async fn members_without_a_common_assignor_are_told_what_the_group_uses() {
         error.to_string()
     };
     let error = refused().await;
-    for words in ["uses the assignor \"range\"", "[\"roundrobin\"]", "clients \"klamm\"", "partition.assignment.strategy"] {
+    for words in ["uses the assignor \"range\"", "[\"roundrobin\"]", "client \"klamm\"", "partition.assignment.strategy"] {
         assert!(error.contains(words), "{words}: {error}");
     }
     // Who may not describe groups is told what it offers itself.
@@ -173,7 +173,7 @@ async fn a_group_of_another_protocol_type_is_said_to_be_in_use_for_something_els
     let mut consumer = member(&client).build().unwrap();
     let error = timeout(60 * SECOND, consumer.next()).await.expect("soon").unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
-    for words in ["type \"connect\", not \"consumer\"", "1 members", "another group.id"] {
+    for words in ["type \"connect\", not \"consumer\"", "1 member of client", "another group.id"] {
         assert!(error.to_string().contains(words), "{words}: {error}");
     }
 }

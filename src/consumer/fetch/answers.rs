@@ -199,7 +199,9 @@ impl Fetch {
                 let error = Error::from_code(code, "the broker does not give the partition's records out");
                 let error = error.with_api(api).with_topic(&partition.name.topic).with_partition(partition.name.partition);
                 let error = if offset >= 0 { error.with_offset(offset) } else { error };
-                self.queue.push_back(Item::Fault { place, error: error.with_retriable(true) });
+                // Once more is asked for, it is tried again.
+                let again = error.kind() != ErrorKind::Authorization;
+                self.queue.push_back(Item::Fault { place, error: error.with_retriable(again) });
             }
             Verdict::Refresh => {
                 // A new leader that is named is asked at once.

@@ -508,7 +508,7 @@ impl Classic {
     pub(super) fn lose_membership(&mut self, code: ErrorCode, api: &'static str) {
         let group = &self.config.group_id;
         let message = format!("this member is not in the present generation of group {group:?} any more; it joins again");
-        self.lose(Error::from_code(code, message).with_api(api));
+        self.lose(Error::from_code(code, message).with_api(api).with_group(group.as_str()));
         self.generation = None;
         if verdict(code) == Verdict::RejoinAnew {
             self.member_id.clear();
@@ -626,17 +626,17 @@ impl Classic {
                 "session.timeout.ms of {} is outside what the broker allows for group {group:?}: its group.min.session.timeout.ms (6000 unless set) to group.max.session.timeout.ms (1800000 unless set)",
                 self.config.session_timeout.as_millis()
             ),
-            ErrorCode::GROUP_AUTHORIZATION_FAILED => format!("no access to group {group:?}: it needs the operation READ on it"),
+            ErrorCode::GROUP_AUTHORIZATION_FAILED => format!("no access to group {group:?}"),
             ErrorCode::GROUP_MAX_SIZE_REACHED => {
                 format!("group {group:?} has as many members as the broker's group.max.size allows")
             }
             ErrorCode::FENCED_INSTANCE_ID => format!(
-                "another consumer runs in group {group:?} as group.instance.id {:?}",
+                "another consumer runs in group {group:?} as group.instance.id {:?}; end one of them, or give each an id of its own",
                 self.config.instance_id.as_deref().unwrap_or_default()
             ),
             _ => format!("group {group:?} cannot be joined"),
         };
-        Error::from_code(code, message).with_api(api).with_fatal(true)
+        Error::from_code(code, message).with_api(api).with_group(group.as_str()).with_fatal(true)
     }
 
     pub(super) fn send(&mut self, request: Request, timeout: Duration) -> Ticket {
@@ -701,7 +701,7 @@ impl Classic {
 }
 
 fn left() -> Error {
-    Error::new(ErrorKind::Closed, "the consumer leaves its group, or has left it")
+    Error::new(ErrorKind::Closed, "the consumer was closed: it leaves its group, or has left it; build another")
 }
 
 pub(super) fn milliseconds(time: Duration) -> i32 {

@@ -10,6 +10,7 @@ use super::classic::{Classic, PROTOCOL_TYPE, State, milliseconds};
 use super::leading::{self, text};
 use super::{Action, Event, Request, Response, Verdict, is_hopeless, verdict};
 use crate::consumer::assignor::{Assignor, Subscription};
+use crate::error::Untrusted;
 use crate::protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
 use crate::protocol::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
 use crate::protocol::{ErrorCode, Str};
@@ -92,6 +93,7 @@ impl Classic {
         let protocol_type = response.protocol_type.as_ref().map_or(PROTOCOL_TYPE, Str::as_str);
         let protocol = response.protocol_name.as_ref().map_or("", Str::as_str);
         if protocol_type != PROTOCOL_TYPE || !self.config.assignors.iter().any(|assignor| assignor.name() == protocol) {
+            let (protocol_type, protocol) = (Untrusted(protocol_type), Untrusted(protocol));
             let message = format!(
                 "group {:?} is of type {protocol_type:?} and uses {protocol:?}, this member is of type {PROTOCOL_TYPE:?} and offers {}",
                 self.config.group_id,
@@ -199,8 +201,8 @@ impl Classic {
 
     fn sync_succeeded(&mut self, now: Instant, generation: i32, response: &SyncGroupResponse) {
         if let Some(other) = response.protocol_name.as_ref().map(Str::as_str).filter(|&name| name != self.protocol) {
-            let message =
-                format!("group {:?} synced with {other:?} after it joined with {:?}", self.config.group_id, self.protocol);
+            let (other, own) = (Untrusted(other), Untrusted(&self.protocol));
+            let message = format!("group {:?} synced with {other:?} after it joined with {own:?}", self.config.group_id);
             return self.fail(Error::from_code(ErrorCode::INCONSISTENT_GROUP_PROTOCOL, message).with_api("SyncGroup"));
         }
         let assigned = match leading::read_assignment(&response.assignment) {

@@ -86,8 +86,11 @@ impl OffsetReads {
                 return ReadOutcome::FindCoordinator;
             }
         };
-        let refused =
-            |code| Error::from_code(code, format!("cannot read the offsets of group {group_id:?}")).with_api("OffsetFetch");
+        let refused = |code| {
+            Error::from_code(code, format!("cannot read the offsets of group {group_id:?}"))
+                .with_api("OffsetFetch")
+                .with_group(group_id)
+        };
         match verdict(code) {
             Verdict::Fine => {}
             Verdict::FindCoordinator => {

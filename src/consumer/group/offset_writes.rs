@@ -167,6 +167,7 @@ impl OffsetWrites {
         for (partition, code) in answers {
             let error = Error::from_code(code, format!("group {:?} could not commit", self.group_id))
                 .with_api("OffsetCommit")
+                .with_group(self.group_id.as_str())
                 .with_topic(partition.topic.clone())
                 .with_partition(partition.partition);
             let retried = match code {
@@ -246,7 +247,7 @@ impl OffsetWrites {
                 .with_possibly_written(in_flight || commit.last.as_ref().is_some_and(Error::is_possibly_written));
             if let Some(commit) = self.queue.remove(index) {
                 if let Some(last) = commit.last.or(commit.refused) {
-                    error = error.with_source(last);
+                    error = error.after(last);
                 }
                 self.done.push_back((commit.id, Err(error)));
             }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::config::{Sasl, SaslMechanism, Secret};
+use crate::error::Untrusted;
 use crate::network::setup::{SetupAction, SetupStep, Work, WorkResult};
 use crate::network::{ApiVersions, Cause, CauseKind};
 use crate::protocol::messages::sasl_authenticate::{SaslAuthenticateRequest, SaslAuthenticateResponse};
@@ -19,8 +20,6 @@ use crate::protocol::{ApiKey, ApiMessage, ErrorCode, Request, SecretBytes, Str, 
 
 /// A session that is shorter is of no use: it would be renewed all the time.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);
-/// Bytes of a broker's text that are shown.
-const MAX_TEXT: usize = 1024;
 
 /// What a mechanism wants.
 pub(crate) enum Turn {
@@ -110,12 +109,9 @@ impl Exchange {
         if !code.is_ok() {
             let said = response.error_message.as_ref().map(Str::as_str).filter(|text| !text.is_empty());
             let said = said.map_or("it does not say why".to_owned(), |said| self.said(said));
-            let text = format!(
-                "the broker refused SASL {} for user \"{}\": {said}; check user name and password",
-                self.name,
-                self.user()
-            );
-            return SetupAction::Fail(Cause::new(CauseKind::Authentication, text).with_code(code));
+            let text = format!("the broker refused SASL {} for user \"{}\": {said}", self.name, self.user());
+            let cause = Cause::new(CauseKind::Authentication, text).with_code(code);
+            return SetupAction::Fail(cause.advise("check user name and password"));
         }
         self.session_lifetime_ms = response.session_lifetime_ms;
         let turn = self.mechanism.handle_challenge(&response.auth_bytes.0);
@@ -160,7 +156,7 @@ impl Exchange {
     }
 
     fn user(&self) -> String {
-        shown(&self.username)
+        Untrusted(&self.username).to_string()
     }
 
     /// What the broker said.
@@ -168,24 +164,8 @@ impl Exchange {
         let secrets = [self.mechanism.secret(), Some(self.password.expose())].into_iter().flatten();
         let hidden =
             secrets.filter(|secret| !secret.is_empty()).fold(text.to_owned(), |text, secret| text.replace(secret, "***"));
-        shown(&hidden)
+        Untrusted(&hidden).to_string()
     }
-}
-
-/// Text of a stranger's: cut, and without what would change how it is displayed.
-fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars() {
-        if shown.len() >= MAX_TEXT {
-            shown.push('…');
-            break;
-        }
-        match character.is_control() {
-            true => shown.extend(character.escape_default()),
-            false => shown.push(character),
-        }
-    }
-    shown
 }
 
 impl SetupStep for Exchange {

@@ -10,6 +10,7 @@ use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompat
 
 use super::setup::Setup;
 use super::verifier::Roots;
+use crate::error::Untrusted;
 use crate::network::TlsFailure;
 
 /// The other side, as far as it is known.
@@ -182,8 +183,8 @@ fn names(presented: &[String]) -> String {
     let quoted = |name: &String| {
         // rustls shows them as `DnsName("a.example")`, `IpAddress(10.0.0.1)`.
         let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
-        let clean: String = inner.trim_matches('"').chars().filter(|character| !character.is_control()).take(255).collect();
-        format!("\"{clean}\"")
+        let name: String = inner.trim_matches('"').chars().take(255).collect();
+        format!("{:?}", Untrusted(&name))
     };
     let shown: Vec<_> = presented.iter().take(5).map(quoted).collect();
     match presented.len().saturating_sub(shown.len()) {
@@ -231,7 +232,7 @@ mod tests {
     fn names_are_shown_as_a_person_writes_them() {
         let given = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(names(&given(&["DnsName(\"a.example\")", "IpAddress(10.0.0.1)"])), "\"a.example\", \"10.0.0.1\"");
-        assert_eq!(names(&given(&["DnsName(\"a\nb\")"])), "\"ab\"");
+        assert_eq!(names(&given(&["DnsName(\"a\nb\")"])), "\"a\\nb\"");
         assert!(names(&[]).contains("no name at all"));
         assert!(names(&given(&["DnsName(\"x\")"; 9])).ends_with("and 4 more"));
     }

@@ -1,8 +1,8 @@
 //! A node with a listener of every kind of security: TLS, client certificates, SASL, users, access control.
 //!
 //! It is told by its environment variables where tests find what: `KLAMM_SECURED_…` one for each listener of [`LISTENERS`], and
-//! `KLAMM_SECURED_CERTIFICATES` for the folder described in `certificates.rs`. Users are `admin` and `alice`, with the passwords
-//! `admin-secret` and `alice-secret`, by PLAIN and SCRAM. Everything is allowed to everybody until an ACL says otherwise; who comes over
+//! `KLAMM_SECURED_CERTIFICATES` for the folder described in `certificates.rs`. Users are `admin`, `alice` and `bob`, with the passwords
+//! `admin-secret` and so on, by PLAIN and SCRAM. Everything is allowed to everybody until an ACL says otherwise; who comes over
 //! the listener without security is a super user and may set them.
 
 use std::fmt::Write as _;
@@ -25,7 +25,7 @@ const LISTENERS: [(&str, &str, &str); 8] = [
     ("EXPIRED", "SSL", "ssl.keystore.location=expired.pem"),
     ("WRONG_HOST", "SSL", "ssl.keystore.location=wrong-host.pem"),
 ];
-const USERS: [&str; 2] = ["admin", "alice"];
+const USERS: [&str; 3] = ["admin", "alice", "bob"];
 const MECHANISMS: &str = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512";
 const LOGIN: &str = "org.apache.kafka.common.security";
 
