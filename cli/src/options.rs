@@ -1,6 +1,7 @@
 //! Options that every command takes, and the client they make.
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(crate) struct Options {
     /// JSON instead of tables: one object a line
     #[arg(long, global = true)]
     json: bool,
-    /// Logs to standard error; twice for more
+    /// Logs to standard error, with what is negotiated on each connection: TLS, versions, SASL; twice for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Limit in seconds for one request-like operation; never ends a produce or consume that goes on
@@ -41,7 +42,8 @@ impl Options {
             1 => "klamm=debug",
             _ => "klamm=trace",
         };
-        tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
+        let is_terminal = std::io::stderr().is_terminal();
+        tracing_subscriber::fmt().with_env_filter(level).with_ansi(is_terminal).with_writer(std::io::stderr).init();
     }
 
     /// `KEY=VALUE` given by `--config`: the option means a file for every command, and these beside it for those that set

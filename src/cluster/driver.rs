@@ -159,9 +159,9 @@ impl Shared {
         self.config.seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// The configuration of one more connection.
-    pub(super) fn connection_config(&self) -> ConnectionConfig {
-        ConnectionConfig { seed: self.next_seed(), ..self.config.connection.clone() }
+    /// The configuration of one more connection; to `node`, if that is known.
+    pub(super) fn connection_config(&self, node: Option<BrokerId>) -> ConnectionConfig {
+        ConnectionConfig { node, seed: self.next_seed(), ..self.config.connection.clone() }
     }
 
     /// Tells the refresh something.
@@ -207,7 +207,7 @@ impl Shared {
             }
             connection.close();
         }
-        let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config())?;
+        let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config(Some(node.id)))?;
         inner.control.insert(node.id, (target, connection.clone()));
         Ok(connection)
     }
@@ -327,7 +327,7 @@ impl Shared {
             Peer::Seed(index) => {
                 let seed = self.config.seeds.get(index).ok_or_else(|| Error::new(ErrorKind::Bug, "no such bootstrap server"))?;
                 let target = Target::new(seed.host.clone(), seed.port);
-                let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config())?;
+                let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config(None))?;
                 self.lock().seeds.insert(index, (target, connection.clone()));
                 Ok(connection)
             }

@@ -283,7 +283,7 @@ impl Cluster {
     pub(crate) fn connection(&self, node: &Node) -> Result<Connection> {
         self.check()?;
         let shared = self.shared();
-        Connection::spawn(shared.connector(), target(node), shared.connection_config())
+        Connection::spawn(shared.connector(), target(node), shared.connection_config(Some(node.id)))
     }
 
     /// A new connection to `node` whose requests come from `source`.
@@ -294,7 +294,7 @@ impl Cluster {
         self.check()?;
         let shared = self.shared();
         // A source knows itself how many requests it wants in flight.
-        let config = ConnectionConfig { max_in_flight: usize::MAX, ..shared.connection_config() };
+        let config = ConnectionConfig { max_in_flight: usize::MAX, ..shared.connection_config(Some(node.id)) };
         spawn_source(shared.connector(), target(node), config, source)
     }
 

@@ -11,6 +11,21 @@
 //! A connection never retries a request. It says exactly once what became of it: an answer, or a `Failure` that tells whether the
 //! broker can have seen it. Retrying, routing and choosing brokers is `cluster`'s. A connection counts as ready when all set-up steps
 //! are through: ApiVersions first (KIP-35, KIP-511), then those that its configuration adds (SASL, `sasl/`).
+//!
+//! # Log
+//! What is negotiated is logged through `tracing`: target `klamm::network`, level debug, once for each connection, in this order.
+//! Target, messages and names of fields stay as they are; fields may be added. `broker` is the address dialled; `node` is the broker's
+//! id, which is not known of a bootstrap server. Nothing that proves who the client is is among them.
+//!
+//! | message | fields beside `broker` |
+//! |---|---|
+//! | `connecting` | `node`, `tls` |
+//! | `TLS agreed on` | `version`, `suite`, `handshake` (`Full`, `Resumed`, …); of the broker's certificate `subject`, `issuer`, `expires`, `names` (the first five) |
+//! | `versions agreed on` | `version` (of ApiVersions), `apis` (what is used of the main APIs), `features` (the cluster's, with their levels; the protocol has no name for the broker's software) |
+//! | `authenticated` | `by` (SASL and the mechanism), `session_ms` (absent: as long as the connection lasts); again when a session is renewed |
+//! | `connected`, `session renewed` | `node`, `tls` |
+//! | `not connected`, `disconnected` | `node`, `cause` |
+//! | `throttled` | `node`, `pause` |
 
 pub(crate) mod clock;
 mod connection;
@@ -34,6 +49,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::network::setup::SetupStep;
+use crate::protocol::BrokerId;
 
 pub(crate) use driver::{SourceHandle, spawn_source};
 pub(crate) use failure::{CONNECT_ADVICE, Cause, CauseKind, Failure, TlsFailure, Written};
@@ -42,6 +58,9 @@ pub(crate) use source::{Feedback, Outgoing, RequestSource, ResponseBody};
 pub use transport::{BoxFuture, Connector, Target, TcpConnector, Transport};
 pub(crate) use versions::ApiVersions;
 
+/// The target under which connections log; see the module.
+pub(crate) const LOG: &str = "klamm::network";
+
 /// Makes the steps that follow ApiVersions, anew for each time they are run: on each connection, and again before what they proved
 /// counts no more.
 pub(crate) type SetupSteps = Arc<dyn Fn() -> Result<Vec<Box<dyn SetupStep>>, Cause> + Send + Sync>;
@@ -49,6 +68,8 @@ pub(crate) type SetupSteps = Arc<dyn Fn() -> Result<Vec<Box<dyn SetupStep>>, Cau
 /// How one connection behaves. [`Default`] is `defaults.md`.
 #[derive(Clone)]
 pub(crate) struct ConnectionConfig {
+    /// The broker's id, if it is known who is connected to; for the log.
+    pub node: Option<BrokerId>,
     /// `client.id`, seen in the broker's logs, metrics and quotas.
     pub client_id: Option<String>,
     /// Name of the client software, as ApiVersions tells it (KIP-511).
@@ -80,6 +101,7 @@ pub(crate) struct ConnectionConfig {
 impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
+            node: None,
             client_id: Some("klamm".to_owned()),
             software_name: "klamm".to_owned(),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
