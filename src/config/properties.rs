@@ -13,7 +13,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::config::Secret;
-use crate::config::defaults::{Component, SETTINGS, Use, canonical, setting};
+use crate::config::defaults::{ALIASES, Component, SETTINGS, Use, canonical, setting};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Settings by name, each until it is taken.
@@ -217,10 +217,11 @@ fn invalid(name: &str, value: &str, why: &dyn fmt::Display) -> Error {
     Error::new(ErrorKind::InvalidConfig, format!("setting \"{name}\" is \"{value}\": {why}"))
 }
 
-/// The known name nearest to `name`, if any is near.
+/// The known name nearest to `name`, if any is near. Of two that are equally near, Java's before one that is only understood.
 fn nearest(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase().replace(['_', '-'], ".");
-    let near = SETTINGS.iter().map(|setting| (distance(&lower, setting.name), setting.name)).min()?;
+    let names = SETTINGS.iter().map(|setting| setting.name).chain(ALIASES.iter().map(|(alias, _)| *alias));
+    let near = names.map(|name| (distance(&lower, name), name)).min_by_key(|(distance, _)| *distance)?;
     (near.0 <= (name.len() / 3).max(2)).then_some(near.1)
 }
 
