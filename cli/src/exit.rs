@@ -36,6 +36,11 @@ impl Failure {
         Self { code: 3, message: message.into() }
     }
 
+    /// Of several things, `failed` ones were refused: 3 if the broker has none of them, else 1.
+    pub(crate) fn of_several(failed: usize, unsupported: usize, message: String) -> Self {
+        if failed == unsupported { Self::unsupported(message) } else { Self::refused(message) }
+    }
+
     /// 124: `--timeout` ran out.
     pub(crate) fn timed_out(what: &str, seconds: f64) -> Self {
         Self {

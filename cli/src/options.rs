@@ -1,6 +1,7 @@
 //! Options that every command takes, and the client they make.
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(crate) struct Options {
     /// JSON instead of tables: one object a line
     #[arg(long, global = true)]
     json: bool,
-    /// Logs to standard error; twice for more
+    /// Logs to standard error, with what each connection negotiates: TLS, versions, SASL; repeat for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Limit in seconds for one request-like operation; never ends a produce or consume that goes on
@@ -34,14 +35,16 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Logs as asked for with -v.
+    /// Logs as asked for with -v: what is negotiated and what is worth a word, everything that is done, every request of some kinds.
     pub(crate) fn start_logs(&self) {
         let level = match self.verbose {
             0 => return,
-            1 => "klamm=debug",
+            1 => "klamm=info,klamm::network=debug",
+            2 => "klamm=debug",
             _ => "klamm=trace",
         };
-        tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
+        let is_terminal = std::io::stderr().is_terminal();
+        tracing_subscriber::fmt().with_env_filter(level).with_ansi(is_terminal).with_writer(std::io::stderr).init();
     }
 
     /// `KEY=VALUE` given by `--config`: the option means a file for every command, and these beside it for those that set
@@ -54,8 +57,9 @@ impl Options {
     pub(crate) fn no_config_pairs(&self) -> Done {
         match self.config_pairs().next() {
             None => Ok(()),
-            Some((key, value)) => Err(Failure::usage(format!(
-                "--config {key}={value}: only `topics create`, `topics alter` and `configs alter` take KEY=VALUE here; a client's setting is -X {key}={value}, and --config names a file"
+            // The value may be a password.
+            Some((key, _)) => Err(Failure::usage(format!(
+                "--config {key}=…: only `topics create`, `topics alter` and `configs alter` take KEY=VALUE here; a client's setting is -X {key}=…, and --config names a file"
             ))),
         }
     }
@@ -76,9 +80,13 @@ impl Options {
             }
         };
         for setting in &self.settings {
-            let (key, value) = setting
-                .split_once('=')
-                .ok_or_else(|| Failure::usage(format!("-X {setting}: must be KEY=VALUE, for example -X client.id=orders")))?;
+            let (key, value) = setting.split_once('=').ok_or_else(|| {
+                // What follows the name may be a password.
+                let name = setting.split(|letter: char| !letter.is_alphanumeric() && !"._-".contains(letter)).next();
+                let rest = if name == Some(setting) { "" } else { "…" };
+                let name = name.unwrap_or_default();
+                Failure::usage(format!("-X {name}{rest}: must be KEY=VALUE, for example -X client.id=orders"))
+            })?;
             settings.set(key.trim(), value)?;
         }
         if let Some(brokers) = &self.brokers {
@@ -111,7 +119,10 @@ impl Options {
     /// `operation`, or exit code 124 if it takes longer than `--timeout`.
     pub(crate) async fn within<T>(&self, what: &str, operation: impl Future<Output = klamm::Result<T>>) -> Done<T> {
         if !(self.timeout > 0.0 && self.timeout < 1e9) {
-            return Err(Failure::usage(format!("--timeout {}: must be a number of seconds above 0", self.timeout)));
+            return Err(Failure::usage(format!(
+                "--timeout {:?}: must be a number of seconds above 0, and below 1000000000",
+                self.timeout
+            )));
         }
         match tokio::time::timeout(Duration::from_secs_f64(self.timeout), operation).await {
             Ok(result) => Ok(result?),

@@ -54,8 +54,7 @@ pub(crate) fn report(options: &Options, items: Vec<Item>) -> Done {
     output.flush()?;
     match failed {
         0 => Ok(()),
-        _ if unsupported == failed => Err(Failure::unsupported(format!("{failed} of {all} failed"))),
-        _ => Err(Failure::refused(format!("{failed} of {all} failed"))),
+        _ => Err(Failure::of_several(failed, unsupported, format!("{failed} of {all} failed"))),
     }
 }
 

@@ -7,7 +7,7 @@ pub(crate) fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) ->
     let limit = 1 + wanted.len() / 4;
     let near = known.filter(|name| name.len().abs_diff(wanted.len()) <= limit);
     let near = near.filter_map(|name| Some((distance(&wanted, &folded(name), limit)?, name)));
-    near.min().map(|(_, name)| name)
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
 /// What is often mixed up, alike: letters large and small, and the separators of names.

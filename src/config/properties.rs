@@ -13,7 +13,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::config::Secret;
-use crate::config::defaults::{Component, SETTINGS, Use, canonical, setting};
+use crate::config::defaults::{ALIASES, Component, SETTINGS, Use, canonical, setting};
 use crate::config::nearest;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -84,10 +84,12 @@ impl Properties {
             }
             Some(Use::Later) => invalid(format!("setting \"{name}\" belongs to a feature that is not built yet; remove it")),
             Some(Use::Unused(why)) => invalid(format!("setting \"{name}\" is known to Java but not used here: {why}")),
-            None => invalid(match nearest(name, SETTINGS.iter().map(|setting| setting.name)) {
-                Some(near) => format!("unknown setting \"{name}\"; is \"{near}\" meant?"),
-                None => format!("unknown setting \"{name}\""),
-            }),
+            None => invalid(
+                match nearest(name, SETTINGS.iter().map(|setting| setting.name).chain(ALIASES.iter().map(|(alias, _)| *alias))) {
+                    Some(near) => format!("unknown setting \"{name}\"; is \"{near}\" meant?"),
+                    None => format!("unknown setting \"{name}\""),
+                },
+            ),
         }
     }
 

@@ -142,7 +142,7 @@ kinds! {
     Bug {
         "A fault of this library.";
         retriable: Some(false); fatal: Some(false);
-        "Please report it, with what a log at level TRACE (`klamm -vv`) shows."
+        "Report it, with what a log at level TRACE (`klamm -vvv`) shows."
     }
 }
 

@@ -162,7 +162,7 @@ impl Core {
     pub(crate) fn handle_connected(&mut self, now: Instant) {
         let State::Connecting { since, deadline } = self.state else { return };
         self.frames = Frames::new(MAX_SETUP_FRAME);
-        let (handshake, first) = Handshake::start(&self.config, self.resets >= 2);
+        let (handshake, first) = Handshake::start(&self.config, &self.target, self.resets >= 2);
         self.state = State::SettingUp { since, deadline, handshake: Box::new(handshake) };
         self.advance(now, first);
     }
@@ -376,7 +376,7 @@ impl Core {
             return;
         }
         let deadline = later(now, self.pace.setup_time());
-        let (handshake, first) = Handshake::again(now, &self.config, versions.clone());
+        let (handshake, first) = Handshake::again(now, &self.config, &self.target, versions.clone());
         *session = Session::Renewing { since: now, deadline, handshake: Box::new(handshake) };
         self.advance(now, first);
     }

@@ -23,7 +23,9 @@ use tokio::time::{Instant as TokioInstant, Sleep};
 use crate::error::{Error, ErrorKind};
 use crate::network::connection::{Core, Event};
 use crate::network::setup::WorkResult;
-use crate::network::{BoxFuture, Cause, CauseKind, ConnectionConfig, Connector, RequestSource, Target, TlsFailure, Transport};
+use crate::network::{
+    BoxFuture, Cause, CauseKind, ConnectionConfig, Connector, LOG, RequestSource, Target, TlsFailure, Transport,
+};
 
 /// Turns in one poll.
 const MAX_TURNS: usize = 32;
@@ -90,6 +92,8 @@ pub(crate) fn spawn_source<S: RequestSource>(
     };
     let shared = Arc::new(Shared::default());
     let driver = Driver {
+        node: config.broker.as_ref().map(|broker| broker.id),
+        is_tls: config.is_tls,
         core: Core::new(config, &target),
         source,
         connector,
@@ -173,6 +177,9 @@ struct Driver<S> {
     source: S,
     connector: Arc<dyn Connector>,
     target: Target,
+    /// The broker's id and whether the transport is encrypted, for the log.
+    node: Option<i32>,
+    is_tls: bool,
     connecting: Option<Connecting>,
     transport: Option<Box<dyn Transport>>,
     /// What is being worked on, and the connection that wants it.
@@ -271,7 +278,7 @@ impl<S: RequestSource> Driver<S> {
     fn connect(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if !self.core.has_transport() && !self.is_drained && self.core.retry_at(now).is_none() && self.source.wants_connection() {
             self.core.handle_connecting(now);
-            tracing::debug!(target = %self.target, "connecting");
+            tracing::debug!(target: LOG, broker = %self.target, node = self.node, tls = self.is_tls, "connecting");
             self.connecting = Some(self.connector.connect(self.target.clone()));
         }
         let Some(connecting) = &mut self.connecting else { return false };
@@ -379,24 +386,26 @@ impl<S: RequestSource> Driver<S> {
                         self.core.handle_broken(now, &cause);
                     }
                 }
-                Event::Ready => tracing::debug!(target = %self.target, "connected"),
-                Event::Renewed => tracing::debug!(target = %self.target, "session renewed"),
+                Event::Ready => {
+                    tracing::debug!(target: LOG, broker = %self.target, node = self.node, tls = self.is_tls, "connected");
+                }
+                Event::Renewed => tracing::debug!(target: LOG, broker = %self.target, node = self.node, "session renewed"),
                 Event::Work(work) => {
                     let job = Job(self.runtime.spawn_blocking(move || work.run()));
                     self.work = Some((self.core.connection(), job));
                 }
                 Event::Unconnected(cause) => {
-                    tracing::debug!(target = %self.target, %cause, "not connected");
+                    tracing::debug!(target: LOG, broker = %self.target, node = self.node, %cause, "not connected");
                     self.source.handle_unconnected(now, &cause);
                 }
                 Event::Throttled(pause) => {
-                    tracing::debug!(target = %self.target, ?pause, "throttled");
+                    tracing::debug!(target: LOG, broker = %self.target, node = self.node, ?pause, "throttled");
                     self.source.handle_throttled(now, pause);
                 }
             }
         }
         if !self.core.has_transport() && (self.transport.is_some() || self.connecting.is_some()) {
-            tracing::debug!(target = %self.target, cause = ?self.core.last_cause(), "disconnected");
+            tracing::debug!(target: LOG, broker = %self.target, node = self.node, cause = ?self.core.last_cause(), "disconnected");
             (self.transport, self.connecting, self.work) = (None, None, None);
         }
     }

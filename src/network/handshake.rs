@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::network::setup::{SetupAction, SetupStep, Work, WorkResult};
 use crate::network::throttle::duration;
-use crate::network::{ApiVersions, Cause, CauseKind, ConnectionConfig, SetupSteps};
+use crate::network::{ApiVersions, Cause, CauseKind, ConnectionConfig, LOG, SetupSteps};
 use crate::protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::protocol::{ApiKey, ApiMessage, ErrorCode, Str, Writer};
 
@@ -45,6 +45,8 @@ pub(crate) enum Step {
 
 /// Where the set-up is.
 pub(crate) struct Handshake {
+    /// With whom, for the log.
+    broker: String,
     request: ApiVersionsRequest,
     /// The version ApiVersions was last sent in.
     version: i16,
@@ -68,29 +70,30 @@ impl fmt::Debug for Handshake {
 }
 
 impl Handshake {
-    /// Begins; `oldest` for brokers that closed the connection at newer versions of ApiVersions.
-    pub(crate) fn start(config: &ConnectionConfig, oldest: bool) -> (Self, Step) {
+    /// Begins with `broker`; `oldest` for brokers that closed the connection at newer versions of ApiVersions.
+    pub(crate) fn start(config: &ConnectionConfig, broker: &str, oldest: bool) -> (Self, Step) {
         let text = |text: &str| Str::new(text.to_owned()).unwrap_or_default();
         let request = ApiVersionsRequest {
             client_software_name: text(&config.software_name),
             client_software_version: text(&config.software_version),
             ..Default::default()
         };
-        let mut this = Self::new(request, config);
+        let mut this = Self::new(request, config, broker);
         let first = this.ask(if oldest { 0 } else { newest() });
         (this, first)
     }
 
     /// Begins the steps anew on a connection that is set up; `versions` is what the broker serves.
-    pub(crate) fn again(now: Instant, config: &ConnectionConfig, versions: ApiVersions) -> (Self, Step) {
-        let mut this = Self::new(ApiVersionsRequest::default(), config);
+    pub(crate) fn again(now: Instant, config: &ConnectionConfig, broker: &str, versions: ApiVersions) -> (Self, Step) {
+        let mut this = Self::new(ApiVersionsRequest::default(), config, broker);
         this.versions = Some(versions);
         let first = this.begin(now);
         (this, first)
     }
 
-    fn new(request: ApiVersionsRequest, config: &ConnectionConfig) -> Self {
+    fn new(request: ApiVersionsRequest, config: &ConnectionConfig, broker: &str) -> Self {
         Self {
+            broker: broker.to_owned(),
             request,
             version: 0,
             is_second: false,
@@ -172,7 +175,12 @@ impl Handshake {
             let text = format!("the broker refused to say what it serves: {}", response.error_code);
             return Step::Fail(Cause::new(CauseKind::Setup, text));
         }
-        self.versions = Some(ApiVersions::new(&response));
+        let versions = ApiVersions::new(&response);
+        tracing::debug!(
+            target: LOG, broker = %self.broker, version = self.version, apis = versions.summary(), features = ?features(&response),
+            "versions agreed on"
+        );
+        self.versions = Some(versions);
         self.throttle = duration(response.throttle_time_ms);
         self.begin(now)
     }
@@ -216,12 +224,19 @@ impl Handshake {
             SetupAction::Send { api, version, body } => Step::Send { api, version, body },
             SetupAction::Work(work) => Step::Work(work),
             SetupAction::Done { session } => {
+                let session_ms = session.map(|life| u64::try_from(life.as_millis()).unwrap_or(u64::MAX));
+                tracing::debug!(target: LOG, broker = %self.broker, by = %self.what(), session_ms, "authenticated");
                 self.session = [self.session, session].into_iter().flatten().min();
                 self.next(now)
             }
             SetupAction::Fail(cause) => Step::Fail(cause),
         }
     }
+}
+
+/// What the cluster has turned on, with the level: there is no other sign of which release its brokers are.
+fn features(response: &ApiVersionsResponse) -> Vec<(&str, i16)> {
+    response.finalized_features.iter().map(|feature| (feature.name.as_str(), feature.max_version_level)).collect()
 }
 
 /// Our highest stable version of ApiVersions.

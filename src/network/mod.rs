@@ -11,6 +11,21 @@
 //! A connection never retries a request. It says exactly once what became of it: an answer, or a `Failure` that tells whether the
 //! broker can have seen it. Retrying, routing and choosing brokers is `cluster`'s. A connection counts as ready when all set-up steps
 //! are through: ApiVersions first (KIP-35, KIP-511), then those that its configuration adds (SASL, `sasl/`).
+//!
+//! # Log
+//! What is negotiated is logged through `tracing`: target `klamm::network`, level debug, once for each connection, in this order.
+//! Target, messages and names of fields stay as they are; fields may be added. `broker` is the address dialled; `node` is the broker's
+//! id, which is not known of a bootstrap server. Nothing that proves who the client is is among them.
+//!
+//! | message | fields beside `broker` |
+//! |---|---|
+//! | `connecting` | `node`, `tls` |
+//! | `TLS agreed on` | `version`, `suite`, `handshake` (`Full`, `Resumed`, …); of the broker's certificate `subject`, `issuer`, `expires`, `names` (the first five) |
+//! | `versions agreed on` | `version` (of ApiVersions), `apis` (what is used of the main APIs), `features` (the cluster's, with their levels; the protocol has no name for the broker's software) |
+//! | `authenticated` | `by` (SASL and the mechanism), `session_ms` (absent: as long as the connection lasts); again when a session is renewed |
+//! | `connected`, `session renewed` | `node`, `tls` |
+//! | `not connected`, `disconnected` | `node`, `cause` |
+//! | `throttled` | `node`, `pause` |
 
 pub(crate) mod clock;
 mod connection;
@@ -42,6 +57,9 @@ pub(crate) use source::{Feedback, Outgoing, RequestSource, ResponseBody};
 pub use transport::{BoxFuture, Connector, Target, TcpConnector, Transport};
 pub(crate) use versions::ApiVersions;
 
+/// The target under which connections log; see the module.
+pub(crate) const LOG: &str = "klamm::network";
+
 /// Makes the steps that follow ApiVersions, anew for each time they are run: on each connection, and again before what they proved
 /// counts no more.
 pub(crate) type SetupSteps = Arc<dyn Fn() -> Result<Vec<Box<dyn SetupStep>>, Cause> + Send + Sync>;
@@ -71,7 +89,7 @@ pub(crate) struct ConnectionConfig {
     pub idle_timeout: Duration,
     /// Are its transports encrypted? Only what errors advise depends on it.
     pub is_tls: bool,
-    /// Which broker is at the other end, where that is known; for texts.
+    /// Which broker is at the other end, where that is known; for texts and the log.
     pub broker: Option<KnownBroker>,
     /// Set-up steps after ApiVersions.
     pub setup: Option<SetupSteps>,

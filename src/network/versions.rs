@@ -6,6 +6,19 @@ use crate::network::{Cause, CauseKind};
 use crate::protocol::messages::api_versions::ApiVersionsResponse;
 use crate::protocol::{ApiKey, Request};
 
+/// The APIs without which nobody writes, reads or is a member of a group.
+const MAIN: [ApiKey; 9] = [
+    ApiKey::PRODUCE,
+    ApiKey::FETCH,
+    ApiKey::LIST_OFFSETS,
+    ApiKey::METADATA,
+    ApiKey::FIND_COORDINATOR,
+    ApiKey::JOIN_GROUP,
+    ApiKey::OFFSET_COMMIT,
+    ApiKey::OFFSET_FETCH,
+    ApiKey::INIT_PRODUCER_ID,
+];
+
 /// What a broker said that it serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ApiVersions {
@@ -68,6 +81,15 @@ impl ApiVersions {
             },
         )
         .advise(advice))
+    }
+
+    /// The versions that are used of the APIs that matter most, for the log.
+    pub(crate) fn summary(&self) -> String {
+        let used = MAIN.map(|api| match self.select(api, 0..=i16::MAX) {
+            Ok(version) => format!("{api} {version}"),
+            Err(_) => format!("{api} none"),
+        });
+        used.join(", ")
     }
 
     /// As [`select`](Self::select) for a request type, without its unstable version.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
-/// Keeps what is logged on this thread at `level` or above while `run` runs.
+/// Keeps what is logged on this thread at `level` or above while `run` runs, as `TARGET: FIELD=VALUE …`.
 pub(crate) fn logged<T>(level: Level, run: impl FnOnce() -> T) -> (T, Vec<String>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let result = tracing::subscriber::with_default(Log { level, lines: Arc::clone(&lines) }, run);
@@ -33,7 +33,7 @@ impl Subscriber for Log {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
+        let mut line = Line(format!("{}: ", event.metadata().target()));
         event.record(&mut line);
         self.lines.lock().unwrap().push(line.0);
     }

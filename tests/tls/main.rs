@@ -6,6 +6,7 @@ mod front;
 mod handshakes;
 mod identity;
 mod log;
+mod negotiated;
 mod streams;
 mod trust;
 mod ways;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use klamm::TopicPartition;
 use klamm::admin::{GroupMember, OffsetSpec};
+use klamm::{ErrorKind, TopicPartition};
 use serde_json::{Value, json};
 
 use crate::commands::query_offsets::parse_place;
@@ -93,12 +93,13 @@ async fn describe(options: &Options, groups: Vec<String>) -> Done {
     let listed = options.within("listing groups", admin.list_groups()).await?;
     let outcomes = options.within("describing groups", admin.describe_groups(groups)).await?;
     let mut output = options.output();
-    let mut failed = 0;
+    let (mut failed, mut unsupported) = (0, 0);
     for (group, result) in &outcomes {
         let description = match result {
             Ok(description) => description,
             Err(error) => {
                 failed += 1;
+                unsupported += usize::from(error.kind() == ErrorKind::UnsupportedVersion);
                 eprintln!("klamm: {error}");
                 continue;
             }
@@ -128,7 +129,10 @@ async fn describe(options: &Options, groups: Vec<String>) -> Done {
         }
     }
     output.flush()?;
-    if failed == 0 { Ok(()) } else { Err(Failure::refused(format!("{failed} of {} groups can't be described", outcomes.len()))) }
+    match failed {
+        0 => Ok(()),
+        _ => Err(Failure::of_several(failed, unsupported, format!("{failed} of {} groups can't be described", outcomes.len()))),
+    }
 }
 
 fn member(member: &GroupMember) -> Value {

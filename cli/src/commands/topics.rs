@@ -1,8 +1,8 @@
 //! `klamm topics list | describe | create | add-partitions | alter | delete`.
 
-use klamm::Topic;
 use klamm::admin::{Admin, ConfigResource, NewTopic, Outcomes, TopicDescription, Validate};
 use klamm::protocol::{BrokerId, Uuid};
+use klamm::{ErrorKind, Topic};
 use serde_json::{Map, Value, json};
 
 use crate::commands::configs::Changes;
@@ -148,12 +148,13 @@ fn items(outcomes: Outcomes<Topic>) -> Vec<Item> {
 async fn describe(options: &Options, admin: &Admin, topics: Vec<String>) -> Done {
     let outcomes = options.within("describing topics", admin.describe_topics(topics)).await?;
     let mut output = options.output();
-    let mut failed = 0;
+    let (mut failed, mut unsupported) = (0, 0);
     for (topic, result) in &outcomes {
         let description = match result {
             Ok(description) => description,
             Err(error) => {
                 failed += 1;
+                unsupported += usize::from(error.kind() == ErrorKind::UnsupportedVersion);
                 eprintln!("klamm: {error}");
                 continue;
             }
@@ -189,7 +190,10 @@ async fn describe(options: &Options, admin: &Admin, topics: Vec<String>) -> Done
         }
     }
     output.flush()?;
-    if failed == 0 { Ok(()) } else { Err(Failure::refused(format!("{failed} of {} topics can't be described", outcomes.len()))) }
+    match failed {
+        0 => Ok(()),
+        _ => Err(Failure::of_several(failed, unsupported, format!("{failed} of {} topics can't be described", outcomes.len()))),
+    }
 }
 
 fn partitions(description: &TopicDescription) -> Vec<Value> {

@@ -3,8 +3,11 @@
 
 mod administration;
 mod bad_input;
+mod exit_codes;
 mod records;
 mod signals;
+mod typing_errors;
+mod verbose;
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -7,12 +7,13 @@ use rustls::pki_types::ServerName;
 use tokio::io::BufReader;
 use tokio_rustls::client::TlsStream;
 
+use super::certificate::Certificate;
 use super::explain::{self, Peer};
 use super::rotation::Rotation;
 use super::stream::{Encrypted, Opening};
 use crate::config::TlsConfig;
 use crate::error::Result;
-use crate::network::{BoxFuture, Connector, Target, TlsFailure, Transport};
+use crate::network::{BoxFuture, Connector, LOG, Target, TlsFailure, Transport};
 
 /// What is read from the network at once. rustls asks for 4 KiB at a time; a record has up to 16 KiB.
 const READ: usize = 32 << 10;
@@ -75,15 +76,24 @@ fn server_name(target: &Target) -> io::Result<ServerName<'static>> {
 
 /// What was agreed on.
 fn log<T>(target: &Target, stream: &TlsStream<T>) {
+    if !tracing::enabled!(target: LOG, tracing::Level::DEBUG) {
+        return;
+    }
     let (_, session) = stream.get_ref();
-    let certificate = session.peer_certificates().and_then(|chain| webpki::EndEntityCert::try_from(chain.first()?).ok());
-    let names: Vec<String> =
-        certificate.iter().flat_map(|certificate| certificate.valid_dns_names()).take(5).map(str::to_owned).collect();
+    let certificate = session.peer_certificates().and_then(|chain| chain.first());
+    let parsed = certificate.and_then(|certificate| webpki::EndEntityCert::try_from(certificate).ok());
+    let names: Vec<_> = parsed.iter().flat_map(|certificate| certificate.valid_dns_names()).take(5).collect();
+    let said = certificate.and_then(|certificate| Certificate::read(certificate)).unwrap_or_default();
     tracing::debug!(
-        %target,
-        version = ?session.protocol_version(),
-        suite = ?session.negotiated_cipher_suite().map(|suite| suite.suite()),
-        handshake = ?session.handshake_kind(),
+        target: LOG,
+        broker = %target,
+        version = session.protocol_version().and_then(|version| version.as_str()).map(|version| version.replace('_', ".")),
+        suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
+        handshake = session.handshake_kind().map(tracing::field::debug),
+        // What somebody else wrote is shown with escapes.
+        subject = ?said.subject,
+        issuer = ?said.issuer,
+        expires = said.expires,
         ?names,
         "TLS agreed on"
     );

@@ -2,11 +2,14 @@
 //!
 //! [`wrap`] reads certificates and keys once, when the client is built, so that what is wrong with them is said there. `pem` reads the
 //! files, `setup` makes a rustls configuration of them, `rotation` makes it anew when files changed, `connector` runs the handshake
-//! inside the connection's time for set-up, `stream` carries the bytes after it, and `explain` says in words what went wrong.
+//! inside the connection's time for set-up, `stream` carries the bytes after it, `explain` says in words what went wrong, and
+//! `certificate` what the log tells of the broker's.
 //!
 //! The protocol is what was configured, never guessed. Certificates are always verified; so are names, unless the user turned that off.
 //! Early data is off, resumption is on.
 
+#[cfg(feature = "tls")]
+mod certificate;
 #[cfg(feature = "tls")]
 mod connector;
 #[cfg(feature = "tls")]
