@@ -9,7 +9,7 @@ use crate::consumer::group::{Heartbeat, Membership};
 use crate::consumer::group_handle::{GroupHandle, closed};
 use crate::consumer::offsets::Checkpoint;
 use crate::consumer::pause::PauseOptions;
-use crate::consumer::state::{Shared, now};
+use crate::consumer::state::{Shared, State, now};
 use crate::{Error, ErrorKind, Message, Result, Topic, TopicPartition};
 
 /// Steers a [`Consumer`](super::Consumer) from elsewhere: from another task, a signal handler's, or from inside a handler of
@@ -137,15 +137,12 @@ impl ConsumerHandle {
         let answer = {
             let mut state = self.shared.lock();
             if state.group.is_none() {
-                return Err(Error::new(
-                    ErrorKind::InvalidRequest,
-                    "the consumer is in no group: it has not begun to read, or has ended",
-                ));
+                return Err(in_no_group(&state));
             }
             state.want_commit()
         };
         self.shared.wake.notify_one();
-        answer.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the consumer has ended")))
+        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Where the consumer stands in its group, as the last heartbeat found it. Costs next to nothing and sends nothing, so a handler with
@@ -217,10 +214,7 @@ impl ConsumerHandle {
 
     fn group(&self) -> Result<GroupHandle> {
         let state = self.shared.lock();
-        state.group.clone().ok_or_else(|| match state.closed {
-            true => closed(),
-            false => Error::new(ErrorKind::InvalidRequest, "the consumer is in no group: it has not begun to read"),
-        })
+        state.group.clone().ok_or_else(|| in_no_group(&state))
     }
 
     /// The partitions that are assigned now, in order.
@@ -247,6 +241,13 @@ impl ConsumerHandle {
     /// Bytes of records that were fetched and wait for the user.
     pub fn buffered_bytes(&self) -> usize {
         self.shared.lock().fetch.buffered()
+    }
+}
+
+fn in_no_group(state: &State) -> Error {
+    match state.closed {
+        true => closed(),
+        false => Error::new(ErrorKind::InvalidRequest, "the consumer is in no group: it has not begun to read"),
     }
 }
 
