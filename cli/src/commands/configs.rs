@@ -4,6 +4,7 @@ use klamm::admin::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, Vali
 use klamm::protocol::BrokerId;
 use serde_json::{Value, json};
 
+use crate::commands::topic;
 use crate::exit::{Done, Failure};
 use crate::options::Options;
 use crate::report::{Item, report};
@@ -109,7 +110,7 @@ impl Type {
     /// The resource of this name.
     fn resource(self, name: &str) -> Done<ConfigResource> {
         match self {
-            Self::Topic => Ok(ConfigResource::Topic(name.into())),
+            Self::Topic => topic(name).map(ConfigResource::Topic),
             Self::Broker if name == "all" => Ok(ConfigResource::AllBrokers),
             Self::Broker => match name.parse() {
                 Ok(number) => Ok(ConfigResource::Broker(BrokerId(number))),

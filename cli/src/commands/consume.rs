@@ -8,6 +8,7 @@ use std::str::FromStr;
 use klamm::consumer::TopicPattern;
 use klamm::{Client, Topic};
 
+use crate::commands::topic;
 use crate::exit::{Done, Failure};
 use crate::format::Format;
 use crate::options::Options;
@@ -83,11 +84,11 @@ pub(crate) async fn run(options: &Options, arguments: Arguments, stop: Stop) -> 
     if arguments.protocol.as_deref() == Some("consumer") {
         return Err(Failure::not_built_yet("--protocol consumer"));
     }
-    for topic in &arguments.topics {
+    for name in &arguments.topics {
         if arguments.regex {
-            TopicPattern::new(topic)?;
-        } else if let Some(why) = Topic::from(topic.as_str()).invalid() {
-            return Err(Failure::usage(format!("topic {topic:?}: {why}")));
+            TopicPattern::new(name)?;
+        } else {
+            topic(name)?;
         }
     }
     match &arguments.group {

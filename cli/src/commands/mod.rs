@@ -9,3 +9,16 @@ pub(crate) mod groups;
 pub(crate) mod produce;
 pub(crate) mod query_offsets;
 pub(crate) mod topics;
+
+use klamm::Topic;
+
+use crate::exit::{Done, Failure};
+
+/// A topic's name. One that Kafka would refuse is wrong usage, told before a broker is looked for.
+pub(crate) fn topic(name: &str) -> Done<Topic> {
+    let topic = Topic::from(name);
+    match topic.invalid() {
+        None => Ok(topic),
+        Some(why) => Err(Failure::usage(format!("topic {name:?}: {why}"))),
+    }
+}

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Split};
 use tokio::sync::mpsc;
 
+use crate::commands::topic;
 use crate::exit::{Done, Failure};
 use crate::options::Options;
 use crate::output::Output;
@@ -108,15 +109,12 @@ pub(crate) async fn run(options: &Options, arguments: Arguments, mut stop: Stop)
         None => Err(Failure::usage(format!("--header {text}: must be KEY=VALUE"))),
     };
     let reader = LineReader {
-        topic: Topic::from(arguments.topic.as_str()),
+        topic: topic(&arguments.topic)?,
         partition: arguments.partition,
         key_separator: arguments.key_separator.filter(|separator| !separator.is_empty()),
         headers: arguments.headers.iter().map(header).collect::<Done<_>>()?,
         json: arguments.input == "json",
     };
-    if let Some(why) = reader.topic.invalid() {
-        return Err(Failure::usage(format!("topic {:?}: {why}", reader.topic.as_str())));
-    }
     let (input, bar): (Box<dyn AsyncRead + Send + Unpin>, _) = match &arguments.file {
         None => (Box::new(tokio::io::stdin()), ProgressBar::hidden()),
         Some(path) => {

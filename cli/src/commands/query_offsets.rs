@@ -4,6 +4,7 @@ use klamm::TopicPartition;
 use klamm::admin::OffsetSpec;
 use serde_json::{Value, json};
 
+use crate::commands::topic;
 use crate::exit::{Done, Failure};
 use crate::options::Options;
 
@@ -31,13 +32,15 @@ fn parse_spec(text: &str) -> Result<OffsetSpec, String> {
 
 /// A topic and perhaps a partition; no topic's name has a colon.
 pub(crate) fn parse_place(place: &str) -> Done<(&str, Option<i32>)> {
-    match place.split_once(':') {
-        None => Ok((place, None)),
-        Some((topic, partition)) => match partition.parse() {
-            Ok(partition @ 0..) => Ok((topic, Some(partition))),
-            _ => Err(Failure::usage(format!("{place}: behind the colon must be a partition's number"))),
+    let (name, partition) = match place.split_once(':') {
+        None => (place, None),
+        Some((name, partition)) => match partition.parse() {
+            Ok(partition @ 0..) => (name, Some(partition)),
+            _ => return Err(Failure::usage(format!("{place}: behind the colon must be a partition's number"))),
         },
-    }
+    };
+    topic(name)?;
+    Ok((name, partition))
 }
 
 /// Shows an offset of each partition.

@@ -6,6 +6,7 @@ use klamm::{ErrorKind, Topic};
 use serde_json::{Map, Value, json};
 
 use crate::commands::configs::Changes;
+use crate::commands::topic;
 use crate::confirm::confirm;
 use crate::exit::{Done, Failure};
 use crate::options::Options;
@@ -80,6 +81,7 @@ pub(crate) async fn run(options: &Options, arguments: Arguments) -> Done {
     if !takes_pairs(&command) {
         options.no_config_pairs()?;
     }
+    command.topics().iter().try_for_each(|name| topic(name).map(drop))?;
     if let Command::Delete { topics, yes: false } = &command {
         let question = format!("delete {} and all records", topics.join(", "));
         confirm(&question, "deleting topics destroys their records").await?;
@@ -132,6 +134,19 @@ pub(crate) async fn run(options: &Options, arguments: Arguments) -> Done {
             report(options, items(vec![(topic, result)]))
         }
         Command::DeleteRecords { .. } => Ok(()),
+    }
+}
+
+impl Command {
+    /// The topics that it is about.
+    fn topics(&self) -> &[String] {
+        match self {
+            Self::Describe { topics } | Self::Delete { topics, .. } => topics,
+            Self::Create { topic, .. } | Self::AddPartitions { topic, .. } | Self::Alter { topic, .. } => {
+                std::slice::from_ref(topic)
+            }
+            Self::List { .. } | Self::DeleteRecords { .. } => &[],
+        }
     }
 }
 

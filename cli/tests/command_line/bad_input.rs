@@ -212,3 +212,25 @@ async fn settings_come_from_a_file_and_what_is_given_beside_it_wins() {
     assert!(ran.status.success(), "{ran:?}");
     std::fs::remove_file(path).unwrap();
 }
+
+#[tokio::test]
+async fn a_name_that_no_topic_can_have_is_wrong_usage_for_every_command() {
+    for arguments in [
+        &["topics", "describe", "good", "a b"][..],
+        &["topics", "create", "a b"],
+        &["topics", "add-partitions", "a b", "3"],
+        &["topics", "alter", "a b", "--config", "retention.ms=5"],
+        &["topics", "delete", "a b", "--yes"],
+        &["configs", "describe", "topic", "a b"],
+        &["query-offsets", "a b:0"],
+        &["groups", "delete-offsets", "g", "--topic", "a b", "--yes"],
+        &["produce", "a b"],
+        &["consume", "a b"],
+        &["consume", "a b", "--group", "g"],
+    ] {
+        // Nobody listens there: it is told before a broker is looked for.
+        let ran = klamm(&[&["-b", "127.0.0.1:1"], arguments].concat(), "").await;
+        assert_eq!((ran.code, &*ran.stdout), (Some(2), ""), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("topic \"a b\""), "{arguments:?}: {}", ran.stderr);
+    }
+}
