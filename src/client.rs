@@ -96,7 +96,7 @@ impl Client {
     }
 
     /// Writes one record and waits until it is acknowledged by all in-sync replicas: a hidden idempotent producer without linger, which
-    /// gives each record 30 s.
+    /// gives each record 30 s. In the rest it is as the client's properties want producers, `retries` and `compression.type` included.
     ///
     /// # Errors
     /// Whatever kept the record from being written; [`Error::is_possibly_written`] says whether it may be in the log all the same.
