@@ -149,6 +149,14 @@ impl ConsumerBuilder {
 
     fetch_settings!();
 
+    /// As [`max_partition_fetch_bytes`](Self::max_partition_fetch_bytes), for the partitions of `topic` alone; may be called for several
+    /// topics. It does not subscribe to the topic.
+    #[doc(alias = "max_bytes_per_partition")]
+    pub fn max_partition_fetch_bytes_of(mut self, topic: impl Into<Topic>, bytes: usize) -> Self {
+        self.settings.topic_fetch_bytes.insert(topic.into(), bytes);
+        self
+    }
+
     /// After so long without a heartbeat the group goes on without this member; 45 s unless set. `session.timeout.ms`.
     pub fn session_timeout(mut self, session_timeout: Duration) -> Self {
         self.settings.session_timeout = session_timeout;
