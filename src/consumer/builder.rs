@@ -142,6 +142,7 @@ impl ConsumerBuilder {
     /// Where to begin in a partition for which the group has committed nothing, or an offset that the log does not have any more;
     /// [`OffsetReset::Earliest`] unless set, so that nothing is skipped in silence. `auto.offset.reset`.
     #[doc(alias = "start_from_beginning")]
+    #[doc(alias = "default_offset")]
     pub fn auto_offset_reset(mut self, auto_offset_reset: OffsetReset) -> Self {
         self.settings.auto_offset_reset = auto_offset_reset;
         self
