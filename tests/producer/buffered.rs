@@ -6,6 +6,7 @@ use std::time::Duration;
 use klamm::config::Properties;
 use klamm::producer::{Acks, BufferedProducer, DeliveryFailed};
 use klamm::protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use klamm::protocol::messages::metadata::MetadataRequest;
 use klamm::protocol::messages::produce::ProduceRequest;
 use klamm::protocol::{ApiKey, ErrorCode};
 use klamm::{Client, ErrorKind, Header, Record};
@@ -523,6 +524,32 @@ async fn a_dropped_deliver_goes_on_and_the_next_takes_up_its_results() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rk_190_a_partition_without_leader_and_a_topic_with_an_error_are_named_by_their_codes() {
+    let (broker, client) = one_node(2);
+    broker.remove_leader("t", 0);
+    let mut producer = client.buffered_producer().max_retries(1).build().unwrap();
+    producer.produce(record(0, "x")).unwrap();
+    producer.produce(record(1, "a")).unwrap();
+    let failed = producer.deliver().await.unwrap_err();
+    let error = &failed.failed[0].error;
+    assert_eq!((failed_values(&failed), error.code()), (vec!["x".to_owned()], Some(ErrorCode::LEADER_NOT_AVAILABLE)));
+    assert!(error.is_retriable() && !error.is_possibly_written(), "{error:?}");
+    assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)));
+    producer.clear_buffer();
+
+    broker.intercept_all(ApiKey::METADATA, |_| {
+        Intercept::edit::<MetadataRequest>(|answer| {
+            for topic in answer.topics.iter_mut().filter(|topic| topic.name.as_ref().is_some_and(|name| name.0 == "u")) {
+                topic.error_code = ErrorCode::INVALID_TOPIC_EXCEPTION;
+            }
+        })
+    });
+    producer.produce(Record::new("u").value("x")).unwrap();
+    let failed = producer.deliver().await.unwrap_err();
+    assert_eq!((failed.attempts, codes(&failed)), (1, vec![Some(ErrorCode::INVALID_TOPIC_EXCEPTION)]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_partition_out_of_range_fails_alone() {
     let (broker, client) = one_node(2);
     let mut producer = buffered(&client);
@@ -532,6 +559,7 @@ async fn a_partition_out_of_range_fails_alone() {
     assert_eq!(failed_values(&failed), ["x"]);
     let error = &failed.failed[0].error;
     assert_eq!((error.kind(), error.topic(), error.partition()), (ErrorKind::InvalidRequest, Some("t"), Some(2)));
+    assert_eq!((error.code(), error.is_retriable()), (Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), false));
     assert!(error.to_string().contains("it has 2"), "{error}");
     assert_eq!(values(&broker, "t", 1), ["a"]);
 }
