@@ -64,8 +64,9 @@ impl fmt::Debug for Client {
 impl Client {
     /// Sets up a client that starts at these bootstrap servers: one text, `"a:9092,b:9092"`, or a list. Without a port it is 9092;
     /// `kafka://`, `kafka+ssl://` or the name of a security protocol (`sasl_ssl://`) may stand in front, and must then be what is
-    /// configured.
+    /// configured. Of a name all addresses are tried.
     #[doc(alias = "seed_brokers")]
+    #[doc(alias = "resolve_seed_brokers")]
     #[doc(alias = "bootstrap.servers")]
     pub fn builder(seeds: impl IntoSeeds) -> ClientBuilder {
         ClientBuilder::new(seeds.into_seeds())
@@ -96,7 +97,7 @@ impl Client {
     }
 
     /// Writes one record and waits until it is acknowledged by all in-sync replicas: a hidden idempotent producer without linger, which
-    /// gives each record 30 s.
+    /// gives each record 30 s. In the rest it is as the client's properties want producers, `retries` and `compression.type` included.
     ///
     /// # Errors
     /// Whatever kept the record from being written; [`Error::is_possibly_written`] says whether it may be in the log all the same.
@@ -110,6 +111,8 @@ impl Client {
     }
 
     /// Sets up a member of group `group_id`.
+    #[doc(alias = "group_id")]
+    #[doc(alias = "group.id")]
     pub fn consumer(&self, group_id: impl Into<String>) -> ConsumerBuilder {
         ConsumerBuilder::new(self.component_cluster(), group_id, self.inner.prototypes.consumer.clone())
     }

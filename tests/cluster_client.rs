@@ -7,9 +7,10 @@ use std::time::Duration;
 use klamm::config::Properties;
 use klamm::network::{BoxFuture, Connector, Target, Transport};
 use klamm::protocol::ApiKey;
+use klamm::protocol::messages::list_groups::ListGroupsRequest;
 use klamm::protocol::messages::metadata::MetadataRequest;
 use klamm::{Client, ErrorKind, Record, Route, TopicPartition};
-use klamm_broker::Broker;
+use klamm_broker::{Broker, Intercept, Reachability};
 
 /// A connector that counts and refuses.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,34 @@ async fn rk_001_building_a_client_takes_the_defaults_and_sends_nothing() {
     assert_eq!(default("client.id"), "klamm");
     assert_eq!(default("socket.connection.setup.timeout.ms"), "10000");
     assert_eq!(default("request.timeout.ms"), "30000");
+    assert_eq!(default("ssl.endpoint.identification.algorithm"), "https");
+    let shown = format!("{:?}", klamm::config::TlsConfig::new());
+    assert!(shown.contains("verify_hostname: true"), "{shown}");
+}
+
+/// What the table of defaults says is what happens.
+#[tokio::test(start_paused = true)]
+async fn rk_001_without_a_setting_connecting_takes_10_seconds_and_a_request_30_at_most() {
+    let broker = Broker::builder().start_in_memory().unwrap();
+    let builder = || Client::builder(broker.bootstrap()).connector(broker.connector());
+    broker.set_reachability(1, Reachability::BlackHole);
+    let start = tokio::time::Instant::now();
+    builder().connect().await.unwrap_err();
+    let took = start.elapsed();
+    // Times are spread by a fifth.
+    assert!((Duration::from_secs(8)..=Duration::from_secs(12)).contains(&took), "{took:?}");
+    broker.set_reachability(1, Reachability::Open);
+    let client = builder().connect().await.unwrap();
+    assert_eq!(broker.requests()[0].client_id.as_ref().map(|id| id.as_str()), Some("klamm"));
+    broker.intercept_all(ApiKey::LIST_GROUPS, |_| Intercept::Swallow);
+    let asking = tokio::spawn(async move { client.request(ListGroupsRequest::default(), Route::Any).await });
+    let asked = broker.wait_for(ApiKey::LIST_GROUPS, 1).await.remove(0);
+    let open = || broker.connection_ids(1).contains(&asked.connection);
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert!(open() && broker.requests_of(ApiKey::LIST_GROUPS).len() == 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!open() && broker.requests_of(ApiKey::LIST_GROUPS).len() == 2, "after 30 s it is asked again, elsewhere");
+    asking.abort();
 }
 
 #[tokio::test]

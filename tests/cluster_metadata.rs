@@ -7,7 +7,7 @@ use klamm::protocol::messages::find_coordinator::FindCoordinatorRequest;
 use klamm::protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use klamm::protocol::messages::metadata::MetadataRequest;
 use klamm::protocol::{ApiKey, BrokerId, ErrorCode, Str, TopicName};
-use klamm::{Client, ClientBuilder, ErrorKind, Route, TopicPartition};
+use klamm::{Client, ClientBuilder, ErrorKind, Record, Route, TopicPartition};
 use klamm_broker::{Broker, Intercept, Reachability};
 
 fn client(broker: &Broker) -> ClientBuilder {
@@ -125,6 +125,41 @@ async fn rk_192_a_node_that_moved_is_reached_at_its_new_address_and_the_old_conn
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert!(!broker.connection_ids(1).contains(&old[0]), "the old connection is still open");
     assert_eq!(client.brokers().await.unwrap()[0].to_string(), "1 (b:2)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_192_producers_consumers_and_what_is_asked_of_coordinators_follow_a_node_that_moved() {
+    let second = Duration::from_secs(1);
+    let broker = Broker::builder().topic("t", 1).initial_rebalance_delay(Duration::ZERO).start_in_memory().unwrap();
+    let client = client(&broker).metadata_max_age(second).connect().await.unwrap();
+    let producer = client.producer().build().unwrap();
+    let mut consumer = client.consumer("g").topics(["t"]).build().unwrap();
+    let admin = client.admin();
+    producer.send(Record::new("t").value("0")).await.unwrap();
+    assert_eq!(consumer.next().await.unwrap().unwrap().offset, 0);
+    admin.group_offsets("g").await.unwrap();
+    // Control, producer, the group's and that for fetching.
+    let old = broker.connection_ids(1);
+    assert_eq!(old.len(), 4);
+    broker.set_address(1, "b", 2);
+    // Nothing fails: metadata is refreshed for its age.
+    assert!(tokio::time::timeout(2 * second, consumer.next()).await.is_err());
+    let left = broker.connection_ids(1);
+    assert!(!old.iter().any(|id| left.contains(id)), "{left:?} of {old:?}");
+    broker.clear_requests();
+    producer.send(Record::new("t").value("1")).await.unwrap();
+    assert_eq!(consumer.next().await.unwrap().unwrap().offset, 1);
+    consumer.commit().await.unwrap();
+    assert!(tokio::time::timeout(10 * second, consumer.next()).await.is_err());
+    assert!(!broker.requests_of(ApiKey::HEARTBEAT).is_empty());
+    assert!(broker.requests_of(ApiKey::JOIN_GROUP).is_empty(), "the member is the same");
+    // What is known of the coordinator has moved along: no other connection is made, and none is closed.
+    let before = broker.connection_ids(1);
+    admin.group_offsets("g").await.unwrap();
+    client.topics().await.unwrap();
+    admin.group_offsets("g").await.unwrap();
+    assert_eq!(broker.connection_ids(1), before);
+    assert_eq!(before.len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::cluster::refresh::Ticket;
-use crate::cluster::{BackoffConfig, CoordinatorType, Node, Spread};
+use crate::cluster::{BackoffConfig, CoordinatorType, Node, Snapshot, Spread};
 use crate::error::{Error, ErrorKind, Untrusted, said};
 use crate::protocol::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::protocol::{BrokerId, ErrorCode, Str};
@@ -151,6 +151,17 @@ impl Coordinators {
                     lookup.state = State::Refused(error);
                     self.settled.push_back(key);
                 }
+            }
+        }
+    }
+
+    /// Brokers may have moved: what was found on one of them is at its new address.
+    pub(crate) fn handle_snapshot(&mut self, snapshot: &Snapshot) {
+        for lookup in self.lookups.values_mut() {
+            if let State::Found(node) = &mut lookup.state
+                && let Some(known) = snapshot.node(node.id).filter(|known| known.moved_from(node))
+            {
+                *node = known.clone();
             }
         }
     }

@@ -310,6 +310,7 @@ impl Shared {
             Step::Metadata(refresh::Action::Publish(snapshot)) => {
                 tracing::debug!(version = snapshot.version, brokers = snapshot.brokers.len(), "metadata changed");
                 self.close_moved(&snapshot);
+                self.lock().coordinators.handle_snapshot(&snapshot);
                 self.publish(snapshot);
                 self.events.send_replace(());
             }
@@ -332,7 +333,7 @@ impl Shared {
                 let mut inner = self.lock();
                 // The lookup's answer has the address, so the node can be used at once; its other properties come by the refresh.
                 if let Some(State::Found(node)) = inner.coordinators.state(&key)
-                    && inner.refresh.snapshot().node(node.id).is_none()
+                    && inner.refresh.snapshot().node(node.id).is_none_or(|known| known.moved_from(node))
                 {
                     inner.refresh.handle_command(now(), refresh::Command::Refresh);
                 }

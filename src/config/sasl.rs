@@ -81,17 +81,21 @@ impl Sasl {
 
     /// PLAIN: sends the password to the broker.
     #[doc(alias = "sasl_plain_username")]
+    #[doc(alias = "sasl_plain_password")]
     pub fn plain(username: impl Into<String>, password: impl Into<Secret>) -> Self {
         Self::new(SaslMechanism::Plain, username, password)
     }
 
     /// SCRAM-SHA-256: does not send the password, and has the broker prove that it knows it.
     #[doc(alias = "sasl_scram_username")]
+    #[doc(alias = "sasl_scram_password")]
+    #[doc(alias = "sasl_scram_mechanism")]
     pub fn scram_sha_256(username: impl Into<String>, password: impl Into<Secret>) -> Self {
         Self::new(SaslMechanism::ScramSha256, username, password)
     }
 
     /// SCRAM-SHA-512.
+    #[doc(alias = "sasl_scram_mechanism")]
     pub fn scram_sha_512(username: impl Into<String>, password: impl Into<Secret>) -> Self {
         Self::new(SaslMechanism::ScramSha512, username, password)
     }
@@ -161,6 +165,27 @@ mod tests {
         assert!(error.to_string().contains("\"sha1\" is unknown") && error.to_string().contains("SCRAM-SHA-512"), "{error}");
         assert!("GSSAPI".parse::<SaslMechanism>().unwrap_err().to_string().contains("not built yet"));
         assert_eq!("scram-sha-256".parse::<SaslMechanism>().unwrap(), SaslMechanism::ScramSha256);
+    }
+
+    #[tokio::test]
+    async fn rk_215_it_is_an_error_at_construction() {
+        let settings = |mechanism| {
+            let pairs = [
+                ("bootstrap.servers", "a:1"),
+                ("security.protocol", "SASL_PLAINTEXT"),
+                ("sasl.mechanism", mechanism),
+                ("sasl.username", "alice"),
+                ("sasl.password", "canary"),
+            ];
+            crate::config::Properties::from_pairs(pairs).and_then(crate::Client::from_properties)
+        };
+        for mechanism in ["sha1", "SCRAM-SHA-1", ""] {
+            let error = settings(mechanism).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{mechanism:?}");
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains(mechanism) && shown.contains("SCRAM-SHA-512") && !shown.contains("canary"), "{shown}");
+        }
+        assert!(settings("SCRAM-SHA-256").unwrap().build().is_ok());
     }
 
     #[test]

@@ -216,12 +216,17 @@ mod tests {
             (tls().client_key("k"), "no certificate"),
             (tls().client_certificate_chain("c").client_key("k"), "not the client's own certificate"),
             (tls().client_certificate_chain("c"), "no private key"),
+            (tls().client_certificate("c").client_certificate_chain("c"), "no private key"),
             (tls().client_key_password("p"), "no private key that it opens"),
+            (tls().client_certificate("c").client_key_password("p"), "no private key"),
             (tls().system_roots(false), "no others are given"),
         ] {
             let error = tls.check().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
             assert!(error.to_string().contains(missing), "{error}");
+            // What is missing is found where a client is built, before files and texts are read.
+            let built = crate::Client::builder("a:1").tls(tls).build().unwrap_err();
+            assert_eq!(built.to_string(), error.to_string());
         }
         assert!(tls().check().is_ok());
         assert!(

@@ -142,12 +142,21 @@ impl ConsumerBuilder {
     /// Where to begin in a partition for which the group has committed nothing, or an offset that the log does not have any more;
     /// [`OffsetReset::Earliest`] unless set, so that nothing is skipped in silence. `auto.offset.reset`.
     #[doc(alias = "start_from_beginning")]
+    #[doc(alias = "default_offset")]
     pub fn auto_offset_reset(mut self, auto_offset_reset: OffsetReset) -> Self {
         self.settings.auto_offset_reset = auto_offset_reset;
         self
     }
 
     fetch_settings!();
+
+    /// As [`max_partition_fetch_bytes`](Self::max_partition_fetch_bytes), for the partitions of `topic` alone; may be called for several
+    /// topics. It does not subscribe to the topic.
+    #[doc(alias = "max_bytes_per_partition")]
+    pub fn max_partition_fetch_bytes_of(mut self, topic: impl Into<Topic>, bytes: usize) -> Self {
+        self.settings.topic_fetch_bytes.insert(topic.into(), bytes);
+        self
+    }
 
     /// After so long without a heartbeat the group goes on without this member; 45 s unless set. `session.timeout.ms`.
     pub fn session_timeout(mut self, session_timeout: Duration) -> Self {

@@ -33,7 +33,7 @@ use crate::consumer::positions::Place;
 use crate::protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use crate::protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use crate::protocol::{BrokerId, TopicName, Uuid};
-use crate::{Error, TopicPartition};
+use crate::{Error, Topic, TopicPartition};
 
 pub(crate) use answers::unreadable;
 
@@ -43,7 +43,7 @@ pub(crate) const LATEST: i64 = -1;
 pub(crate) const EARLIEST: i64 = -2;
 
 /// The settings that a fetch depends on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FetchSettings {
     /// `fetch.max.wait.ms`.
     pub(crate) max_wait: Duration,
@@ -53,12 +53,21 @@ pub(crate) struct FetchSettings {
     pub(crate) max_bytes: i32,
     /// `max.partition.fetch.bytes`.
     pub(crate) partition_max_bytes: i32,
+    /// The same for topics that have their own.
+    pub(crate) topic_max_bytes: BTreeMap<Topic, i32>,
     /// `isolation.level`.
     pub(crate) read_committed: bool,
     /// Bytes that may wait for the user.
     pub(crate) budget: usize,
     /// Pauses between attempts that failed.
     pub(crate) backoff: BackoffConfig,
+}
+
+impl FetchSettings {
+    /// The most bytes of a partition in an answer.
+    fn max_bytes_of(&self, partition: &TopicPartition) -> i32 {
+        self.topic_max_bytes.get(&partition.topic).copied().unwrap_or(self.partition_max_bytes)
+    }
 }
 
 /// Who leads a partition, and under which id the topic is known.
@@ -171,7 +180,7 @@ struct Partition {
     not_before: Option<Instant>,
     failures: u32,
     buffered: usize,
-    /// `partition_max_bytes`, or more after a batch that did not fit.
+    /// `max_bytes_of` it, or more after a batch that did not fit.
     ask: i32,
     served: u64,
     high_watermark: Option<i64>,
@@ -255,7 +264,7 @@ impl Fetch {
             not_before: before.as_ref().and_then(|before| before.not_before),
             failures: before.as_ref().map_or(0, |before| before.failures),
             buffered: 0,
-            ask: self.settings.partition_max_bytes,
+            ask: self.settings.max_bytes_of(&name),
             served: 0,
             high_watermark: before.and_then(|before| before.high_watermark),
             name,

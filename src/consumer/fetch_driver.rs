@@ -21,9 +21,9 @@ use crate::consumer::handle::begin_commit;
 use crate::consumer::offsets::Checkpoint;
 use crate::consumer::state::{Notice, RefusedBy, Shared, State, now};
 use crate::network::Connection;
-use crate::protocol::BrokerId;
 use crate::protocol::messages::fetch::{FetchRequest, FetchResponse};
 use crate::protocol::messages::list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
+use crate::protocol::{BrokerId, ErrorCode};
 use crate::{Error, Result, Topic, TopicPartition};
 
 /// The last version of Fetch that names topics; later ones know only ids.
@@ -92,7 +92,7 @@ enum Done {
     Fetched { ticket: Ticket, response: Result<FetchResponse> },
     Listed { ticket: Ticket, response: Result<ListOffsetsResponse> },
     Committed { result: Result<()>, told: Told },
-    Looked { topic: Topic, result: Result<()> },
+    Looked { topic: Topic, partition: Option<i32>, result: Result<()> },
 }
 
 /// Who is told that a commit has ended.
@@ -145,15 +145,15 @@ impl Driver {
     async fn run(mut self, assignment: Assignment, _last: Last) {
         let (mut events, group, mut discover) = match assignment {
             Assignment::Group { handle, events, topics } => {
-                self.look_for(topics);
+                topics.into_iter().for_each(|topic| self.look_for(topic, None));
                 (Some(events), Some(handle), None)
             }
             Assignment::Topic { topic, start } => {
-                self.look_for(vec![topic.clone()]);
+                self.look_for(topic.clone(), None);
                 (None, None, Some(Discovery { topic, start, known: 0 }))
             }
             Assignment::Partition { partition, start } => {
-                self.look_for(vec![partition.topic.clone()]);
+                self.look_for(partition.topic.clone(), Some(partition.partition));
                 self.shared.lock().assign_at(now(), partition, start);
                 (None, None, None)
             }
@@ -333,9 +333,9 @@ impl Driver {
             }
             Done::Looked { result: Ok(()), .. } => {}
             // The user hears of refusals by another way. The next ends no sooner than the next round of metadata.
-            Done::Looked { topic, result: Err(error) } if error.is_refusal() => {
+            Done::Looked { topic, partition, result: Err(error) } if error.is_refusal() => {
                 drop(state);
-                self.look_for(vec![topic]);
+                self.look_for(topic, partition);
             }
             Done::Looked { result: Err(error), .. } => state.notify(Notice::Trouble(error)),
         }
@@ -422,17 +422,30 @@ impl Driver {
         }
     }
 
-    /// Tells the user of topics that the cluster does not come to know.
-    fn look_for(&mut self, topics: Vec<Topic>) {
-        for topic in topics {
-            let cluster = self.cluster.clone();
-            self.work.push(async move {
-                let deadline = tokio::time::Instant::now() + cluster.config().default_api_timeout;
-                let result = cluster.topic(&topic, deadline).await.map(drop);
-                Done::Looked { topic, result }
-            });
-        }
+    /// Tells the user of a topic that the cluster does not come to know, or of a partition that it does not have.
+    fn look_for(&mut self, topic: Topic, partition: Option<i32>) {
+        let cluster = self.cluster.clone();
+        self.work.push(async move {
+            let deadline = tokio::time::Instant::now() + cluster.config().default_api_timeout;
+            let result = find(&cluster, &topic, partition, deadline).await;
+            Done::Looked { topic, partition, result }
+        });
     }
+}
+
+/// Is there such a topic and, if one is named, such a partition? It may have been added since metadata was learned.
+async fn find(cluster: &Cluster, topic: &Topic, partition: Option<i32>, deadline: tokio::time::Instant) -> Result<()> {
+    let mut known = cluster.topic(topic, deadline).await?;
+    let Some(partition) = partition else { return Ok(()) };
+    if known.partition(partition).is_none() {
+        cluster.refreshed(deadline).await;
+        known = cluster.topic(topic, deadline).await?;
+    }
+    if known.partition(partition).is_some() {
+        return Ok(());
+    }
+    let message = format!("the topic has no such partition: it has {}, from 0", known.partition_count());
+    Err(Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message).with_topic(topic).with_partition(partition))
 }
 
 /// The partitions of a topic, as they come to be known.

@@ -177,7 +177,7 @@ impl Driver {
                 changed = self.snapshots.changed(), if !self.over => {
                     // An error means that the cluster is gone, which this task keeps alive: it cannot be.
                     if changed.is_ok() {
-                        self.topics_changed();
+                        self.metadata_changed();
                     }
                 }
                 found = search(&mut self.search), if !self.over => self.searched(found),
@@ -279,10 +279,8 @@ impl Driver {
             Outcome::Prepared => self.command(Command::Prepared(ticket)),
             Outcome::Failed(error) => self.failed(error),
             Outcome::Coordinator(Ok(node)) => {
-                if self.node.as_ref() != Some(&node) {
-                    self.reconnect();
-                    self.side = None;
-                    self.node = Some(node);
+                if self.node.as_ref().is_none_or(|known| known.id != node.id || known.moved_from(&node)) {
+                    self.move_to(node);
                 }
                 self.core.handle_response(now(), ticket, Ok(Response::Coordinator));
             }
@@ -341,8 +339,12 @@ impl Driver {
         self.in_flight.push(InFlight { ticket, on_link: false, awaited: false, outcome: Box::pin(answer) });
     }
 
-    fn topics_changed(&mut self) {
+    fn metadata_changed(&mut self) {
         let snapshot = self.snapshots.borrow_and_update().clone();
+        let moved = self.node.as_ref().and_then(|node| snapshot.node(node.id).filter(|known| known.moved_from(node)));
+        if let Some(node) = moved.cloned() {
+            self.move_to(node);
+        }
         if let Some(watched) = self.core.watched() {
             let counts = counts(&snapshot, watched.keys());
             self.command(Command::TopicsChanged(counts));
@@ -367,6 +369,13 @@ impl Driver {
             })
         };
         self.in_flight.push(InFlight { ticket, on_link: !aside, awaited: false, outcome: Box::pin(exchange) });
+    }
+
+    /// The coordinator is this broker now, or at this address.
+    fn move_to(&mut self, node: Node) {
+        self.reconnect();
+        self.side = None;
+        self.node = Some(node);
     }
 
     fn reconnect(&mut self) {

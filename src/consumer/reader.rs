@@ -142,7 +142,7 @@ impl Reader {
     ///
     /// # Errors
     /// Of one partition, with topic, partition and offset: an offset out of range, a batch that cannot be read, missing authorization.
-    /// The others go on with the next call. Unknown topics after `default.api.timeout.ms`. Of brokers that refuse this client, at once; the
+    /// The others go on with the next call. Unknown topics after `default.api.timeout.ms`, a partition that the topic does not have. Of brokers that refuse this client, at once; the
     /// reader goes on trying.
     ///
     /// # Cancel safety

@@ -1,5 +1,6 @@
 //! What a consumer is configured with, and what of it cannot be.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +93,8 @@ pub(crate) struct ConsumerSettings {
     pub(crate) fetch_min_bytes: usize,
     pub(crate) fetch_max_bytes: usize,
     pub(crate) max_partition_fetch_bytes: usize,
+    /// The same for topics that have their own.
+    pub(crate) topic_fetch_bytes: BTreeMap<Topic, usize>,
     pub(crate) prefetch_bytes: usize,
     /// Empty: the default.
     pub(crate) assignors: Vec<Arc<dyn Assignor>>,
@@ -120,6 +123,7 @@ impl ConsumerSettings {
             fetch_min_bytes: 1,
             fetch_max_bytes: 50 * 1024 * 1024,
             max_partition_fetch_bytes: 1024 * 1024,
+            topic_fetch_bytes: BTreeMap::new(),
             prefetch_bytes: 64 * 1024 * 1024,
             assignors: Vec::new(),
             instance_id: None,
@@ -214,6 +218,12 @@ impl ConsumerSettings {
         if let Some((name, _)) = sizes.iter().find(|(_, bytes)| *bytes == 0) {
             return Err(invalid(format!("{name} is 0; nothing could be fetched")));
         }
+        if let Some((topic, bytes)) =
+            self.topic_fetch_bytes.iter().find(|(_, bytes)| **bytes == 0 || i32::try_from(**bytes).is_err())
+        {
+            let why = format!("max.partition.fetch.bytes of topic {topic} is {bytes}; it must be from 1 to {}", i32::MAX);
+            return Err(invalid(why).with_topic(topic));
+        }
         let sizes = [("fetch.min.bytes", self.fetch_min_bytes), sizes[0], sizes[1]];
         if let Some((name, bytes)) = sizes.iter().find(|(_, bytes)| i32::try_from(*bytes).is_err()) {
             return Err(invalid(format!("{name} is {bytes}; at most {} is possible", i32::MAX)));
@@ -251,6 +261,7 @@ impl ConsumerSettings {
             min_bytes: bytes(self.fetch_min_bytes),
             max_bytes: bytes(self.fetch_max_bytes),
             partition_max_bytes: bytes(self.max_partition_fetch_bytes),
+            topic_max_bytes: self.topic_fetch_bytes.iter().map(|(topic, most)| (topic.clone(), bytes(*most))).collect(),
             read_committed: self.isolation_level == IsolationLevel::ReadCommitted,
             budget: self.prefetch_bytes,
             backoff,

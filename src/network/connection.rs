@@ -541,8 +541,9 @@ impl Core {
             State::SettingUp { since, handshake, .. } => {
                 let waited = now.saturating_duration_since(*since);
                 let text = format!(
-                    "{target} accepted the connection, but did not answer {} within {waited:.1?}: the broker hangs, or it is no Kafka listener",
-                    handshake.what()
+                    "{target} accepted the connection, but did not answer {} within {waited:.1?}: {}",
+                    handshake.what(),
+                    handshake.advice_if_silent(self.config.is_tls)
                 );
                 Cause::new(CauseKind::SetupTimeout, text)
             }

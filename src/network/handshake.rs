@@ -123,6 +123,16 @@ impl Handshake {
         }
     }
 
+    /// What may be wrong if the broker says nothing.
+    pub(crate) fn advice_if_silent(&self, is_tls: bool) -> &'static str {
+        match &self.step {
+            None if !is_tls => {
+                "the broker hangs, or it is no Kafka listener, or one that expects TLS; check port and security.protocol"
+            }
+            _ => "the broker hangs, or it is no Kafka listener",
+        }
+    }
+
     /// If the broker closes now, may the version of ApiVersions be why?
     pub(crate) fn may_be_version(&self) -> bool {
         self.versions.is_none() && self.version > 0

@@ -27,6 +27,7 @@ use super::settings::Settings;
 use super::{Owner, director};
 use crate::cluster::Cluster;
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::ErrorCode;
 use crate::record::{Record, Topic};
 
 /// Collects records and sends them when told to. Not shared: one task owns it.
@@ -177,7 +178,7 @@ impl BufferedProducer {
             if self.buffer.is_empty() {
                 return Ok(());
             }
-            let no_leader = || Error::new(ErrorKind::Broker, "the partition has no leader now").with_retriable(true);
+            let no_leader = || Error::from_code(ErrorCode::LEADER_NOT_AVAILABLE, "the partition has no leader now");
             let failed = self.failed(&self.engine().cluster.refusal().unwrap_or_else(no_leader));
             // Brokers that refuse this client will do so again, and what was closed stays closed.
             let is_final = |error: &Error| error.is_refusal() || error.kind() == ErrorKind::Closed;

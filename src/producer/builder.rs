@@ -172,9 +172,9 @@ impl ProducerBuilder {
         self
     }
 
-    /// The partitioner of another builder.
-    pub(super) fn partitioner_of(mut self, other: &Self) -> Self {
-        self.choice.partitioning = other.choice.partitioning.clone();
+    /// All acks and idempotent, whatever was set.
+    pub(super) fn surely(mut self) -> Self {
+        (self.choice.acks, self.choice.idempotent, self.choice.max_in_flight) = (None, None, None);
         self
     }
 

@@ -22,6 +22,7 @@ pub struct FailedRecord {
 #[non_exhaustive]
 pub struct DeliveryFailed {
     /// These, in the order in which they were produced.
+    #[doc(alias = "failed_messages")]
     pub failed: Vec<FailedRecord>,
     /// How often it was tried.
     pub attempts: u32,

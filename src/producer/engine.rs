@@ -32,6 +32,7 @@ use crate::cluster::Cluster;
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::SourceHandle;
 use crate::network::clock::Clock;
+use crate::protocol::ErrorCode;
 use crate::protocol::records::{AppendError, BATCH_HEADER_SIZE, BatchBuilder, Compression};
 use crate::record::{Record, Topic};
 
@@ -307,8 +308,8 @@ pub(super) fn closed() -> Error {
 #[cold]
 fn no_such_partition(record: &Record, count: u32) -> Error {
     let message = format!("the topic has no such partition: it has {count}, from 0");
-    let error = Error::new(ErrorKind::InvalidRequest, message).with_topic(&record.topic);
-    error.with_partition(record.partition.unwrap_or_default())
+    let error = Error::new(ErrorKind::InvalidRequest, message).with_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    error.with_topic(&record.topic).with_partition(record.partition.unwrap_or_default())
 }
 
 #[cold]

@@ -133,11 +133,11 @@ impl Producer {
         Ok(Self { handle: Arc::new(Owner { engine, interception, drop_rest: false }) })
     }
 
-    /// The hidden producer behind `Client::deliver`: no linger, 30 s for each record. Of what producers were set to be like it has the
-    /// partitioner: a key's partition must not depend on the call.
+    /// The hidden producer behind `Client::deliver`: what producers were set to be like, but idempotent with all acks, without linger,
+    /// and with 30 s for each record.
     pub(crate) fn for_deliver(cluster: Cluster, like: &ProducerBuilder) -> Result<Self> {
         let longest = DELIVER_TIMEOUT.max(cluster.config().request_timeout);
-        let builder = ProducerBuilder::new(cluster).partitioner_of(like);
+        let builder = like.clone().on(cluster).surely();
         builder.linger(Duration::ZERO).delivery_timeout(longest).max_block(longest).build()
     }
 

@@ -7,6 +7,7 @@ use crate::error::Error;
 /// A record (or whatever else) that was not accepted, with the reason.
 ///
 /// It turns into [`Error`] by `?`, which drops what was handed back.
+#[doc(alias = "BufferOverflow")]
 pub struct Rejected<T>(Box<(T, Error)>);
 
 impl<T> Rejected<T> {

@@ -34,9 +34,38 @@ async fn rk_158_the_settings_of_a_consumer_are_on_the_wire() {
         client.consumer("g").topics(["t"]).fetch_min_bytes(3).fetch_max_bytes(7_000_000).max_partition_fetch_bytes(70_000);
     let mut consumer = builder.fetch_max_wait(Duration::from_millis(321)).build().unwrap();
     next(&mut consumer, 1).await;
-    let request = &broker.decoded::<FetchRequest>()[0];
-    assert_eq!((request.max_wait_ms, request.min_bytes, request.max_bytes), (321, 3, 7_000_000));
-    assert_eq!(request.topics[0].partitions[0].partition_max_bytes, 70_000);
+    let requests = broker.decoded::<FetchRequest>();
+    for request in requests {
+        assert_eq!((request.max_wait_ms, request.min_bytes, request.max_bytes), (321, 3, 7_000_000));
+        assert_eq!(request.topics[0].partitions[0].partition_max_bytes, 70_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rk_158_topics_may_have_a_limit_of_their_own_for_each_partition() {
+    let (broker, client) = start(Broker::builder().topic("t", 2).topic("small", 1).topic("large", 1)).await;
+    let builder = client.consumer("g").topics(["t", "small", "large"]).max_partition_fetch_bytes(70_000);
+    let builder = builder.max_partition_fetch_bytes_of("small", 500).max_partition_fetch_bytes_of("large", 2_000_000);
+    let mut consumer = builder.build().unwrap();
+    for _ in 0..2 {
+        append(&broker, "t", 1, 0..1);
+        append(&broker, "small", 0, 0..1);
+        append(&broker, "large", 0, 0..1);
+        next(&mut consumer, 3).await;
+    }
+    let limits = [("t", 70_000), ("small", 500), ("large", 2_000_000)];
+    for (name, limit) in limits {
+        let requests = broker.decoded::<FetchRequest>();
+        let topics = requests.iter().flat_map(|request| &request.topics);
+        let asked: Vec<_> =
+            topics.filter(|topic| broker.topic_id(name) == Some(topic.topic_id)).flat_map(|it| &it.partitions).collect();
+        assert!(!asked.is_empty() && asked.iter().all(|asked| asked.partition_max_bytes == limit), "{name}: {asked:?}");
+    }
+    for bytes in [0, 1 << 31] {
+        let error = client.consumer("g").topics(["t"]).max_partition_fetch_bytes_of("t", bytes).build().unwrap_err();
+        assert_eq!((error.kind(), error.topic()), (ErrorKind::InvalidConfig, Some("t")));
+        assert!(error.to_string().contains("max.partition.fetch.bytes"), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -194,6 +194,24 @@ async fn partitions_added_while_a_topic_is_read_are_read_from_their_beginning() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn rk_190_a_partition_that_is_missing_is_an_error_that_names_it_and_is_read_when_it_comes() {
+    let (broker, client) = start(Broker::builder().topic("t", 2)).await;
+    let mut reader = client.reader("t").partition(7).from(0).build().unwrap();
+    let begun = Instant::now();
+    let error = tokio::time::timeout(Duration::from_secs(90), reader.next()).await.expect("it is said").unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::UnknownTopic, Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)));
+    assert_eq!((error.topic(), error.partition()), (Some("t"), Some(7)));
+    assert!(error.to_string().contains("it has 2, from 0"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let error = client.fetch_messages("t", 7).from(0).send().await.unwrap_err();
+    assert_eq!((error.kind(), error.partition()), (ErrorKind::UnknownTopic, Some(7)));
+    broker.add_partitions("t", 8);
+    append(&broker, "t", 7, 0..1);
+    let message = tokio::time::timeout(Duration::from_secs(90), reader.next()).await.expect("it comes").unwrap().unwrap();
+    assert_eq!((message.partition, message.offset), (7, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unknown_topic_is_an_error_that_names_it() {
     let (_broker, client) = start(Broker::builder()).await;
     let error = client.reader("nowhere").build().unwrap().next().await.unwrap_err();

@@ -87,6 +87,62 @@ async fn two_members_of_one_client_share_and_hand_over_without_loss_or_repeat() 
     }
 }
 
+/// The time until `condition` holds.
+async fn takes(mut condition: impl FnMut() -> bool) -> Duration {
+    let start = tokio::time::Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < 300 * SECOND, "it never does");
+        tokio::time::sleep(SECOND / 50).await;
+    }
+    start.elapsed()
+}
+
+/// On Apache Kafka in `real/`; here the times are exact. The default heartbeat interval is 3 s (defaults.md; ruby-kafka's is 10 s).
+#[tokio::test(start_paused = true)]
+async fn rk_116_117_partitions_are_shared_and_taken_over_within_the_time_of_some_heartbeats() {
+    for (interval, busy) in [(None, false), (Some(SECOND), false), (Some(10 * SECOND), true)] {
+        let (broker, client) = start(Broker::builder().topic("t", 6)).await;
+        let build = || match interval {
+            Some(interval) => member(&client).heartbeat_interval(interval).build().unwrap(),
+            None => member(&client).build().unwrap(),
+        };
+        let interval = interval.unwrap_or(3 * SECOND);
+        let (stop_first, stop_second) = (flag(), flag());
+        let (first, second) = (build(), build());
+        let handles = [first.handle(), second.handle()];
+        let owned = || handles.each_ref().map(|handle| handle.assignment().len());
+        let first = run(first, stop_first.clone());
+        takes(|| owned() == [6, 0]).await;
+        let writing = tokio::spawn({
+            let broker = broker.clone();
+            async move {
+                for round in 0..if busy { 1000 } else { 0 } {
+                    append(&broker, round % 6, 0..3);
+                    tokio::time::sleep(SECOND / 20).await;
+                }
+            }
+        });
+        // At any point between two heartbeats.
+        tokio::time::sleep(SECOND * 7 / 10).await;
+        let second = run(second, stop_second.clone());
+        let took = takes(|| owned() == [3, 3]).await;
+        assert!(took <= 2 * interval + 5 * SECOND, "both have partitions after {took:?}, heartbeats each {interval:?}");
+
+        assert!(broker.requests_of(ApiKey::LEAVE_GROUP).is_empty());
+        stop_first.store(true, Ordering::Relaxed);
+        let first = first.await.unwrap();
+        assert_eq!(broker.requests_of(ApiKey::LEAVE_GROUP).len(), 1);
+        let took = takes(|| owned()[1] == 6).await;
+        assert!(took <= interval + 3 * SECOND, "the other has all after {took:?}, heartbeats each {interval:?}");
+        writing.await.unwrap();
+        tokio::time::sleep(5 * SECOND).await;
+        stop_second.store(true, Ordering::Relaxed);
+        let all: Vec<_> = [first, second.await.unwrap()].concat();
+        let written: i64 = (0..6).map(|partition| broker.offsets("t", partition).unwrap().1).sum();
+        assert_eq!((all.len() as i64, all.iter().collect::<BTreeSet<_>>().len() as i64), (written, written), "each once");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_stays_is_read_on_during_the_rebalance() {
     let (broker, client) = start(Broker::builder().topic("t", 2)).await;

@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use klamm::config::Properties;
 use klamm::producer::{Acks, BufferedProducer, DeliveryFailed};
 use klamm::protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use klamm::protocol::messages::metadata::MetadataRequest;
 use klamm::protocol::messages::produce::ProduceRequest;
 use klamm::protocol::{ApiKey, ErrorCode};
 use klamm::{Client, ErrorKind, Header, Record};
@@ -25,6 +27,18 @@ fn codes(failed: &DeliveryFailed) -> Vec<Option<ErrorCode>> {
 fn failed_values(failed: &DeliveryFailed) -> Vec<String> {
     let value = |record: &Record| String::from_utf8(record.value.clone().unwrap().to_vec()).unwrap();
     failed.failed.iter().map(|failed| value(&failed.record)).collect()
+}
+
+/// Is an error of this kind, or one that caused it?
+fn caused_by(error: &klamm::Error, kind: ErrorKind) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<klamm::Error>().is_some_and(|error| error.kind() == kind) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,11 +135,14 @@ async fn rk_021_022_023_024_null_and_empty_headers_and_time_arrive_as_they_were(
 async fn rk_025_the_time_is_that_of_produce_not_of_deliver() {
     let (broker, client) = one_node(1);
     let mut producer = buffered(&client);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     producer.produce(record(0, "early")).unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     producer.produce(record(0, "late")).unwrap();
     producer.deliver().await.unwrap();
     let log = broker.records("t", 0).unwrap();
+    // The machine's clock goes on beside the paused one: a guard only.
+    assert!((log[0].timestamp - now).abs() < 60_000, "{} at {now}", log[0].timestamp);
     let gap = log[1].timestamp - log[0].timestamp;
     assert!((1950..=2050).contains(&gap), "{gap}");
 }
@@ -138,6 +155,10 @@ async fn rk_028_an_empty_topic_name_is_refused_and_nothing_else_affected() {
     let rejected = producer.produce(Record::new("").value("x")).unwrap_err();
     assert_eq!(rejected.error().kind(), ErrorKind::InvalidRequest);
     assert!(rejected.to_string().contains("topic name must not be empty"), "{rejected}");
+    assert_eq!((producer.buffer_size(), producer.buffer_bytesize()), (1, 1));
+    let error = client.deliver(Record::new("").value("x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retriable()), (ErrorKind::InvalidRequest, false));
+    assert!(error.to_string().contains("topic name must not be empty"), "{error}");
     producer.deliver().await.unwrap();
     assert_eq!(values(&broker, "t", 0), ["a"]);
 }
@@ -177,10 +198,12 @@ async fn rk_031_a_moved_leader_is_tried_again_after_a_pause_and_fresh_metadata()
     assert_eq!(times.len(), 3);
     for pair in times.windows(2) {
         assert!(pair[1] - pair[0] >= Duration::from_secs(1), "{:?}", pair[1] - pair[0]);
-        let between =
-            |seen: &&klamm_broker::SeenRequest| seen.api_key == ApiKey::METADATA && seen.at >= pair[0] && seen.at <= pair[1];
-        assert!(requests.iter().any(|seen| between(&seen)), "no metadata asked between two attempts");
     }
+    // By order, not by time: on the paused clock the first metadata comes in the same instant as the first attempt.
+    let apis: Vec<_> =
+        requests.iter().map(|seen| seen.api_key).filter(|api| [ApiKey::PRODUCE, ApiKey::METADATA].contains(api)).collect();
+    let attempts: Vec<_> = (0..apis.len()).filter(|at| apis[*at] == ApiKey::PRODUCE).collect();
+    assert!(attempts.windows(2).all(|pair| pair[1] > pair[0] + 1), "no metadata asked between two attempts: {apis:?}");
     assert_eq!(values(&broker, "t", 0), ["a"]);
 }
 
@@ -324,6 +347,8 @@ async fn rk_039_no_broker_at_all_fails_after_the_attempts_with_its_cause() {
         source = cause.source();
     }
     assert!(text.contains("nowhere") && text.contains("refused"), "{text}");
+    assert!(caused_by(error, ErrorKind::Disconnected), "{error:?}");
+    assert!(caused_by(&klamm::Error::from(failed.clone()), ErrorKind::Disconnected), "{failed:?}");
     assert!(refusing.0.load(Ordering::Relaxed) >= 2 && start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
@@ -368,6 +393,9 @@ async fn rk_041_a_record_over_the_brokers_limit_fails_alone() {
     let log = values(&broker, "t", 0);
     assert_eq!(log.iter().map(|value| &value[..1]).collect::<String>(), "0123456789", "the others, in order");
     assert_eq!(producer.buffer_size(), 1);
+    let alone =
+        sent(&broker).iter().filter(|sent| sent.batch.record_count() == 1 && sent.batch.bytes().len() > 2_000_000).count();
+    assert_eq!((failed.attempts, alone), (1, 1), "by itself it was sent once");
     assert_eq!(producer.take_refused().len(), 1);
     producer.deliver().await.unwrap();
 }
@@ -419,8 +447,19 @@ async fn rk_045_one_record_is_tried_again_and_gives_up_after_its_retries() {
     assert_eq!(produced.len(), 2);
     assert!(at(ApiKey::METADATA).any(|at| produced[0] < at && at < produced[1]), "metadata between the attempts");
 
-    broker.clear_requests();
     broker.intercept_all(ApiKey::PRODUCE, |_| Intercept::Error(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    broker.clear_requests();
+    let servers = broker.bootstrap().join(",");
+    let pairs = [("bootstrap.servers", &*servers), ("retries", "1"), ("compression.type", "gzip"), ("acks", "0")];
+    let builder = Client::from_properties(Properties::from_pairs(pairs).unwrap()).unwrap();
+    let set = builder.connector(broker.connector()).build().unwrap();
+    let error = set.deliver(record(0, "b".repeat(200))).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::NOT_LEADER_OR_FOLLOWER), "{error:?}");
+    assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)));
+    let attempts: Vec<_> = sent(&broker).iter().map(|sent| (sent.acks, sent.batch.attributes() & 7)).collect();
+    assert_eq!(attempts, [(-1, 1), (-1, 1)], "as the properties say, but always with all acks");
+
+    broker.clear_requests();
     let mut producer = client.buffered_producer().max_retries(1).build().unwrap();
     producer.produce(record(0, "b")).unwrap();
     let failed = producer.deliver().await.unwrap_err();
@@ -485,6 +524,32 @@ async fn a_dropped_deliver_goes_on_and_the_next_takes_up_its_results() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rk_190_a_partition_without_leader_and_a_topic_with_an_error_are_named_by_their_codes() {
+    let (broker, client) = one_node(2);
+    broker.remove_leader("t", 0);
+    let mut producer = client.buffered_producer().max_retries(1).build().unwrap();
+    producer.produce(record(0, "x")).unwrap();
+    producer.produce(record(1, "a")).unwrap();
+    let failed = producer.deliver().await.unwrap_err();
+    let error = &failed.failed[0].error;
+    assert_eq!((failed_values(&failed), error.code()), (vec!["x".to_owned()], Some(ErrorCode::LEADER_NOT_AVAILABLE)));
+    assert!(error.is_retriable() && !error.is_possibly_written(), "{error:?}");
+    assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)));
+    producer.clear_buffer();
+
+    broker.intercept_all(ApiKey::METADATA, |_| {
+        Intercept::edit::<MetadataRequest>(|answer| {
+            for topic in answer.topics.iter_mut().filter(|topic| topic.name.as_ref().is_some_and(|name| name.0 == "u")) {
+                topic.error_code = ErrorCode::INVALID_TOPIC_EXCEPTION;
+            }
+        })
+    });
+    producer.produce(Record::new("u").value("x")).unwrap();
+    let failed = producer.deliver().await.unwrap_err();
+    assert_eq!((failed.attempts, codes(&failed)), (1, vec![Some(ErrorCode::INVALID_TOPIC_EXCEPTION)]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_partition_out_of_range_fails_alone() {
     let (broker, client) = one_node(2);
     let mut producer = buffered(&client);
@@ -494,6 +559,7 @@ async fn a_partition_out_of_range_fails_alone() {
     assert_eq!(failed_values(&failed), ["x"]);
     let error = &failed.failed[0].error;
     assert_eq!((error.kind(), error.topic(), error.partition()), (ErrorKind::InvalidRequest, Some("t"), Some(2)));
+    assert_eq!((error.code(), error.is_retriable()), (Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), false));
     assert!(error.to_string().contains("it has 2"), "{error}");
     assert_eq!(values(&broker, "t", 1), ["a"]);
 }

@@ -118,7 +118,7 @@ impl Fetch {
         partition.served = self.served;
         let got_further = parsed.chunk.is_some();
         if let Some(chunk) = parsed.chunk {
-            partition.ask = self.settings.partition_max_bytes;
+            partition.ask = self.settings.max_bytes_of(&partition.name);
             partition.buffered += chunk.size();
             self.buffered += chunk.size();
             self.queue.push_back(Item::Chunk(Box::new(chunk)));

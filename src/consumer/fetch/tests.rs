@@ -15,6 +15,7 @@ fn settings() -> FetchSettings {
         min_bytes: 1,
         max_bytes: 50 * MB as i32,
         partition_max_bytes: MB as i32,
+        topic_max_bytes: BTreeMap::new(),
         read_committed: true,
         budget: 64 * MB,
         backoff: BackoffConfig { initial: Duration::from_millis(100), max: Duration::from_secs(1) },
