@@ -167,27 +167,6 @@ mod tests {
         assert_eq!("scram-sha-256".parse::<SaslMechanism>().unwrap(), SaslMechanism::ScramSha256);
     }
 
-    #[tokio::test]
-    async fn rk_215_it_is_an_error_at_construction() {
-        let settings = |mechanism| {
-            let pairs = [
-                ("bootstrap.servers", "a:1"),
-                ("security.protocol", "SASL_PLAINTEXT"),
-                ("sasl.mechanism", mechanism),
-                ("sasl.username", "alice"),
-                ("sasl.password", "canary"),
-            ];
-            crate::config::Properties::from_pairs(pairs).and_then(crate::Client::from_properties)
-        };
-        for mechanism in ["sha1", "SCRAM-SHA-1", ""] {
-            let error = settings(mechanism).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{mechanism:?}");
-            let shown = format!("{error} {error:?}");
-            assert!(shown.contains(mechanism) && shown.contains("SCRAM-SHA-512") && !shown.contains("canary"), "{shown}");
-        }
-        assert!(settings("SCRAM-SHA-256").unwrap().build().is_ok());
-    }
-
     #[test]
     fn what_cannot_be_sent_is_refused_without_showing_the_password() {
         for (sasl, why) in [

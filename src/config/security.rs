@@ -279,19 +279,4 @@ mod tests {
         security = Security { tls: Some(TlsConfig::new()), allow_cleartext_sasl: false, ..security };
         assert!(security.check().is_ok());
     }
-
-    #[tokio::test]
-    async fn rk_209_it_is_an_error_where_a_client_is_built_for_every_mechanism() {
-        for sasl in [Sasl::plain("a", "canary"), Sasl::scram_sha_256("a", "canary"), Sasl::scram_sha_512("a", "canary")] {
-            for seed in ["a:1", "localhost:1"] {
-                let builder = || crate::Client::builder(seed).sasl(sasl.clone());
-                let error = builder().build().unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-                let shown = format!("{error} {error:?}");
-                assert!(shown.contains(sasl.mechanism.name()) && !shown.contains("canary"), "{shown}");
-                assert_eq!(builder().allow_cleartext_sasl(false).build().unwrap_err().kind(), ErrorKind::InvalidConfig);
-                assert!(builder().allow_cleartext_sasl(true).build().is_ok());
-            }
-        }
-    }
 }

@@ -230,7 +230,8 @@ async fn a_buffered_producer_is_closed_at_once_also_after_a_failed_delivery() {
             brokers.set(world);
         }
         buffered.produce(record(0, "b")).unwrap();
-        let failed = within("deliver", 60 * SECOND, buffered.deliver()).await.unwrap_err();
+        // Three attempts to connect, allowed 10, 20 and 30 s with a fifth of jitter, and the pauses between.
+        let failed = within("deliver", 75 * SECOND, buffered.deliver()).await.unwrap_err();
         assert_eq!(failed.failed.len(), 1, "{brokers:?}");
         let failed = within("close", 3 * SECOND, buffered.close(3 * SECOND)).await.unwrap_err();
         assert_eq!(failed.failed.len(), 1, "{brokers:?}");

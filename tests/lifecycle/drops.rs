@@ -175,7 +175,7 @@ async fn a_handle_whose_consumer_was_dropped_steers_nothing_and_harms_nothing() 
     handle.resume("t", 0);
     handle.seek("t", 0, 1).unwrap();
     handle.stop();
-    assert_eq!(handle.commit().await.unwrap_err().kind(), ErrorKind::InvalidRequest);
+    assert_eq!(handle.commit().await.unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(handle.buffered_bytes(), 0);
     assert!(world.broker.group_members("g").is_empty(), "the member left");
     panics::assert_none();

@@ -5,6 +5,7 @@
 mod logins;
 mod refusals;
 mod sessions;
+mod settings;
 
 use std::future::Future;
 use std::time::Duration;

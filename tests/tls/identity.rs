@@ -259,3 +259,18 @@ async fn files_that_are_replaced_are_read_again_for_new_connections() {
     std::fs::remove_file(&authorities).unwrap();
     assert_eq!(shown().await, [der(&new)]);
 }
+
+#[tokio::test]
+async fn rk_203_what_is_missing_is_found_where_a_client_is_built() {
+    let tls = TlsConfig::new;
+    for (tls, missing) in [
+        (tls().client_certificate("c"), "no private key"),
+        (tls().client_key("k"), "no certificate"),
+        (tls().client_certificate_chain("c").client_key("k"), "not the client's own certificate"),
+        (tls().client_key_password("p"), "no private key that it opens"),
+        (tls().system_roots(false), "no others are given"),
+    ] {
+        let shown = refusal(tls);
+        assert!(shown.contains(missing), "{shown}");
+    }
+}
