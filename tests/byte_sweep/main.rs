@@ -3,8 +3,12 @@
 //!
 //! A session does everything that a client does in its life. It runs once undisturbed, which tells how many bytes pass on each of its
 //! connections, and then again for each connection, direction and byte, where the connection breaks. The usual run takes a part of
-//! the bytes, among them those at the edges of frames; `KLAMM_BYTE_SWEEP=full` takes all.
+//! the bytes, among them those at the edges of frames; `KLAMM_BYTE_SWEEP=full` takes all. It is so for each way of talking
+//! (`world::Security`): without and with SASL in memory on the paused clock, where the usual run looks at each connection's log-in and
+//! seldom behind it; and, a sample of the bytes, over TLS and TCP.
 
+#[cfg(feature = "tls")]
+mod encrypted;
 mod session;
 mod stalls;
 mod sweep;

@@ -81,6 +81,7 @@ fn first() -> TopicPartition {
 pub(crate) const CASES: Cases = Cases {
     asking: &[
         case!("ClientBuilder::connect", "to a cluster that answers", 2, asking::connect),
+        case!("ClientBuilder::connect", "to a cluster where it logs in", 2, asking::connect_logging_in),
         case!("Client::close", "while a record is delivered", 2, asking::close),
         asked!("Client::topics", |client| client.topics()),
         asked!("Client::has_topic", |client| client.has_topic("t")),
@@ -167,6 +168,7 @@ pub(crate) const CASES: Cases = Cases {
     ],
     producing: &[
         case!("Producer::send", "of a producer that knows nothing", 3, producing::send),
+        case!("Producer::send", "over connections that log in", 3, producing::send_logging_in),
         case!("Producer::enqueue", "while the topic is not known", 2, producing::enqueue_unknown),
         case!("Producer::enqueue", "in the middle of a queue for memory", 2, producing::enqueue_full),
         case!("Producer::flush", "of records that linger", 2, producing::flush),
