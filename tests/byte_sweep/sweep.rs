@@ -13,10 +13,10 @@ use std::time::Duration;
 use klamm::protocol::ApiKey;
 
 use super::session::{MAX_POLL_INTERVAL, Report, SESSION_TIMEOUT, session};
-use super::stride;
 use super::world::proxy::{Direction, Fault, How, Pace, Seen};
 use super::world::watchdog::watchdog;
 use super::world::{SECOND, Security, World, broker, paused_runtime};
+use super::{Extent, extent, stride};
 
 /// Told on the way out of a test that fails.
 struct Doing(String);
@@ -51,11 +51,17 @@ fn places(security: Security, seen: &Seen, direction: Direction, how: How, pace:
     };
     // The end of the first frame behind it included.
     let set_up = seen.set_up(direction) + 4;
-    let is_familiar = |at: u64| security != Security::Plaintext && at > set_up && stride(usual) > 1;
-    let stride_at = |at| if is_familiar(at) { stride(usual * RARER) } else { stride(usual) };
+    let is_familiar = |at: u64| security != Security::Plaintext && at > set_up && extent() != Extent::Full;
+    let stride_at = |at| match extent() {
+        // Where it breaks is the same; only how the bytes come is not, and takes ten times as long.
+        Extent::Full if pace == Pace::OneByte => usual / 8,
+        Extent::SetUp if at <= set_up => 1,
+        _ if is_familiar(at) => usual * RARER,
+        _ => stride(usual),
+    };
     // Another remainder on each connection, so that all of them occur.
     let regular = (0..=total).filter(|at| (at + seen.number as u64).is_multiple_of(stride_at(*at)));
-    let with_edges = pace == Pace::AtOnce && (security == Security::Plaintext || how == How::Reset || stride(usual) == 1);
+    let with_edges = pace == Pace::AtOnce && (security == Security::Plaintext || how == How::Reset || extent() != Extent::Usual);
     let ends = frames.ends().iter().filter(|at| with_edges && !is_familiar(**at));
     let edges = ends.flat_map(|end| [end - 1, *end, end + 1, end + 4]);
     let mut places: Vec<u64> = regular.chain(edges).chain([0, 1, 4]).filter(|at| *at <= total).collect();
