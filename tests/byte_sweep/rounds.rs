@@ -81,7 +81,7 @@ fn rounds_of_delivery_come_through_connections_that_break_after_each_byte() {
     for security in Security::ALL {
         let reference = run(*security, None);
         assert!(reference.connections.iter().filter(|seen| seen.purpose() == "produce").count() == 2, "each has its own");
-        let step = stride(if *security == Security::Plaintext { 17 } else { 97 });
+        let step = stride(if *security == Security::Plaintext { 31 } else { 181 });
         let mut count = 0;
         for seen in &reference.connections {
             for how in [How::Reset, How::Close, How::BlackHole] {

@@ -54,7 +54,7 @@ fn places(security: Security, seen: &Seen, direction: Direction, how: How, pace:
     let is_familiar = |at: u64| security != Security::Plaintext && at > set_up && extent() != Extent::Full;
     let stride_at = |at| match extent() {
         // Where it breaks is the same; only how the bytes come is not, and takes ten times as long.
-        Extent::Full if pace == Pace::OneByte => usual / 8,
+        Extent::Full if pace == Pace::OneByte => usual / 12,
         Extent::SetUp if at <= set_up => 1,
         _ if is_familiar(at) => usual * RARER,
         _ => stride(usual),
@@ -177,7 +177,7 @@ macro_rules! sweeps {
             fn byte_by_byte_and_broken_after_some() {
                 for how in [How::Reset, How::Close, How::BlackHole] {
                     for direction in [Direction::Up, Direction::Down] {
-                        sweep($security, how, direction, Pace::OneByte, 101 * $rarer);
+                        sweep($security, how, direction, Pace::OneByte, 151 * $rarer);
                     }
                 }
             }
