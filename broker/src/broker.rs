@@ -340,6 +340,16 @@ impl Broker {
         self.inner.shared.with(|core, _| core.set_topic_config(topic, key, value))
     }
 
+    /// What a topic's configuration was set to; `None` where it has its default.
+    pub fn topic_config(&self, topic: &str, key: &str) -> Option<String> {
+        self.look(|core| core.topic(topic)?.configs.get(key).cloned())
+    }
+
+    /// What a broker's configuration was set to while it ran; `None` where it was not.
+    pub fn broker_config(&self, node: i32, key: &str) -> Option<String> {
+        self.look(|core| core.broker_configs.get(&node.to_string())?.get(key).cloned())
+    }
+
     /// The node that leads a partition.
     pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
         self.look(|core| core.partition(topic, partition)?.leader)

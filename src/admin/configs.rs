@@ -235,6 +235,9 @@ impl Admin {
     /// `INVALID_CONFIG` and the like with the broker's text, for a setting that is not there, cannot be changed, or not to this value.
     /// [`ErrorKind::UnsupportedVersion`] from brokers before Kafka 2.3, which can only replace a whole configuration: what this call
     /// does not name would be reset without a word, so it is not done.
+    ///
+    /// # Cancel safety
+    /// What was sent is not taken back: the settings may have changed, all of them or none.
     pub async fn alter_configs(
         &self,
         resource: &ConfigResource,
@@ -257,6 +260,9 @@ impl Admin {
     ///
     /// # Errors
     /// As [`describe_configs`](Self::describe_configs).
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     #[doc(alias = "describe_topic")]
     pub async fn topic_configs(&self, topic: impl Into<Topic>, keys: Option<&[&str]>) -> Result<BTreeMap<String, String>> {
         let entries = self.describe_configs(&ConfigResource::Topic(topic.into()), keys).await?;
@@ -266,6 +272,9 @@ impl Admin {
     /// Sets settings of a topic; those that are not named stay as they are.
     ///
     /// # Errors
+    /// As [`alter_configs`](Self::alter_configs).
+    ///
+    /// # Cancel safety
     /// As [`alter_configs`](Self::alter_configs).
     pub async fn alter_topic(
         &self,
@@ -279,6 +288,9 @@ impl Admin {
     ///
     /// # Errors
     /// As [`describe_configs`](Self::describe_configs).
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn broker_configs(&self, broker: BrokerId, keys: Option<&[&str]>) -> Result<Vec<ConfigEntry>> {
         self.describe_configs(&ConfigResource::Broker(broker), keys).await
     }
@@ -286,6 +298,9 @@ impl Admin {
     /// Sets settings of a broker that can be changed while it runs; those that are not named stay as they are.
     ///
     /// # Errors
+    /// As [`alter_configs`](Self::alter_configs).
+    ///
+    /// # Cancel safety
     /// As [`alter_configs`](Self::alter_configs).
     pub async fn alter_broker(
         &self,

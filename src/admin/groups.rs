@@ -150,6 +150,9 @@ impl Admin {
     /// # Errors
     /// As a whole only for a wrong name. Of a group: `NON_EMPTY_GROUP` if it has members (stop them first), `GROUP_ID_NOT_FOUND` if
     /// there is none.
+    ///
+    /// # Cancel safety
+    /// What was sent is not taken back: each group may be deleted or not.
     #[doc(alias = "delete_consumer_groups")]
     pub async fn delete_groups(&self, groups: impl IntoIterator<Item = impl Into<String>>) -> Result<Outcomes<String>> {
         let groups: Vec<String> = groups.into_iter().map(Into::into).collect();
@@ -183,6 +186,9 @@ impl Admin {
     /// # Errors
     /// As a whole if the group does not exist, or is not one of consumers and has members. Of a partition:
     /// `GROUP_SUBSCRIBED_TO_TOPIC` if a member subscribes to its topic.
+    ///
+    /// # Cancel safety
+    /// What was sent is not taken back: the offsets may be deleted.
     #[doc(alias = "delete_consumer_group_offsets")]
     pub async fn delete_group_offsets(
         &self,

@@ -52,6 +52,9 @@ impl Admin {
     ///
     /// # Errors
     /// As [`list_offsets`](Self::list_offsets).
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by it.
     pub async fn last_stable_offsets(
         &self,
         partitions: impl IntoIterator<Item = TopicPartition>,

@@ -182,7 +182,8 @@ impl ConsumerHandle {
     /// or has ended.
     ///
     /// # Cancel safety
-    /// The heartbeat goes on when the future is dropped.
+    /// A heartbeat that was begun goes on when the future is dropped. One that still waits for the member, because much was asked of it at
+    /// once, is not sent; those in the background are.
     #[doc(alias = "trigger_heartbeat!")]
     #[doc(alias = "send_heartbeat")]
     pub async fn heartbeat(&self) -> Result<Membership> {

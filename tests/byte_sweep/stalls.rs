@@ -8,7 +8,8 @@ use klamm_broker::Intercept;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::stride;
-use super::world::proxy::{Direction, End, Fault, How};
+use super::sweep::run;
+use super::world::proxy::{Direction, End, Fault, How, Pace};
 use super::world::watchdog::watchdog;
 use super::world::{SECOND, Security, World, broker, panics, paused_runtime, producer, record};
 
@@ -89,15 +90,18 @@ async fn expire_while_stalled(security: Security, after: u64, released: bool) ->
 #[test]
 fn bytes_that_wait_to_be_written_are_those_of_their_batch_also_when_it_has_expired() {
     let _watchdog = watchdog("stalls", 300 * SECOND);
+    let set_up = |security| run(security, Pace::AtOnce, None).connections[1].set_up(Direction::Up);
     for security in Security::ALL {
+        // To the end of the first request with records, and a little further.
+        let end = 900 - set_up(Security::Plaintext) + set_up(*security);
+        let step = stride(if *security == Security::Plaintext { 11 } else { 59 });
         for released in [true, false] {
             let mut after = 0;
             let mut sessions = 0;
-            // To the end of the first request with records, and a little further.
-            while after < 900 {
+            while after < end {
                 paused_runtime().block_on(expire_while_stalled(*security, after, released));
                 sessions += 1;
-                after += stride(11);
+                after += step;
             }
             println!("{security:?}: {sessions} stalls, released: {released}");
         }
@@ -112,7 +116,7 @@ fn when_every_connection_breaks_a_record_fails_in_time_and_the_next_succeeds_soo
     for security in Security::ALL {
         for how in [How::Reset, How::Close, How::BlackHole] {
             for direction in [Direction::Up, Direction::Down] {
-                for after in [0, 1, 3, 4, 20, 39, 60, 100, 156, 157, 200, 260, 300] {
+                for after in [0, 1, 3, 4, 20, 39, 60, 100, 156, 157, 200, 260, 300, 400, 500] {
                     paused_runtime().block_on(async {
                         let what = format!("{security:?}, all {how:?} {direction:?} after {after}");
                         let world = World::start(*security, broker(1)).await;

@@ -8,7 +8,7 @@ use klamm_broker::Broker;
 
 use super::cut::{Cut, Progress, cut};
 use super::scene::{Scene, patient};
-use super::world::broker;
+use super::world::{Security, broker};
 
 /// A call on a client, as the table has it.
 pub(crate) type Call = fn(Client) -> std::pin::Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -52,7 +52,15 @@ pub(crate) async fn change(at: Cut, call: Call, already: &[ErrorCode], is_made: 
 
 /// `ClientBuilder::connect`: dropping it drops the client.
 pub(crate) async fn connect(at: Cut) -> Progress {
-    let scene = scene().await;
+    connect_to(at, scene().await).await
+}
+
+/// The same where it logs in, for which a password is salted on another thread.
+pub(crate) async fn connect_logging_in(at: Cut) -> Progress {
+    connect_to(at, Scene::start_with(Security::SaslScram, broker(2)).await).await
+}
+
+async fn connect_to(at: Cut, scene: Scene) -> Progress {
     let (client, progress) = cut(at, scene.world.builder().connect()).await;
     let was_dropped = client.is_none();
     drop(client);

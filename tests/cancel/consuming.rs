@@ -1,5 +1,6 @@
 //! Consumers' and readers' calls, dropped.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -7,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_core::Stream;
-use klamm::consumer::{Consumer, ConsumerBuilder, ConsumerHandle, Reader, SeekTo};
+use klamm::consumer::{Consumer, ConsumerBuilder, ConsumerHandle, Membership, Reader, SeekTo};
+use klamm::protocol::ApiKey;
 use klamm::{Client, ErrorKind, Message};
 use tokio::time::{sleep, timeout};
 
@@ -356,6 +358,94 @@ pub(crate) async fn subscribe(at: Cut) -> Progress {
     assert_eq!((message.topic.as_str(), message.offset), ("other", 0));
     finish(scene, consumer).await;
     progress
+}
+
+/// `Consumer::subscribe_matching`: the same, and until it is known what matches, the old subscription holds.
+pub(crate) async fn subscribe_matching(at: Cut) -> Progress {
+    let scene = scene().await;
+    for topic in ["other", "neither"] {
+        scene.world.broker.create_topic(topic, 1);
+    }
+    let mut consumer = member(&scene.client()).build().unwrap();
+    let mut read = Read::default();
+    read_on(&mut consumer, &mut read, RECORDS).await;
+    fill_the_way_to_the_group(&mut consumer);
+    let (result, progress) = cut(at, consumer.subscribe_matching("^(t|other)$")).await;
+    assert!(result.is_none_or(|result| result.is_ok()));
+    assert!(timeout(10 * SECOND, consumer.next()).await.is_err(), "there is nothing more");
+    let assigned: BTreeSet<_> = consumer.assignment().iter().map(|partition| partition.topic.to_string()).collect();
+    let matching = BTreeSet::from(["t".to_owned(), "other".to_owned()]);
+    let is_unchanged = assigned == BTreeSet::from(["t".to_owned()]);
+    assert!(if progress.completed { assigned == matching } else { is_unchanged || assigned == matching }, "{assigned:?}");
+    patient("subscribing again", consumer.subscribe_matching("^(t|other)$")).await.unwrap();
+    scene.world.append("neither", 0, ["not this"]);
+    scene.world.append("other", 0, ["first"]);
+    let message = patient("next", consumer.next()).await.unwrap().unwrap();
+    assert_eq!((message.topic.as_str(), message.offset), ("other", 0));
+    finish(scene, consumer).await;
+    progress
+}
+
+/// A member whose background heartbeats are far away, that has read everything.
+async fn beating(scene: &Scene) -> Consumer {
+    let mut consumer = member(&scene.client()).heartbeat_interval(15 * SECOND).build().unwrap();
+    read_on(&mut consumer, &mut Read::default(), RECORDS).await;
+    scene.world.broker.clear_requests();
+    consumer
+}
+
+fn beats(scene: &Scene) -> usize {
+    scene.world.broker.requests_of(ApiKey::HEARTBEAT).len()
+}
+
+/// `ConsumerHandle::heartbeat`: begun, it goes on.
+pub(crate) async fn heartbeat(at: Cut) -> Progress {
+    let scene = scene().await;
+    let consumer = beating(&scene).await;
+    let (result, progress) = cut(at, consumer.heartbeat()).await;
+    assert!(result.is_none_or(|result| result.unwrap() == Membership::Stable));
+    sleep(SECOND).await;
+    assert_eq!(beats(&scene), usize::from(progress.polls > 0), "{progress:?}");
+    beat_again(scene, consumer).await;
+    progress
+}
+
+/// The same, while the group's task has much to do: it may not have been begun, and is one at most.
+pub(crate) async fn heartbeat_queued(at: Cut) -> Progress {
+    let scene = scene().await;
+    let mut consumer = beating(&scene).await;
+    fill_the_way_to_the_group(&mut consumer);
+    let (result, progress) = cut(at, consumer.heartbeat()).await;
+    assert!(result.is_none_or(|result| result.unwrap() == Membership::Stable));
+    sleep(SECOND).await;
+    assert!((usize::from(progress.completed)..=1).contains(&beats(&scene)), "{progress:?}: {}", beats(&scene));
+    beat_again(scene, consumer).await;
+    progress
+}
+
+/// `ConsumerHandle::heartbeat_if_due`: waits for one that is on its way, and who asked for that one hears of it all the same.
+pub(crate) async fn heartbeat_if_due(at: Cut) -> Progress {
+    let scene = scene().await;
+    let consumer = beating(&scene).await;
+    let handle = consumer.handle();
+    let other = tokio::spawn(async move { handle.heartbeat().await });
+    tokio::task::yield_now().await;
+    let (result, progress) = cut(at, consumer.heartbeat_if_due()).await;
+    assert!(result.is_none_or(|result| result.unwrap() == Membership::Stable));
+    assert_eq!(patient("another heartbeat", other).await.unwrap().unwrap(), Membership::Stable);
+    assert_eq!(beats(&scene), 1, "one for both");
+    beat_again(scene, consumer).await;
+    progress
+}
+
+async fn beat_again(scene: Scene, consumer: Consumer) {
+    let before = beats(&scene);
+    assert_eq!(patient("a heartbeat again", consumer.heartbeat()).await.unwrap(), Membership::Stable);
+    assert_eq!((beats(&scene) - before, consumer.membership()), (1, Membership::Stable));
+    // Those in the background go on.
+    sleep(16 * SECOND).await;
+    assert_eq!(beats(&scene) - before, 2);
+    finish(scene, consumer).await;
 }
 
 /// `ConsumerHandle::commit`: it goes on when nobody waits for it.

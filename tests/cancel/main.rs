@@ -7,6 +7,7 @@
 //! dropped at each of many moments in between.
 
 mod asking;
+mod asynchronous;
 mod consuming;
 mod cut;
 mod producing;

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::cut::{Cut, Progress, cut};
 use super::scene::{Scene, patient};
-use super::world::{SECOND, broker, close_producer, panics, producer, record};
+use super::world::{SECOND, Security, broker, close_producer, panics, producer, record};
 
 fn count(scene: &Scene, value: &str) -> usize {
     (0..2).map(|partition| scene.world.values("t", partition).iter().filter(|found| *found == value).count()).sum()
@@ -31,7 +31,15 @@ async fn over(scene: Scene, client: Client, producer: Producer) {
 
 /// `Producer::send`, from a producer that knows nothing yet: metadata, producer id, connection, the request.
 pub(crate) async fn send(at: Cut) -> Progress {
-    let scene = Scene::start(broker(2)).await;
+    send_in(at, Scene::start(broker(2)).await).await
+}
+
+/// The same over connections that log in first.
+pub(crate) async fn send_logging_in(at: Cut) -> Progress {
+    send_in(at, Scene::start_with(Security::SaslScram, broker(2)).await).await
+}
+
+async fn send_in(at: Cut, scene: Scene) -> Progress {
     let client = scene.client();
     let producer = producer(&client).linger(Duration::ZERO).build().unwrap();
     let (result, progress) = cut(at, producer.send(record(0, "a"))).await;

@@ -22,7 +22,12 @@ pub(crate) struct Scene {
 impl Scene {
     /// Bytes take their time, and so do answers: whoever waits for a request waits several times.
     pub(crate) async fn start(builder: BrokerBuilder) -> Self {
-        let world = World::start(Security::Plaintext, builder).await;
+        Self::start_with(Security::Plaintext, builder).await
+    }
+
+    /// The same, where client and broker talk like this.
+    pub(crate) async fn start_with(security: Security, builder: BrokerBuilder) -> Self {
+        let world = World::start(security, builder).await;
         world.proxy.set_pace(Pace::Slowly(48));
         world.broker.intercept(|_| Intercept::DelayResponse(Duration::from_millis(4)));
         Self { world, may_end: Vec::new() }

@@ -2,15 +2,15 @@
 //!
 //! A call that asks something or changes the cluster is one line.
 
-use klamm::admin::{ConfigResource, NewTopic, OffsetSpec, Validate};
+use klamm::admin::{ConfigChange, ConfigResource, NewTopic, OffsetSpec, Validate};
 use klamm::consumer::SeekTo;
 use klamm::protocol::messages::list_groups::ListGroupsRequest;
-use klamm::protocol::{ApiKey, ErrorCode};
+use klamm::protocol::{ApiKey, BrokerId, ErrorCode};
 use klamm::{Route, TopicPartition};
 
 use super::asking::{self, ask, change};
 use super::cut::{Cut, Progress};
-use super::{consuming, producing};
+use super::{asynchronous, consuming, producing};
 
 /// A scenario with a cut in it.
 pub(crate) type Run = fn(Cut) -> std::pin::Pin<Box<dyn Future<Output = Progress>>>;
@@ -81,6 +81,7 @@ fn first() -> TopicPartition {
 pub(crate) const CASES: Cases = Cases {
     asking: &[
         case!("ClientBuilder::connect", "to a cluster that answers", 2, asking::connect),
+        case!("ClientBuilder::connect", "to a cluster where it logs in", 2, asking::connect_logging_in),
         case!("Client::close", "while a record is delivered", 2, asking::close),
         asked!("Client::topics", |client| client.topics()),
         asked!("Client::has_topic", |client| client.has_topic("t")),
@@ -104,6 +105,8 @@ pub(crate) const CASES: Cases = Cases {
         asked!("Admin::list_offsets", |client| each(client.admin().list_offsets([first()], OffsetSpec::End))),
         asked!("Admin::last_stable_offsets", |client| each(client.admin().last_stable_offsets([first()]))),
         asked!("Admin::describe_configs", |client| client.admin().describe_configs(&ConfigResource::Topic("t".into()), None)),
+        asked!("Admin::topic_configs", |client| client.admin().topic_configs("t", Some(&["retention.ms"]))),
+        asked!("Admin::broker_configs", |client| client.admin().broker_configs(BrokerId(2), None)),
         changed!(
             "Admin::create_topic",
             |client| client.admin().create_topic(NewTopic::new("new").partitions(3)),
@@ -128,9 +131,44 @@ pub(crate) const CASES: Cases = Cases {
             [ErrorCode::INVALID_PARTITIONS],
             |broker| broker.partition_count("t") == Some(4)
         ),
+        changed!(
+            "Admin::alter_configs",
+            |client| client.admin().alter_configs(
+                &ConfigResource::Topic("t".into()),
+                [ConfigChange::append("cleanup.policy", "compact"), ConfigChange::set("retention.ms", "1000")],
+                Validate::AndApply
+            ),
+            [],
+            |broker| broker.topic_config("t", "cleanup.policy").as_deref() == Some("delete,compact")
+                && broker.topic_config("t", "retention.ms").as_deref() == Some("1000")
+        ),
+        changed!("Admin::alter_topic", |client| client.admin().alter_topic("t", [("retention.ms", "1000")]), [], |broker| broker
+            .topic_config("t", "retention.ms")
+            .as_deref()
+            == Some("1000")),
+        changed!(
+            "Admin::alter_broker",
+            |client| client.admin().alter_broker(BrokerId(2), [("background.threads", "12")]),
+            [],
+            |broker| broker.broker_config(2, "background.threads").as_deref() == Some("12")
+                && broker.broker_config(1, "background.threads").is_none()
+        ),
+        changed!(
+            "Admin::delete_groups",
+            |client| each(client.admin().delete_groups(["g"])),
+            [ErrorCode::GROUP_ID_NOT_FOUND],
+            |broker| broker.committed("g", "t", 0).is_none()
+        ),
+        changed!(
+            "Admin::delete_group_offsets",
+            |client| each(client.admin().delete_group_offsets("g", [first()])),
+            [],
+            |broker| broker.committed("g", "t", 0).is_none() && broker.committed("g", "t", 1) == Some(2)
+        ),
     ],
     producing: &[
         case!("Producer::send", "of a producer that knows nothing", 3, producing::send),
+        case!("Producer::send", "over connections that log in", 3, producing::send_logging_in),
         case!("Producer::enqueue", "while the topic is not known", 2, producing::enqueue_unknown),
         case!("Producer::enqueue", "in the middle of a queue for memory", 2, producing::enqueue_full),
         case!("Producer::flush", "of records that linger", 2, producing::flush),
@@ -140,6 +178,11 @@ pub(crate) const CASES: Cases = Cases {
         case!("Client::deliver", "the first", 3, producing::deliver),
         case!("BufferedProducer::deliver", "to several partitions", 3, producing::buffered),
         case!("BufferedProducer::deliver", "with a second attempt", 4, producing::buffered_refused),
+        case!("BufferedProducer::close", "after a delivery that was dropped", 2, asynchronous::close_buffered),
+        case!("AsyncProducer::produce", "in the middle of a queue for a place", 2, asynchronous::produce),
+        case!("AsyncProducer::produce", "in the middle of a queue for room", 2, asynchronous::produce_bytes),
+        case!("AsyncProducer::close", "with records queued and on their way", 2, asynchronous::close),
+        case!("AsyncProducer::close", "with records that nobody acknowledges", 2, asynchronous::close_in_vain),
     ],
     consuming: &[
         case!("Consumer::next", "the first, which joins", 2, consuming::next),
@@ -151,10 +194,14 @@ pub(crate) const CASES: Cases = Cases {
         case!("Consumer::each_message", "to the end", 5, consuming::each_message),
         case!("Consumer::each_batch", "to the end", 5, consuming::each_batch),
         case!("Consumer::subscribe", "while the way to the group is full", 2, consuming::subscribe),
+        case!("Consumer::subscribe_matching", "while the way to the group is full", 2, consuming::subscribe_matching),
         case!("Consumer::close", "with marks to commit", 2, consuming::close),
         case!("ConsumerHandle::commit", "of what was read", 2, consuming::commit),
         case!("ConsumerHandle::commit", "while the way to the group is full", 2, consuming::commit_queued),
         case!("ConsumerHandle::commit", "between others", 2, consuming::commit_beside_others),
+        case!("ConsumerHandle::heartbeat", "of a member", 2, consuming::heartbeat),
+        case!("ConsumerHandle::heartbeat", "while the way to the group is full", 2, consuming::heartbeat_queued),
+        case!("ConsumerHandle::heartbeat_if_due", "while one is on its way", 2, consuming::heartbeat_if_due),
         case!("Reader::next", "the first", 3, consuming::reader_next),
         case!("Reader::next_batch", "the first", 3, consuming::reader_next_batch),
         case!("Reader::Stream", "the first", 3, consuming::reader_stream),

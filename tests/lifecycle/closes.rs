@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use klamm::consumer::Consumer;
-use klamm::producer::Producer;
+use klamm::producer::{AsyncProducer, DeliveryFailed, Overflow, Producer};
 use klamm::{Client, ErrorKind};
 use klamm_broker::{Intercept, Reachability};
 use tokio::time::{Instant, timeout};
@@ -50,9 +50,12 @@ async fn within<T>(what: &str, limit: Duration, call: impl Future<Output = T>) -
     result.unwrap_or_else(|_| panic!("{what} took longer than {limit:?}: {:?}", start.elapsed()))
 }
 
+/// In partition 0, to begin with.
+const RECORDS: usize = 10;
+
 async fn start() -> World {
     let world = World::start(Security::Plaintext, broker(2)).await;
-    world.append("t", 0, 0..10);
+    world.append("t", 0, 0..RECORDS);
     world
 }
 
@@ -237,6 +240,90 @@ async fn a_buffered_producer_is_closed_at_once_also_after_a_failed_delivery() {
         assert_eq!(failed.failed.len(), 1, "{brokers:?}");
     })
     .await;
+}
+
+fn values(failed: &DeliveryFailed) -> Vec<String> {
+    failed.failed.iter().map(|failed| String::from_utf8(failed.record.value.clone().unwrap().to_vec()).unwrap()).collect()
+}
+
+/// The same, where a `deliver` was dropped: what that began is waited for, as long as there is time, and then given back.
+#[tokio::test(start_paused = true)]
+async fn a_buffered_producer_is_closed_within_its_time_also_in_the_middle_of_a_delivery() {
+    for limit in [Duration::ZERO, 3 * SECOND] {
+        each_death(async |world, client, brokers, connected| {
+            let mut buffered = client.buffered_producer().build().unwrap();
+            if connected {
+                buffered.produce(record(0, "a")).unwrap();
+                buffered.deliver().await.unwrap();
+                brokers.set(world);
+            }
+            buffered.produce(record(0, "b")).unwrap();
+            assert!(timeout(Duration::from_millis(10), buffered.deliver()).await.is_err(), "{brokers:?}");
+            let left = within("close", limit, buffered.close(limit)).await.unwrap_err();
+            assert_eq!(values(&left), ["b"], "{brokers:?}");
+            assert!(!left.failed[0].kept);
+        })
+        .await;
+    }
+}
+
+/// An asynchronous producer that has all it can hold, and the values, in order; one more waits for room.
+async fn full(client: &Client, number: usize) -> (AsyncProducer, Vec<String>) {
+    let builder = client.async_producer().max_buffer_size(2).max_queue_size(3).delivery_threshold(1).request_timeout(2 * SECOND);
+    let producer = builder.max_retries(1).overflow(Overflow::Wait(600 * SECOND)).build().unwrap();
+    let mut taken = Vec::new();
+    for number in 0..number {
+        taken.push(number.to_string());
+        producer.produce(record(0, number.to_string())).await.unwrap();
+    }
+    (producer, taken)
+}
+
+/// Puts records in until none fits; brokers take none.
+async fn fill(producer: &AsyncProducer, taken: &mut Vec<String>) {
+    for _ in 0..3 {
+        while producer.try_produce(record(0, taken.len().to_string())).is_ok() {
+            taken.push(taken.len().to_string());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(producer.queue_size() == 3 && taken.len() >= 4, "{taken:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_asynchronous_producer_is_closed_within_its_time_and_gives_back_what_it_could_not_deliver() {
+    for limit in [Duration::ZERO, Duration::from_millis(700), 3 * SECOND, Duration::MAX] {
+        each_death(async |world, client, brokers, connected| {
+            let (producer, mut taken) = full(&client, if connected { 2 } else { 0 }).await;
+            if connected {
+                tokio::time::sleep(SECOND).await;
+                brokers.set(world);
+            }
+            let delivered = taken.len();
+            fill(&producer, &mut taken).await;
+            let waiting = tokio::spawn({
+                let producer = producer.clone();
+                async move { producer.produce(record(0, "waits")).await }
+            });
+            tokio::task::yield_now().await;
+            // Two rounds, that under way and the rest's, of two attempts, each as long as a request or connecting may take.
+            let longest = limit.min(2 * 2 * 30 * SECOND);
+            let closing = within("close", longest, producer.close(limit));
+            let waited = async {
+                let rejected = within("a waiting produce", Duration::ZERO, waiting).await.unwrap().unwrap_err();
+                assert_eq!(rejected.error().kind(), ErrorKind::Closed);
+            };
+            let (left, ()) = tokio::join!(closing, waited);
+            let left = left.unwrap_err();
+            assert_eq!(values(&left), taken[delivered..], "{brokers:?}, {limit:?}: all that was taken, in order");
+            assert!(left.failed.iter().all(|failed| !failed.kept));
+            let log = world.values("t", 0);
+            assert_eq!(log.len(), RECORDS + delivered, "{brokers:?}: {log:?}");
+            assert_eq!(producer.try_produce(record(0, "late")).unwrap_err().error().kind(), ErrorKind::Closed);
+            within("closing again", Duration::ZERO, producer.close(limit)).await.unwrap();
+        })
+        .await;
+    }
 }
 
 /// Everything at once, twice, in any order: closing again is no error and takes no time.

@@ -23,15 +23,18 @@ fn a_hundred_clients_dropped_in_the_middle_of_their_work_leave_no_task_and_no_co
         paused_runtime().block_on(async {
             let world = slow_world(*security).await;
             let mut longest = Duration::ZERO;
+            let mut full = 0;
             for number in 0..100_u64 {
                 let mut work = Work::begin(world.builder());
                 work.go_on(Duration::from_millis(number * 2)).await;
+                full += usize::from(work.asynchronous.as_ref().unwrap().queue_size() == 2);
                 work.drop_in_order(number as usize);
                 // A batch that lingers goes out at once.
                 longest = longest.max(world.wait_until_empty(FAREWELL).await);
             }
             panics::assert_none();
-            println!("{security:?}: the longest farewell of 100 took {longest:?}");
+            assert!((10..100).contains(&full), "the asynchronous producer's queue was full {full} times");
+            println!("{security:?}: the longest farewell of 100 took {longest:?}; a queue was full {full} times");
         });
     }
 }

@@ -1,10 +1,12 @@
 //! Dropping never blocks, never panics, and needs no runtime (reliability.md, rule 11 and row 57).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use klamm::ErrorKind;
 use klamm_broker::{Intercept, Reachability};
+use tokio::time::timeout;
 
 use super::work::{RECORDS, Work};
 use super::world::watchdog::watchdog;
@@ -136,6 +138,80 @@ fn dropped_after_the_runtime_was_shut_down() {
             assert!(start.elapsed() < SECOND);
             panics::assert_none();
         }
+    }
+}
+
+/// Where a drop happens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Inside,
+    Outside,
+    AfterTheRuntime,
+}
+
+/// Producers that deliver in rounds, each in the middle of one: the buffered one takes what it has along, the asynchronous one tries
+/// once more in the background, and tells its hook of each record that this did not help.
+#[test]
+fn producers_that_deliver_in_rounds_are_dropped_in_no_time() {
+    let _watchdog = watchdog("dropping producers", Duration::from_secs(60));
+    for (condition, place) in CONDITIONS
+        .iter()
+        .flat_map(|condition| [Place::Inside, Place::Outside, Place::AfterTheRuntime].map(|place| (*condition, place)))
+    {
+        let what = format!("{condition:?}, {place:?}");
+        let runtime = paused_runtime();
+        let lost = Arc::new(Mutex::new(Vec::new()));
+        let (world, asynchronous, buffered) = runtime.block_on(async {
+            let world = World::start(Security::Plaintext, broker(2)).await;
+            world.broker.intercept(|_| Intercept::DelayResponse(Duration::from_millis(3)));
+            let client = world.client();
+            let mut buffered = client.buffered_producer().build().unwrap();
+            let hears = lost.clone();
+            let builder = client.async_producer().max_queue_size(2).max_buffer_size(2).delivery_threshold(1).max_retries(0);
+            let asynchronous = builder.on_failure(move |failed| {
+                let lost = failed.failed.iter().filter(|failed| !failed.kept).map(|failed| failed.record.value.clone().unwrap());
+                hears.lock().unwrap().extend(lost);
+            });
+            let asynchronous = asynchronous.build().unwrap();
+            asynchronous.produce(record(0, "first")).await.unwrap();
+            buffered.produce(record(1, "first")).unwrap();
+            buffered.deliver().await.unwrap();
+            tokio::time::sleep(SECOND).await;
+            condition.set(&world);
+            for value in ["a", "b", "c"] {
+                asynchronous.produce(record(0, value)).await.unwrap();
+                tokio::task::yield_now().await;
+                buffered.produce(record(1, value)).unwrap();
+            }
+            assert!(timeout(Duration::from_millis(1), buffered.deliver()).await.is_err(), "it is on its way");
+            (world, asynchronous, buffered)
+        });
+        let mut runtime = Some(runtime);
+        let start = Instant::now();
+        match place {
+            Place::Inside => runtime.as_ref().unwrap().block_on(async {
+                let start = tokio::time::Instant::now();
+                drop((asynchronous, buffered));
+                assert_eq!(start.elapsed(), Duration::ZERO);
+            }),
+            Place::Outside => drop((asynchronous, buffered)),
+            Place::AfterTheRuntime => {
+                runtime = None;
+                drop((asynchronous, buffered));
+            }
+        }
+        assert!(start.elapsed() < SECOND, "{what}: dropping took {:?}", start.elapsed());
+        if let Some(runtime) = runtime {
+            runtime.block_on(world.wait_until_empty(limit(condition)));
+        }
+        let (written, lost) = (world.values("t", 0), lost.lock().unwrap().clone());
+        if let (Condition::Fine, Place::Inside | Place::Outside) = (condition, place) {
+            assert_eq!((written, lost.len()), (["first", "a", "b", "c"].map(str::to_owned).to_vec(), 0), "{what}");
+        } else {
+            assert_eq!(lost, ["a", "b", "c"], "{what}: the hook hears of each once");
+            assert_eq!(written[0], "first", "{what}");
+        }
+        panics::assert_none();
     }
 }
 

@@ -65,6 +65,11 @@ async fn a_client_and_a_producer_without_work_sleep() {
     let client = world.client();
     let producer = producer(&client).build().unwrap();
     producer.send(record(0, "a")).await.unwrap();
+    // One that delivers at intervals, and has nothing to deliver.
+    let asynchronous = client.async_producer().delivery_interval(SECOND).build().unwrap();
+    asynchronous.produce(record(0, "b")).await.unwrap();
+    sleep(2 * SECOND).await;
+    assert_eq!(world.values("t", 0), ["a", "b"]);
     let cost = idle(&world, "an idle producer").await;
     assert!(cost.wakes <= 10 && cost.requests <= 1 && cost.attempts == 0 && cost.polls <= 10, "{cost:?}");
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use klamm::producer::Overflow;
 use klamm::{Client, ErrorKind};
 use klamm_broker::Broker;
 use tokio::time::{Instant, timeout};
@@ -70,6 +71,15 @@ fn whatever_a_client_was_doing_it_says_that_its_runtime_has_ended() {
                 let failed = timeout(10 * SECOND, buffered.deliver()).await.expect("deliver ends").unwrap_err();
                 assert!(failed.failed.iter().all(|failed| failed.error.kind() == ErrorKind::Closed), "{failed:?}");
             }
+            let asynchronous = work.asynchronous.take().unwrap();
+            told("produce", async { Ok(asynchronous.produce(record(0, "a")).await?) }).await;
+            assert_eq!(asynchronous.deliver().unwrap_err().kind(), ErrorKind::Closed);
+            let left = timeout(SECOND, asynchronous.close(Duration::MAX)).await.expect("closed");
+            if let Err(left) = left {
+                assert!(left.failed.iter().all(|failed| failed.error.kind() == ErrorKind::Closed && !failed.kept), "{left:?}");
+            }
+            timeout(SECOND, asynchronous.close(SECOND)).await.expect("closed").expect("given before");
+            assert_eq!(asynchronous.queue_size(), 0);
             for mut consumer in [work.member.take().unwrap(), work.joiner.take().unwrap()] {
                 // One that had not begun joins in the runtime that is around, and finds no cluster.
                 let first = timeout(60 * SECOND, async { while let Ok(Some(_)) = consumer.next().await {} }).await;
@@ -109,6 +119,14 @@ fn whoever_waits_in_another_runtime_is_woken() {
         (broker, client, consumer, reader, producer)
     });
     let delivery = ending.block_on(producer.enqueue(record(0, "b"))).unwrap();
+    let asynchronous = ending.block_on(async {
+        let builder = client.async_producer().max_queue_size(1).max_buffer_size(1).delivery_threshold(1);
+        let asynchronous = builder.overflow(Overflow::Wait(3600 * SECOND)).build().unwrap();
+        // One is on its way, one queued.
+        asynchronous.produce(record(0, "c")).await.unwrap();
+        asynchronous.produce(record(0, "d")).await.unwrap();
+        asynchronous
+    });
     let waiting = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -117,6 +135,13 @@ fn whoever_waits_in_another_runtime_is_woken() {
                 async { assert_eq!(reader.next().await.unwrap_err().kind(), ErrorKind::Closed) },
                 async { assert_eq!(client.topics().await.unwrap_err().kind(), ErrorKind::Closed) },
                 async { assert_eq!(delivery.await.unwrap_err().kind(), ErrorKind::Closed) },
+                async {
+                    let rejected = asynchronous.produce(record(0, "e")).await.unwrap_err();
+                    assert_eq!(rejected.error().kind(), ErrorKind::Closed);
+                    let left = asynchronous.close(3600 * SECOND).await.unwrap_err();
+                    let values: Vec<_> = left.failed.iter().map(|failed| failed.record.value.clone().unwrap()).collect();
+                    assert_eq!(values, ["c", "d"], "what it had is given back");
+                },
             );
         });
     });

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use klamm::consumer::{Consumer, Reader};
-use klamm::producer::{BufferedProducer, Delivery, Producer};
+use klamm::producer::{AsyncProducer, BufferedProducer, Delivery, Overflow, Producer};
 use klamm::{Client, ClientBuilder, Record};
 use tokio::time::timeout;
 
@@ -27,6 +27,8 @@ pub(crate) struct Work {
     pub(crate) lingering: Option<Producer>,
     pub(crate) full: Option<Producer>,
     pub(crate) buffered: Option<BufferedProducer>,
+    /// With records queued, on their way, and waiting for room.
+    pub(crate) asynchronous: Option<AsyncProducer>,
     pub(crate) client: Option<Client>,
 }
 
@@ -47,6 +49,10 @@ impl Work {
         for number in 0..3 {
             buffered.produce(Record::new("t").value(format!("buffered {number}"))).unwrap();
         }
+        // Without brokers it ends after three rounds at most: that under way, what it took since, what was queued.
+        let asynchronous =
+            client.async_producer().seed(7).max_buffer_size(2).max_queue_size(2).delivery_threshold(2).max_retries(0);
+        let asynchronous = asynchronous.overflow(Overflow::Wait(Duration::from_secs(60))).build().unwrap();
         let member = || client.consumer("g").topics(["t"]).session_timeout(Duration::from_secs(10)).build().unwrap();
         let reader = client.reader("t").prefetch_bytes(2_000).build().unwrap();
         let (topics, deliver, asked) = (client.clone(), client.clone(), client.clone());
@@ -60,11 +66,14 @@ impl Work {
             let large = vec![b'x'; 15 << 10];
             calls.push(Box::pin(async move { drop(lingering.enqueue(record(0, format!("lingering {number}"))).await) }));
             calls.push(Box::pin(async move { drop(full.enqueue(record(number % 2, large)).await) }));
+            let asynchronous = asynchronous.clone();
+            calls.push(Box::pin(async move { drop(asynchronous.produce(record(number % 2, "asynchronous")).await) }));
         }
         let (member, joiner) = (member(), member());
         let (member, joiner, reader) = (Some(member), Some(joiner), Some(reader));
-        let (lingering, full, buffered, client) = (Some(lingering), Some(full), Some(buffered), Some(client));
-        Self { calls, deliveries: Vec::new(), member, joiner, reader, lingering, full, buffered, client }
+        let (lingering, full, buffered, asynchronous) = (Some(lingering), Some(full), Some(buffered), Some(asynchronous));
+        let client = Some(client);
+        Self { calls, deliveries: Vec::new(), member, joiner, reader, lingering, full, buffered, asynchronous, client }
     }
 
     /// Lets all of it go on for so long, and then stands still.
@@ -74,7 +83,7 @@ impl Work {
         {
             self.deliveries.push(delivery);
         }
-        let Self { calls, member, joiner, reader, buffered, .. } = self;
+        let Self { calls, member, joiner, reader, buffered, asynchronous, .. } = self;
         // A call that is done is forgotten afterwards.
         let mut done = vec![false; calls.len()];
         let mut waiting: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
@@ -98,6 +107,16 @@ impl Work {
         if let Some(buffered) = buffered {
             waiting.push(Box::pin(async move { drop(buffered.deliver().await) }));
         }
+        if let Some(asynchronous) = asynchronous {
+            waiting.push(Box::pin(async move {
+                // More than buffer and queue take; then time for all of it.
+                while asynchronous.produce(record(0, "asynchronous")).await.is_ok() {
+                    if asynchronous.queue_size() == 2 && asynchronous.produce(record(1, "asynchronous")).await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+            }));
+        }
         let mut waiting: Vec<_> = waiting.into_iter().map(Some).collect();
         let all = poll_fn(|cx| {
             for slot in &mut waiting {
@@ -116,17 +135,18 @@ impl Work {
     /// Drops everything, one after the other, in an order that follows from `number`.
     pub(crate) fn drop_in_order(mut self, number: usize) {
         type Part = fn(&mut Work);
-        let mut parts: [Part; 8] = [
+        let mut parts: [Part; 9] = [
             |work| work.calls.clear(),
             |work| work.deliveries.clear(),
             |work| work.member = None,
             |work| work.joiner = None,
             |work| work.reader = None,
             |work| work.buffered = None,
+            |work| work.asynchronous = None,
             |work| (work.lingering, work.full) = (None, None),
             |work| work.client = None,
         ];
-        parts.rotate_left(number % 8);
+        parts.rotate_left(number % 9);
         if number % 3 == 1 {
             parts.reverse();
         }

@@ -7,15 +7,21 @@
 pub(crate) mod frames;
 pub(crate) mod panics;
 pub(crate) mod proxy;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 pub(crate) mod watchdog;
 
 use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use klamm::config::Sasl;
+#[cfg(feature = "tls")]
+use klamm::network::TcpConnector;
 use klamm::producer::{Producer, ProducerBuilder};
+use klamm::protocol::ApiKey;
 use klamm::{Client, ClientBuilder, Record};
-use klamm_broker::{Broker, BrokerBuilder};
+use klamm_broker::{Broker, BrokerBuilder, SaslMechanism};
 use tokio::time::Instant;
 
 use proxy::Proxy;
@@ -31,39 +37,63 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(6);
 pub(crate) enum Security {
     /// Neither encrypted nor logged in.
     Plaintext,
+    /// Logged in by SASL PLAIN, not encrypted.
+    SaslPlain,
+    /// Logged in by SCRAM-SHA-256, not encrypted.
+    SaslScram,
+    /// Encrypted, over TCP and on the wall clock: see [`World::start_tls`].
+    #[cfg(feature = "tls")]
+    Tls,
 }
 
+const USER: &str = "alice";
+const PASSWORD: &str = "alice-secret";
+
 impl Security {
-    /// What every suite runs over.
-    pub(crate) const ALL: &[Self] = &[Self::Plaintext];
+    /// What suites run over in memory.
+    pub(crate) const ALL: &[Self] = &[Self::Plaintext, Self::SaslPlain, Self::SaslScram];
 
     /// The broker's side.
     pub(crate) fn broker(self, builder: BrokerBuilder) -> BrokerBuilder {
         match self {
-            Self::Plaintext => builder,
+            Self::SaslPlain => builder.sasl_user(SaslMechanism::Plain, USER, PASSWORD),
+            Self::SaslScram => builder.sasl_user(SaslMechanism::ScramSha256, USER, PASSWORD),
+            _ => builder,
         }
     }
 
-    /// The client's side.
+    /// The client's side; that of TLS needs the world's certificate.
     pub(crate) fn client(self, builder: ClientBuilder) -> ClientBuilder {
         match self {
-            Self::Plaintext => builder,
+            Self::SaslPlain => builder.sasl(Sasl::plain(USER, PASSWORD)).allow_cleartext_sasl(true),
+            Self::SaslScram => builder.sasl(Sasl::scram_sha_256(USER, PASSWORD)).allow_cleartext_sasl(true),
+            _ => builder,
         }
     }
 
-    /// Can frames be seen in the bytes on the way?
+    /// Are the bytes on the way requests and answers, and nothing else?
     pub(crate) fn is_readable(self) -> bool {
+        matches!(self, Self::Plaintext | Self::SaslPlain | Self::SaslScram)
+    }
+
+    /// What each connection asks for before it is used.
+    pub(crate) fn set_up(self) -> &'static [ApiKey] {
+        let all = &[ApiKey::API_VERSIONS, ApiKey::SASL_HANDSHAKE, ApiKey::SASL_AUTHENTICATE, ApiKey::SASL_AUTHENTICATE];
         match self {
-            Self::Plaintext => true,
+            Self::SaslPlain => &all[..3],
+            Self::SaslScram => all,
+            _ => &all[..1],
         }
     }
 }
 
-/// A broker in memory, and the way to it.
+/// A broker in memory (with TLS: behind TCP), and the way to it.
 pub(crate) struct World {
     pub(crate) security: Security,
     pub(crate) broker: Broker,
     pub(crate) proxy: Proxy,
+    #[cfg(feature = "tls")]
+    tls: Option<tls::Front>,
     /// Tasks of the runtime when the broker ran and nothing else.
     tasks: usize,
 }
@@ -75,12 +105,35 @@ impl World {
         let broker = security.broker(builder).start_in_memory().unwrap();
         let proxy = Proxy::new(broker.connector(), security.is_readable());
         tokio::task::yield_now().await;
+        #[cfg(feature = "tls")]
+        return Self { security, broker, proxy, tls: None, tasks: alive_tasks() };
+        #[cfg(not(feature = "tls"))]
         Self { security, broker, proxy, tasks: alive_tasks() }
+    }
+
+    /// With [`Security::Tls`]: inside a current-thread runtime whose clock runs. The proxy sees what is encrypted.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn start_tls(builder: BrokerBuilder) -> Self {
+        panics::watch();
+        let broker = builder.start_tcp("127.0.0.1:0").await.unwrap();
+        let front = tls::Front::start(&broker).await;
+        let proxy = Proxy::new(TcpConnector, false);
+        tokio::task::yield_now().await;
+        Self { security: Security::Tls, broker, proxy, tls: Some(front), tasks: alive_tasks() }
+    }
+
+    /// Does time pass by itself?
+    pub(crate) fn is_on_the_wall_clock(&self) -> bool {
+        !self.security.is_readable()
     }
 
     /// A client's settings; random choices are the same in every run.
     pub(crate) fn builder(&self) -> ClientBuilder {
         let builder = Client::builder(self.broker.bootstrap()).connector(self.proxy.clone()).seed(7);
+        #[cfg(feature = "tls")]
+        if let Some(front) = &self.tls {
+            return front.client(builder);
+        }
         self.security.client(builder)
     }
 

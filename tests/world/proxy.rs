@@ -79,11 +79,20 @@ pub(crate) struct Seen {
     pub(crate) answers: Frames,
 }
 
+/// What a connection may ask before it is used.
+const SET_UP: [ApiKey; 3] = [ApiKey::API_VERSIONS, ApiKey::SASL_HANDSHAKE, ApiKey::SASL_AUTHENTICATE];
+
 impl Seen {
+    /// How many bytes its set-up took.
+    pub(crate) fn set_up(&self, direction: Direction) -> u64 {
+        let frames = if direction == Direction::Up { &self.requests } else { &self.answers };
+        let requests = self.requests.apis().iter().take_while(|api| SET_UP.contains(api)).count();
+        requests.checked_sub(1).and_then(|last| frames.ends().get(last)).copied().unwrap_or(0)
+    }
+
     /// What the connection is for, by what it asks first after the set-up.
     pub(crate) fn purpose(&self) -> &'static str {
-        let set_up = [ApiKey::API_VERSIONS, ApiKey::SASL_HANDSHAKE, ApiKey::SASL_AUTHENTICATE];
-        match self.requests.apis().iter().find(|api| !set_up.contains(api)) {
+        match self.requests.apis().iter().find(|api| !SET_UP.contains(api)) {
             Some(&ApiKey::PRODUCE) => "produce",
             Some(&ApiKey::FETCH) => "fetch",
             Some(&(ApiKey::JOIN_GROUP | ApiKey::OFFSET_COMMIT | ApiKey::LEAVE_GROUP | ApiKey::HEARTBEAT)) => "group",

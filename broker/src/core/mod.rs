@@ -94,7 +94,7 @@ pub(crate) struct Core {
     nodes: BTreeMap<i32, Node>,
     topics: Topics,
     /// What was set on brokers while they ran: by number as text, the empty text for all.
-    broker_configs: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) broker_configs: BTreeMap<String, BTreeMap<String, String>>,
     groups: Groups,
     next_producer_id: i64,
     /// Producer id and epoch of each transactional id.
