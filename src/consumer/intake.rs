@@ -456,6 +456,11 @@ impl Intake {
         mark(&self.shared, &mut self.shared.lock(), handed_out);
     }
 
+    /// It was processed, and to mark it is the user's affair: the partition's next pause is a first one again.
+    pub(crate) fn succeeded(&self, partition: &TopicPartition) {
+        self.shared.lock().pauses.succeeded(partition);
+    }
+
     /// It was not, and is to be handed out again.
     pub(crate) fn failed(&mut self, place: Place, offset: i64) {
         let now = now();

@@ -87,7 +87,7 @@ use crate::consumer::group_handle::GroupHandle;
 use crate::consumer::intake::Intake;
 pub(crate) use crate::consumer::settings::ConsumerSettings;
 use crate::consumer::state::Shared;
-use crate::{Message, Result, Topic};
+use crate::{Message, Result, Topic, TopicPartition};
 
 /// A member of a consumer group.
 ///
@@ -288,7 +288,8 @@ impl Consumer {
     {
         while let Some(message) = self.next().await? {
             let handed_out = self.intake.take_previous();
-            let offset = message.offset;
+            let (offset, marked_by_user) = (message.offset, handed_out.is_none().then(|| message.topic.clone()));
+            let partition = message.partition;
             let processed = processing::contain(async { handler(message).await }).await;
             if let Err(failed) = processed {
                 let error = self.intake.failed_on(failed, offset);
@@ -297,6 +298,8 @@ impl Consumer {
             }
             if let Some(handed_out) = handed_out {
                 self.intake.processed(handed_out);
+            } else if let Some(topic) = marked_by_user {
+                self.intake.succeeded(&TopicPartition::new(topic, partition));
             }
         }
         Ok(())
@@ -327,8 +330,9 @@ impl Consumer {
                 commit_what_was_before(self.handle.clone()).await;
                 return Err(error);
             }
-            if let Some(handed_out) = handed_out {
-                self.intake.processed(handed_out);
+            match handed_out {
+                Some(handed_out) => self.intake.processed(handed_out),
+                None => self.intake.succeeded(batch.topic_partition()),
             }
         }
         Ok(())

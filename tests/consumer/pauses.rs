@@ -84,6 +84,42 @@ async fn a_failing_record_is_retried_more_and_more_slowly_with_exponential_backo
     assert_eq!(pauses, [10, 20, 40]);
 }
 
+/// Whoever marks: by itself, by hand, record by record or batch by batch.
+#[tokio::test(start_paused = true)]
+async fn rk_154_after_a_success_the_next_pause_is_a_first_one_again() {
+    let options = PauseOptions::new().timeout(Duration::from_secs(10)).exponential_backoff(true);
+    for (automatically, by_batch) in [(true, false), (true, true), (false, false), (false, true)] {
+        let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+        append(&broker, "t", 0, 0..1);
+        let builder = client.consumer("g").topics(["t"]).automatically_mark_as_processed(automatically);
+        let mut consumer = builder.build().unwrap();
+        let (mut tries, mut pauses) = (0, Vec::new());
+        let mut last = None;
+        while pauses.len() < 5 {
+            let mut attempt = |offset: i64| {
+                tries += 1;
+                let now = Instant::now();
+                pauses.extend(last.replace(now).map(|last| (now - last).as_secs()));
+                // Two pauses, then a success; the record that comes then fails from the beginning on.
+                if offset == 0 && tries == 3 {
+                    append(&broker, "t", 0, 1..2);
+                    return Ok(());
+                }
+                Err("not now")
+            };
+            let result = if by_batch {
+                consumer.each_batch(|batch| std::future::ready(attempt(batch.first_offset()))).await
+            } else {
+                consumer.each_message(|message| std::future::ready(attempt(message.offset))).await
+            };
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Processing);
+            consumer.pause_with("t", 0, options).unwrap();
+        }
+        // Between the success and the next record there is none.
+        assert_eq!(pauses, [10, 20, 0, 10, 20], "marked automatically: {automatically}, by batch: {by_batch}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn rk_156_resuming_a_partition_that_is_not_assigned_does_nothing() {
     let (broker, client) = start(Broker::builder().topic("t", 1).topic("other", 1)).await;
