@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ struct Inner {
     topic: Option<Arc<str>>,
     partition: Option<i32>,
     offset: Option<i64>,
+    last_offset: Option<i64>,
     group: Option<Arc<str>>,
     principal: Option<Arc<str>>,
     attempts: Option<u32>,
@@ -65,6 +67,7 @@ impl Error {
             topic: None,
             partition: None,
             offset: None,
+            last_offset: None,
             group: None,
             principal: None,
             attempts: None,
@@ -115,9 +118,14 @@ impl Error {
         self.0.partition
     }
 
-    /// The offset concerned.
+    /// The offset concerned; of several records, the first.
     pub fn offset(&self) -> Option<i64> {
         self.0.offset
+    }
+
+    /// Of several records, the last offset concerned.
+    pub fn last_offset(&self) -> Option<i64> {
+        self.0.last_offset
     }
 
     /// The group concerned.
@@ -258,6 +266,13 @@ impl Error {
         self
     }
 
+    /// Names the first and the last offset of several records.
+    #[must_use]
+    pub(crate) fn with_offsets(mut self, offsets: RangeInclusive<i64>) -> Self {
+        self.0.last_offset = Some(*offsets.end());
+        self.with_offset(*offsets.start())
+    }
+
     /// Names the group.
     #[must_use]
     pub fn with_group(mut self, group: impl Into<Arc<str>>) -> Self {
@@ -347,7 +362,9 @@ impl fmt::Display for Error {
             (None, Some(partition)) => part(f, "partition", &partition)?,
             (None, None) => {}
         }
-        if let Some(offset) = inner.offset {
+        if let (Some(first), Some(last)) = (inner.offset, inner.last_offset) {
+            part(f, "offsets", &format_args!("{first}..={last}"))?;
+        } else if let Some(offset) = inner.offset {
             part(f, "offset", &offset)?;
         }
         // Most messages about groups name them.

@@ -57,8 +57,7 @@ impl Failed {
 
     /// As the error of the call, for a batch.
     pub(crate) fn on_batch(self, batch: &Batch) -> Error {
-        let what = format!("the records of offsets {}..={}", batch.first_offset(), batch.last_offset());
-        let error = self.into_error(&what).with_topic(batch.topic()).with_partition(batch.partition());
-        error.with_offset(batch.first_offset())
+        let error = self.into_error("a batch of records").with_topic(batch.topic()).with_partition(batch.partition());
+        error.with_offsets(batch.first_offset()..=batch.last_offset())
     }
 }

@@ -4,14 +4,14 @@ use crate::protocol::ErrorCode;
 
 /// Declares the kinds, each once: the enum with its documentation, and what programs and documents ask of a kind.
 macro_rules! kinds {
-    ($($kind:ident { $meaning:literal; retriable: $retriable:expr; fatal: $fatal:expr; $advice:literal })*) => {
+    ($($(#[$attribute:meta])* $kind:ident { $meaning:literal; retriable: $retriable:expr; fatal: $fatal:expr; $advice:literal })*) => {
         /// What went wrong, in the terms a program decides by.
         ///
         #[doc = include_str!("../../docs/errors.md")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ErrorKind {
-            $(#[doc = $meaning] $kind,)*
+            $(#[doc = $meaning] $(#[$attribute])* $kind,)*
         }
 
         impl ErrorKind {
@@ -104,6 +104,7 @@ kinds! {
         retriable: Some(false); fatal: Some(false);
         "Seek to an offset within the range that the message names, or let `auto.offset.reset` say where to go on."
     }
+    #[doc(alias = "BufferOverflow")]
     BufferFull {
         "The buffer is full and waiting was not wanted, or took too long.";
         retriable: Some(true); fatal: Some(false);
@@ -124,6 +125,7 @@ kinds! {
         retriable: None; fatal: None;
         "Change what the message names. If the error is not fatal, the member joins again by itself."
     }
+    #[doc(alias = "ProcessingError")]
     Processing {
         "The user's own code failed or panicked.";
         retriable: Some(false); fatal: Some(false);

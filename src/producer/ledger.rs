@@ -102,7 +102,11 @@ impl Engine {
             Fate::Failed { error, possibly_written } => {
                 (error.unwrap_or_else(|| Error::new(ErrorKind::Broker, "the batch was not acknowledged")), possibly_written)
             }
-            Fate::Expired { error, possibly_written } => (expired(self.settings.delivery_timeout, error), possibly_written),
+            Fate::Expired { error, possibly_written } => {
+                // One that never was on its way may have had nowhere to go.
+                let nowhere = || self.cluster.snapshot().leader(&partition.topic, partition.partition).err();
+                (expired(self.settings.delivery_timeout, error.or_else(nowhere)), possibly_written)
+            }
             Fate::Dropped { possibly_written } => (closed(), possibly_written),
         };
         let context = |error: Error| {

@@ -134,8 +134,8 @@ async fn rk_142_of_a_batch_that_fails_nothing_is_marked_and_both_ends_are_named(
     append(&broker, "t", 0, 0..10);
     let mut consumer = member(&client).build().unwrap();
     let error = consumer.each_batch(async |_: Arc<Batch>| Err("cannot")).await.unwrap_err();
-    assert_eq!((error.kind(), error.offset()), (ErrorKind::Processing, Some(0)));
-    assert!(error.to_string().contains("0..=9"), "{error}");
+    assert_eq!((error.kind(), error.offset(), error.last_offset()), (ErrorKind::Processing, Some(0), Some(9)));
+    assert!(error.to_string().contains("offsets 0..=9"), "{error}");
     assert_eq!(broker.committed("g", "t", 0), None);
     // Then it works, and all is marked.
     let handle = consumer.handle();

@@ -536,6 +536,10 @@ async fn rk_190_a_partition_without_leader_and_a_topic_with_an_error_are_named_b
     assert!(error.is_retriable() && !error.is_possibly_written(), "{error:?}");
     assert_eq!((error.topic(), error.partition()), (Some("t"), Some(0)));
     producer.clear_buffer();
+    // What waits in the background until its time is over says what it waited for.
+    let error = client.deliver(record(0, "y")).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Timeout, Some(ErrorCode::LEADER_NOT_AVAILABLE)), "{error:?}");
+    assert!(error.to_string().contains("the partition has no leader now"), "{error}");
 
     broker.intercept_all(ApiKey::METADATA, |_| {
         Intercept::edit::<MetadataRequest>(|answer| {
