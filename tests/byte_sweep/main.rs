@@ -2,11 +2,12 @@
 //! itself, in bounded time and with few connections (reliability.md, fault 1; rows 1, 24 to 27).
 //!
 //! A session does everything that a client does in its life. It runs once undisturbed, which tells how many bytes pass on each of its
-//! connections, and then again for each connection, direction and byte, where the connection breaks. The usual run takes a part of
-//! the bytes, among them those at the edges of frames; `KLAMM_BYTE_SWEEP=full` takes all, `set-up` all of each connection's set-up.
+//! connections, and then again for each connection, direction and byte, where the connection breaks. The usual run resets connections
+//! after every byte without SASL, and after every byte of the log-in with SASL PLAIN; of the rest it takes a part of the bytes, among
+//! them those at the edges of frames. `KLAMM_BYTE_SWEEP=full` takes all, `set-up` all of each connection's set-up.
 //!
-//! So it is for each way of talking (`world::Security`): without and with SASL in memory on the paused clock, where the usual run looks
-//! at the log-in of each connection and seldom behind it; and, a sample of the bytes, over TLS and TCP. `rounds` does the same with the
+//! So it is for each way of talking (`world::Security`): without and with SASL in memory on the paused clock, where the usual run
+//! seldom looks behind the log-in; and, a sample of the bytes, over TLS and TCP. `rounds` does the same with the
 //! producers that deliver in rounds.
 
 #[cfg(feature = "tls")]
