@@ -296,6 +296,12 @@ impl Error {
         self
     }
 
+    /// Says what to do, unless that was said.
+    pub(crate) fn or_advice(mut self, advice: &'static str) -> Self {
+        self.0.advice.get_or_insert(Cow::Borrowed(advice));
+        self
+    }
+
     /// Says how often and how long it was tried.
     #[must_use]
     pub fn with_attempts(mut self, attempts: u32, elapsed: Duration) -> Self {

@@ -34,7 +34,7 @@ impl Cluster {
                         let meant = Untrusted(meant.as_str());
                         error.with_advice(format!("there is one called {meant:?}; if that is not meant, {CREATE_IT}"))
                     }
-                    None => error,
+                    None => error.or_advice("check the name"),
                 }
             }
             _ => error,

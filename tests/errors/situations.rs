@@ -87,6 +87,8 @@ async fn an_unknown_topic_comes_with_the_nearest_that_is_known() {
     }
     let error = failure(client.partition_count("invoices")).await;
     assert!(!error.to_string().contains("called"), "nothing is near: {error}");
+    let error = failure(async { admin.describe_topics(["invoices"]).await?.remove(0).1 }).await;
+    says(&error, &["topic invoices", "; check the name"]);
     assert!(!client.has_topic("order").await.unwrap());
     // Who asks again and again makes no list of all topics each time.
     let lists = || broker.decoded::<MetadataRequest>().iter().filter(|request| request.topics.is_none()).count();
