@@ -144,6 +144,12 @@ impl Drop for Last {
     }
 }
 
+impl Inner {
+    fn known_broker(&self, node: &Node) -> KnownBroker {
+        KnownBroker { id: node.id.0, told_by: self.told_by.clone() }
+    }
+}
+
 impl Shared {
     /// Ends the task.
     pub(super) fn end(&self) {
@@ -198,9 +204,14 @@ impl Shared {
         self.config.seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// The configuration of one more connection; to `node`, or to a bootstrap server.
-    pub(super) fn connection_config(&self, node: Option<&Node>) -> ConnectionConfig {
-        let broker = node.map(|node| KnownBroker { id: node.id.0, told_by: self.lock().told_by.clone() });
+    /// The configuration of one more connection to `node`.
+    pub(super) fn connection_config(&self, node: &Node) -> ConnectionConfig {
+        let broker = self.lock().known_broker(node);
+        self.connection_config_to(Some(broker))
+    }
+
+    /// The configuration of one more connection; to a bootstrap server, if the broker is not known.
+    fn connection_config_to(&self, broker: Option<KnownBroker>) -> ConnectionConfig {
         ConnectionConfig { broker, seed: self.next_seed(), ..self.config.connection.clone() }
     }
 
@@ -242,7 +253,6 @@ impl Shared {
         self.check()?;
         let target = target(node);
         let _here = self.runtime.enter();
-        let config = self.connection_config(Some(node));
         let mut inner = self.lock();
         if let Some((known, connection)) = inner.control.get(&node.id) {
             if *known == target {
@@ -250,6 +260,7 @@ impl Shared {
             }
             connection.close();
         }
+        let config = self.connection_config_to(Some(inner.known_broker(node)));
         let connection = Connection::spawn(self.connector(), target.clone(), config)?;
         inner.control.insert(node.id, (target, connection.clone()));
         Ok(connection)
@@ -375,7 +386,7 @@ impl Shared {
             Peer::Seed(index) => {
                 let seed = self.config.seeds.get(index).ok_or_else(|| Error::new(ErrorKind::Bug, "no such bootstrap server"))?;
                 let target = Target::new(seed.host.clone(), seed.port);
-                let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config(None))?;
+                let connection = Connection::spawn(self.connector(), target.clone(), self.connection_config_to(None))?;
                 self.lock().seeds.insert(index, (target, connection.clone()));
                 Ok(connection)
             }

@@ -298,7 +298,7 @@ impl Cluster {
         self.check()?;
         let shared = self.shared();
         let _there = self.enter();
-        Connection::spawn(shared.connector(), target(node), shared.connection_config(Some(node)))
+        Connection::spawn(shared.connector(), target(node), shared.connection_config(node))
     }
 
     /// A new connection to `node` whose requests come from `source`.
@@ -310,7 +310,7 @@ impl Cluster {
         let shared = self.shared();
         let _there = self.enter();
         // A source knows itself how many requests it wants in flight.
-        let config = ConnectionConfig { max_in_flight: usize::MAX, ..shared.connection_config(Some(node)) };
+        let config = ConnectionConfig { max_in_flight: usize::MAX, ..shared.connection_config(node) };
         spawn_source(shared.connector(), target(node), config, source)
     }
 

@@ -444,8 +444,8 @@ async fn find(cluster: &Cluster, topic: &Topic, partition: Option<i32>, deadline
     if known.partition(partition).is_some() {
         return Ok(());
     }
-    let message = format!("the topic has no such partition: it has {}, from 0", known.partition_count());
-    Err(Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message).with_topic(topic).with_partition(partition))
+    let error = Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, known.no_such_partition());
+    Err(error.with_topic(topic).with_partition(partition))
 }
 
 /// The partitions of a topic, as they come to be known.
