@@ -117,7 +117,8 @@ async fn rk_140_a_member_killed_behind_a_commit_of_7_starts_again_at_8() {
             }
             consumer
         });
-        runtime.shutdown_background();
+        // Its threads have ended before the consumer goes: else one of them might still say goodbye.
+        runtime.shutdown_timeout(Duration::from_secs(10));
         drop(consumer);
     });
     tokio::task::spawn_blocking(|| killed.join().expect("the member that is killed")).await.expect("joined");

@@ -89,6 +89,11 @@ impl Search<'_> {
         for partition in std::mem::take(&mut self.missing) {
             let known = match self.cluster.topic(&partition.topic, self.deadline).await {
                 Ok(known) => known,
+                // There was no time to ask again: what was said before stands.
+                Err(_) if Instant::now() >= self.deadline && self.found.contains_key(&partition) => {
+                    self.missing.push(partition);
+                    continue;
+                }
                 // It was waited for until the deadline, or will never be there.
                 Err(error) => {
                     self.found.insert(partition, Err(error));
