@@ -6,20 +6,20 @@ mod declarations;
 use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
-use declarations::{Case, Random, cases, put_uvarint};
+use declarations::{Random, cases, put_uvarint, recode};
 use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
 use kafka_protocol::protocol::{Decodable, Encodable};
 use klamm::protocol::messages::*;
-use klamm::protocol::{ApiMessage, DecodeErrorKind};
+use klamm::protocol::{ApiMessage, Declaration, DecodeErrorKind, Kind};
 use proptest::prelude::*;
 
 /// Calls `check` with `frames` random frames for each message and version.
-fn for_all(frames: u64, unknown_tags: bool, mut check: impl FnMut(&Case, i16, &Bytes)) {
+fn for_all(frames: u64, unknown_tags: bool, mut check: impl FnMut(&Declaration, i16, &Bytes)) {
     for case in cases() {
         for version in case.each_version() {
             for seed in 0..frames {
-                let mut random = Random { unknown_tags, ..Random::new(&case, version, seed) };
-                check(&case, version, &random.frame(&case));
+                let mut random = Random { unknown_tags, ..Random::new(case, version, seed) };
+                check(case, version, &random.frame(case));
             }
         }
     }
@@ -28,16 +28,16 @@ fn for_all(frames: u64, unknown_tags: bool, mut check: impl FnMut(&Case, i16, &B
 #[test]
 fn decoded_messages_encode_to_the_same_bytes() {
     for_all(20, false, |case, version, frame| {
-        assert_eq!((case.recode)(frame, version).as_deref(), Ok(&frame[..]), "{} version {version}", case.name);
+        assert_eq!(recode(case, frame, version).as_deref(), Ok(&frame[..]), "{} version {version}", case.name);
     });
 }
 
 #[test]
 fn unknown_tags_are_skipped() {
     for_all(20, true, |case, version, frame| {
-        let again = (case.recode)(frame, version).unwrap();
-        assert_eq!(again.len() < frame.len(), (case.flexible)(version), "{} version {version}", case.name);
-        assert_eq!((case.recode)(&again.clone().into(), version), Ok(again));
+        let again = recode(case, frame, version).unwrap();
+        assert_eq!(again.len() < frame.len(), (case.is_flexible)(version), "{} version {version}", case.name);
+        assert_eq!(recode(case, &again.clone().into(), version), Ok(again));
     });
 }
 
@@ -48,10 +48,10 @@ fn another_implementation_reads_and_writes_the_same_bytes() {
     for_all(20, false, |case, version, frame| {
         let (mut input, mut output) = (frame.clone(), BytesMut::new());
         let done = match (case.kind, ApiKey::try_from(case.api_key)) {
-            ("request", Ok(api)) => {
+            (Kind::Request, Ok(api)) => {
                 RequestKind::decode(api, &mut input, version).and_then(|message| message.encode(&mut output, version))
             }
-            ("response", Ok(api)) => {
+            (Kind::Response, Ok(api)) => {
                 ResponseKind::decode(api, &mut input, version).and_then(|message| message.encode(&mut output, version))
             }
             _ if case.name == "ConsumerProtocolAssignment" => {
@@ -102,7 +102,7 @@ fn damaged_frames_do_not_panic() {
                 let one = Bytes::from(damaged.clone());
                 damaged[at..].fill(byte);
                 for damaged in [one, damaged.into()] {
-                    if let Err(error) = (case.recode)(&damaged, version) {
+                    if let Err(error) = recode(case, &damaged, version) {
                         (case.explain)(&damaged, version, error);
                     }
                 }
@@ -117,11 +117,11 @@ proptest! {
     #[test]
     fn random_bytes_do_not_panic(bytes in prop::collection::vec(prop_oneof![4 => 0u8..4, 1 => any::<u8>()], 0..400), which in any::<prop::sample::Index>(), version in 0i16..19) {
         let cases = cases();
-        let case = which.get(&cases);
+        let case = which.get(cases);
         let frame = Bytes::from(bytes);
-        match (case.recode)(&frame, version) {
+        match recode(case, &frame, version) {
             // What was accepted says the same again; unknown tags and forms longer than needed are gone.
-            Ok(again) => prop_assert_eq!((case.recode)(&again.clone().into(), version), Ok(again)),
+            Ok(again) => prop_assert_eq!(recode(case, &again.clone().into(), version), Ok(again)),
             Err(error) => {
                 prop_assert!(error.left <= frame.len());
                 let text = (case.explain)(&frame, version, error);

@@ -59,7 +59,7 @@ fn an_array_of_more_than_a_million_elements_is_refused_before_anything_is_alloca
 fn no_damaged_frame_allocates_beyond_the_budget() {
     for case in cases() {
         for version in case.each_version() {
-            let frame = Random::new(&case, version, 1).frame(&case);
+            let frame = Random::new(case, version, 1).frame(case);
             for at in (0..frame.len()).step_by(1 + frame.len() / 50) {
                 let mut damaged = frame.to_vec();
                 damaged[at..].fill(0x7f);

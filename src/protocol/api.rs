@@ -6,6 +6,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::protocol::declaration::{Declaration, Kind};
 use crate::protocol::message::{ApiMessage, Request};
 use crate::protocol::messages::*;
 
@@ -93,41 +94,53 @@ macro_rules! names {
 
 /// The table of declared APIs; numbers, versions and listeners come from the declarations.
 macro_rules! declared {
-    ($($constant:ident $name:literal = $request:ty;)*) => {
+    (apis { $($constant:ident $name:literal = $request:ty;)* } data { $($data:ty;)* }) => {
         /// The declared APIs, ascending by number.
         pub static APIS: &[Api] = &[$({
             assert!(ApiKey::$constant.0 == <$request>::API_KEY);
             Api::of::<$request>(ApiKey::$constant, $name)
         }),*];
+
+        /// All declared messages: requests and responses by the numbers of their APIs, then data by name.
+        pub static DECLARATIONS: &[Declaration] = &[
+            $(Declaration::of::<$request>(Kind::Request), Declaration::of::<<$request as Request>::Response>(Kind::Response),)*
+            $(Declaration::of::<$data>(Kind::Data),)*
+        ];
     };
 }
 
 declared! {
-    PRODUCE "Produce" = produce::ProduceRequest;
-    FETCH "Fetch" = fetch::FetchRequest;
-    LIST_OFFSETS "ListOffsets" = list_offsets::ListOffsetsRequest;
-    METADATA "Metadata" = metadata::MetadataRequest;
-    OFFSET_COMMIT "OffsetCommit" = offset_commit::OffsetCommitRequest;
-    OFFSET_FETCH "OffsetFetch" = offset_fetch::OffsetFetchRequest;
-    FIND_COORDINATOR "FindCoordinator" = find_coordinator::FindCoordinatorRequest;
-    JOIN_GROUP "JoinGroup" = join_group::JoinGroupRequest;
-    HEARTBEAT "Heartbeat" = heartbeat::HeartbeatRequest;
-    LEAVE_GROUP "LeaveGroup" = leave_group::LeaveGroupRequest;
-    SYNC_GROUP "SyncGroup" = sync_group::SyncGroupRequest;
-    DESCRIBE_GROUPS "DescribeGroups" = describe_groups::DescribeGroupsRequest;
-    LIST_GROUPS "ListGroups" = list_groups::ListGroupsRequest;
-    SASL_HANDSHAKE "SaslHandshake" = sasl_handshake::SaslHandshakeRequest;
-    API_VERSIONS "ApiVersions" = api_versions::ApiVersionsRequest;
-    CREATE_TOPICS "CreateTopics" = create_topics::CreateTopicsRequest;
-    DELETE_TOPICS "DeleteTopics" = delete_topics::DeleteTopicsRequest;
-    INIT_PRODUCER_ID "InitProducerId" = init_producer_id::InitProducerIdRequest;
-    DESCRIBE_CONFIGS "DescribeConfigs" = describe_configs::DescribeConfigsRequest;
-    SASL_AUTHENTICATE "SaslAuthenticate" = sasl_authenticate::SaslAuthenticateRequest;
-    CREATE_PARTITIONS "CreatePartitions" = create_partitions::CreatePartitionsRequest;
-    DELETE_GROUPS "DeleteGroups" = delete_groups::DeleteGroupsRequest;
-    INCREMENTAL_ALTER_CONFIGS "IncrementalAlterConfigs" = incremental_alter_configs::IncrementalAlterConfigsRequest;
-    OFFSET_DELETE "OffsetDelete" = offset_delete::OffsetDeleteRequest;
-    DESCRIBE_CLUSTER "DescribeCluster" = describe_cluster::DescribeClusterRequest;
+    apis {
+        PRODUCE "Produce" = produce::ProduceRequest;
+        FETCH "Fetch" = fetch::FetchRequest;
+        LIST_OFFSETS "ListOffsets" = list_offsets::ListOffsetsRequest;
+        METADATA "Metadata" = metadata::MetadataRequest;
+        OFFSET_COMMIT "OffsetCommit" = offset_commit::OffsetCommitRequest;
+        OFFSET_FETCH "OffsetFetch" = offset_fetch::OffsetFetchRequest;
+        FIND_COORDINATOR "FindCoordinator" = find_coordinator::FindCoordinatorRequest;
+        JOIN_GROUP "JoinGroup" = join_group::JoinGroupRequest;
+        HEARTBEAT "Heartbeat" = heartbeat::HeartbeatRequest;
+        LEAVE_GROUP "LeaveGroup" = leave_group::LeaveGroupRequest;
+        SYNC_GROUP "SyncGroup" = sync_group::SyncGroupRequest;
+        DESCRIBE_GROUPS "DescribeGroups" = describe_groups::DescribeGroupsRequest;
+        LIST_GROUPS "ListGroups" = list_groups::ListGroupsRequest;
+        SASL_HANDSHAKE "SaslHandshake" = sasl_handshake::SaslHandshakeRequest;
+        API_VERSIONS "ApiVersions" = api_versions::ApiVersionsRequest;
+        CREATE_TOPICS "CreateTopics" = create_topics::CreateTopicsRequest;
+        DELETE_TOPICS "DeleteTopics" = delete_topics::DeleteTopicsRequest;
+        INIT_PRODUCER_ID "InitProducerId" = init_producer_id::InitProducerIdRequest;
+        DESCRIBE_CONFIGS "DescribeConfigs" = describe_configs::DescribeConfigsRequest;
+        SASL_AUTHENTICATE "SaslAuthenticate" = sasl_authenticate::SaslAuthenticateRequest;
+        CREATE_PARTITIONS "CreatePartitions" = create_partitions::CreatePartitionsRequest;
+        DELETE_GROUPS "DeleteGroups" = delete_groups::DeleteGroupsRequest;
+        INCREMENTAL_ALTER_CONFIGS "IncrementalAlterConfigs" = incremental_alter_configs::IncrementalAlterConfigsRequest;
+        OFFSET_DELETE "OffsetDelete" = offset_delete::OffsetDeleteRequest;
+        DESCRIBE_CLUSTER "DescribeCluster" = describe_cluster::DescribeClusterRequest;
+    }
+    data {
+        consumer_protocol_assignment::ConsumerProtocolAssignment;
+        consumer_protocol_subscription::ConsumerProtocolSubscription;
+    }
 }
 
 names! {

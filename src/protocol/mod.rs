@@ -2,7 +2,7 @@
 //!
 //! - `messages`: each API declared once by the `message!` macro (`message.rs`), which gives its struct, defaults, size, encoder,
 //!   decoder, and a check of what a version cannot carry. On [`Wire`], [`Reader`] and [`Writer`] these are built.
-//! - [`api`]: the registry of API numbers, names and versions.
+//! - [`api`]: the registry of API numbers, names and versions; [`DECLARATIONS`] lists every message as data.
 //! - [`header`] and [`frame`]: what stands around a message, and how a stream is cut.
 //! - [`records`]: record batches have their own reader and writer; here they are opaque bytes.
 //!
@@ -49,6 +49,7 @@
 #[macro_use]
 mod message;
 pub mod api;
+mod declaration;
 mod error_code;
 pub mod frame;
 pub mod header;
@@ -58,7 +59,8 @@ pub mod records;
 mod reflect;
 mod wire;
 
-pub use api::ApiKey;
+pub use api::{ApiKey, DECLARATIONS};
+pub use declaration::{Declaration, Kind, RecodeError, Recoded};
 pub use error_code::ErrorCode;
 pub use message::{ApiMessage, Request};
 pub use primitives::{BrokerId, GroupId, ProducerId, Records, SecretBytes, Str, TextTooLong, TopicName, TransactionalId, Uuid};

@@ -1,94 +1,25 @@
-//! Every declared message as a [`Case`], and random frames written from the declarations alone: an encoder that shares no code with
+//! Random frames of every declared message, written from the declarations alone: an encoder that shares no code with
 //! the one under test.
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
 use bytes::Bytes;
-use klamm::protocol::messages::*;
-use klamm::protocol::{ApiMessage, DecodeError, Field, Request, Type, Value, Versions, Writer};
+use klamm::protocol::{DECLARATIONS, Declaration, DecodeError, Field, RecodeError, Type, Value, Versions};
 
-/// What tests need to know of one message, whatever its type.
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) kind: &'static str,
-    pub(crate) api_key: i16,
-    pub(crate) versions: Versions,
-    pub(crate) unstable: Option<i16>,
-    pub(crate) listeners: &'static [&'static str],
-    pub(crate) flexible: fn(i16) -> bool,
-    pub(crate) fields: Vec<Field>,
-    /// Decodes and encodes again.
-    pub(crate) recode: fn(&Bytes, i16) -> Result<Vec<u8>, DecodeError>,
-    /// Decodes alone.
-    pub(crate) decode: fn(&Bytes, i16) -> Result<(), DecodeError>,
-    pub(crate) explain: fn(&Bytes, i16, DecodeError) -> String,
+/// All declared messages.
+pub(crate) fn cases() -> &'static [Declaration] {
+    DECLARATIONS
 }
 
-impl Case {
-    /// The versions, one by one.
-    pub(crate) fn each_version(&self) -> std::ops::RangeInclusive<i16> {
-        self.versions.0..=self.versions.1
-    }
-}
-
-/// All of them.
-pub(crate) fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    exchange::<api_versions::ApiVersionsRequest>(&mut cases);
-    exchange::<create_partitions::CreatePartitionsRequest>(&mut cases);
-    exchange::<create_topics::CreateTopicsRequest>(&mut cases);
-    exchange::<delete_groups::DeleteGroupsRequest>(&mut cases);
-    exchange::<delete_topics::DeleteTopicsRequest>(&mut cases);
-    exchange::<describe_cluster::DescribeClusterRequest>(&mut cases);
-    exchange::<describe_configs::DescribeConfigsRequest>(&mut cases);
-    exchange::<describe_groups::DescribeGroupsRequest>(&mut cases);
-    exchange::<fetch::FetchRequest>(&mut cases);
-    exchange::<find_coordinator::FindCoordinatorRequest>(&mut cases);
-    exchange::<heartbeat::HeartbeatRequest>(&mut cases);
-    exchange::<incremental_alter_configs::IncrementalAlterConfigsRequest>(&mut cases);
-    exchange::<init_producer_id::InitProducerIdRequest>(&mut cases);
-    exchange::<join_group::JoinGroupRequest>(&mut cases);
-    exchange::<leave_group::LeaveGroupRequest>(&mut cases);
-    exchange::<list_groups::ListGroupsRequest>(&mut cases);
-    exchange::<list_offsets::ListOffsetsRequest>(&mut cases);
-    exchange::<metadata::MetadataRequest>(&mut cases);
-    exchange::<offset_commit::OffsetCommitRequest>(&mut cases);
-    exchange::<offset_delete::OffsetDeleteRequest>(&mut cases);
-    exchange::<offset_fetch::OffsetFetchRequest>(&mut cases);
-    exchange::<produce::ProduceRequest>(&mut cases);
-    exchange::<sasl_authenticate::SaslAuthenticateRequest>(&mut cases);
-    exchange::<sasl_handshake::SaslHandshakeRequest>(&mut cases);
-    exchange::<sync_group::SyncGroupRequest>(&mut cases);
-    cases.push(case::<consumer_protocol_assignment::ConsumerProtocolAssignment>("data"));
-    cases.push(case::<consumer_protocol_subscription::ConsumerProtocolSubscription>("data"));
-    cases
-}
-
-fn exchange<R: Request>(cases: &mut Vec<Case>) {
-    cases.push(case::<R>("request"));
-    cases.push(case::<R::Response>("response"));
-}
-
-fn case<M: ApiMessage>(kind: &'static str) -> Case {
-    Case {
-        name: M::NAME,
-        kind,
-        api_key: M::API_KEY,
-        versions: M::VERSIONS.into_inner(),
-        unstable: M::UNSTABLE,
-        listeners: M::LISTENERS,
-        flexible: M::is_flexible,
-        fields: M::fields(),
-        recode: |bytes, version| {
-            let message = M::decode(bytes, version)?;
-            assert_eq!(message.check_version(version), Ok(()), "what was read in a version can be written in it");
-            let mut w = Writer::default();
-            message.encode(version, &mut w);
-            let out = w.finish().concat();
-            assert_eq!(out.len(), message.encoded_len(version), "size and bytes agree");
+/// Decodes and encodes again; what was read in a version can be written in it, with the size foretold.
+pub(crate) fn recode(case: &Declaration, bytes: &Bytes, version: i16) -> Result<Vec<u8>, DecodeError> {
+    match (case.recode)(bytes, version) {
+        Ok(recoded) => {
+            let out = recoded.buffers.concat();
+            assert_eq!(out.len(), recoded.encoded_len, "size and bytes agree");
             Ok(out)
-        },
-        decode: |bytes, version| M::decode(bytes, version).map(drop),
-        explain: M::explain,
+        }
+        Err(RecodeError::Decode(error)) => Err(error),
+        Err(RecodeError::Encode(error)) => panic!("{} version {version} cannot be written again: {error}", case.name),
     }
 }
 
@@ -102,14 +33,14 @@ pub(crate) struct Random {
 }
 
 impl Random {
-    pub(crate) fn new(case: &Case, version: i16, seed: u64) -> Self {
-        Self { seed, version, flexible: (case.flexible)(version), unknown_tags: false }
+    pub(crate) fn new(case: &Declaration, version: i16, seed: u64) -> Self {
+        Self { seed, version, flexible: (case.is_flexible)(version), unknown_tags: false }
     }
 
     /// A random frame of `case`.
-    pub(crate) fn frame(&mut self, case: &Case) -> Bytes {
+    pub(crate) fn frame(&mut self, case: &Declaration) -> Bytes {
         let mut frame = Vec::new();
-        self.put_struct(&mut frame, &case.fields);
+        self.put_struct(&mut frame, &(case.fields)());
         frame.into()
     }
 

@@ -1,0 +1,117 @@
+//! Every declared message as data: what tools, tests and fuzz targets need to know of one whose type they do not know.
+//!
+//! The list is made from the declarations by the table in `api.rs`; each entry holds the message's own constants and functions.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+
+use crate::protocol::message::ApiMessage;
+use crate::protocol::reflect::Field;
+use crate::protocol::wire::{DecodeError, EncodeError, Writer};
+
+/// What a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What a client sends.
+    Request,
+    /// What answers it.
+    Response,
+    /// What stands before every request or response.
+    Header,
+    /// What stands inside other messages, or in records.
+    Data,
+}
+
+/// One message in all its versions.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Declaration {
+    /// Its name in the official schemas.
+    pub name: &'static str,
+    /// What it is for.
+    pub kind: Kind,
+    /// Number of its API; -1 for what is not a request or response.
+    pub api_key: i16,
+    /// First and last version that can be written and read, an unstable one included.
+    pub versions: (i16, i16),
+    /// The last version, if Kafka calls it unstable.
+    pub unstable: Option<i16>,
+    /// Where the API is served; empty for all but requests.
+    pub listeners: &'static [&'static str],
+    /// Does a version use compact lengths and tags?
+    pub is_flexible: fn(i16) -> bool,
+    /// Its fields, in the order of the wire.
+    pub fields: fn() -> Vec<Field>,
+    /// Reads a body and drops what was read.
+    pub decode: fn(&Bytes, i16) -> Result<(), DecodeError>,
+    /// Reads a body in a version and writes it again in the same.
+    pub recode: fn(&Bytes, i16) -> Result<Recoded, RecodeError>,
+    /// Says in words why a body could not be read.
+    pub explain: fn(&Bytes, i16, DecodeError) -> String,
+}
+
+impl Declaration {
+    pub(crate) const fn of<M: ApiMessage>(kind: Kind) -> Self {
+        Self {
+            name: M::NAME,
+            kind,
+            api_key: M::API_KEY,
+            versions: (*M::VERSIONS.start(), *M::VERSIONS.end()),
+            unstable: M::UNSTABLE,
+            listeners: M::LISTENERS,
+            is_flexible: M::is_flexible,
+            fields: M::fields,
+            decode: decode::<M>,
+            recode: recode::<M>,
+            explain: M::explain,
+        }
+    }
+
+    /// Its versions, one by one.
+    pub fn each_version(&self) -> RangeInclusive<i16> {
+        self.versions.0..=self.versions.1
+    }
+}
+
+/// What a body became that was read and written again.
+#[derive(Clone, Debug)]
+pub struct Recoded {
+    /// The bytes, in order.
+    pub buffers: Vec<Bytes>,
+    /// How many `encoded_len` foretold.
+    pub encoded_len: usize,
+}
+
+/// A body could not be read, or what was read could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecodeError {
+    /// It could not be read.
+    Decode(DecodeError),
+    /// It could not be written; of a body that was read in the same version this is not expected.
+    Encode(EncodeError),
+}
+
+impl std::fmt::Display for RecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Decode(error) => error.fmt(f),
+            Self::Encode(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RecodeError {}
+
+fn decode<M: ApiMessage>(body: &Bytes, version: i16) -> Result<(), DecodeError> {
+    M::decode(body, version).map(drop)
+}
+
+fn recode<M: ApiMessage>(body: &Bytes, version: i16) -> Result<Recoded, RecodeError> {
+    let message = M::decode(body, version).map_err(RecodeError::Decode)?;
+    message.check_version(version).map_err(RecodeError::Encode)?;
+    let encoded_len = message.encoded_len(version);
+    let mut w = Writer::with_capacity(encoded_len.saturating_sub(message.shared_len(version)));
+    message.encode(version, &mut w);
+    Ok(Recoded { buffers: w.finish(), encoded_len })
+}
