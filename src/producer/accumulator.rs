@@ -11,7 +11,7 @@
 //!
 //! An open batch is only *due* once its linger is over and the partition could send: while a partition or its broker is busy, the
 //! batch fills on. At a turn of a broker's connection the driver closes what is due and takes the next batch of each partition that
-//! may send. With idempotence [`Sequences`] decides which that is; without it, a limit of batches in flight.
+//! may send; when neither is there the same step parks the broker. With idempotence [`Sequences`] decides which that is; without it, a limit of batches in flight.
 //!
 //! A broker that had nothing to take is parked until the instant something becomes due; a change that is earlier wakes it, once.
 
@@ -119,6 +119,17 @@ enum Parked {
     Awake,
     /// It asks again then, or when it is woken.
     Until(Option<Instant>),
+}
+
+/// What a broker's turn came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// These open batches are due: they are to be closed, then the turn goes on.
+    Close(Vec<(usize, BatchId)>),
+    /// These go into the next request.
+    Send(Vec<Taken>),
+    /// There is nothing to send: it asks again then, a time to come, or when it is woken.
+    Park(Option<Instant>),
 }
 
 /// A batch on its way.
@@ -276,7 +287,7 @@ impl<P> Accumulator<P> {
         id
     }
 
-    /// The batch takes no more records. Returns false if it has ended meanwhile.
+    /// The batch takes no more records; whoever closed it makes it ready. Returns false if it has ended meanwhile.
     pub(super) fn handle_closed(&mut self, partition: usize, id: BatchId) -> bool {
         let Some(batch) = self.batch_mut(partition, id) else { return false };
         if batch.state == State::Open {
@@ -305,8 +316,24 @@ impl<P> Accumulator<P> {
         true
     }
 
-    /// Begins a turn of `broker`. Returns the open batches that it could send now: the driver closes them.
-    pub(super) fn due(&mut self, now: Instant, broker: i32) -> Vec<(usize, BatchId)> {
+    /// A turn of `broker`. One step looks at everything at once: were it parked later than it looked for due batches, one that became
+    /// due in between would be waited for by nobody.
+    pub(super) fn turn(&mut self, now: Instant, broker: i32) -> Turn {
+        let due = self.due(now, broker);
+        if !due.is_empty() {
+            return Turn::Close(due);
+        }
+        let taken = self.take(now, broker);
+        if !taken.is_empty() {
+            return Turn::Send(taken);
+        }
+        let until = self.park(broker);
+        debug_assert!(until.is_none_or(|until| until > now), "what is due was closed or taken");
+        Turn::Park(until)
+    }
+
+    /// Open batches that `broker` could send now.
+    fn due(&mut self, now: Instant, broker: i32) -> Vec<(usize, BatchId)> {
         let state = self.brokers.entry(broker).or_default();
         state.parked = Parked::Awake;
         let due = self.brokers[&broker].partitions.iter().filter_map(|&partition| {
@@ -317,7 +344,7 @@ impl<P> Accumulator<P> {
     }
 
     /// What goes into the next request to `broker`: at most one batch of each partition, starting where the last turn ended.
-    pub(super) fn take(&mut self, now: Instant, broker: i32) -> Vec<Taken> {
+    fn take(&mut self, now: Instant, broker: i32) -> Vec<Taken> {
         let Some(state) = self.brokers.get(&broker) else { return Vec::new() };
         let from_cursor = state.partitions.range(state.cursor..);
         let order: Vec<usize> = from_cursor.chain(state.partitions.range(..state.cursor)).copied().collect();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::accumulator::Turn;
 use super::delivery::Ack;
 use super::engine::Engine;
 use super::ledger::Payload;
@@ -67,18 +68,23 @@ impl BrokerSource {
 
     /// What may go now; empty if nothing may.
     fn load(&mut self, now: Instant) -> Vec<Loaded> {
-        let due = self.engine.ledger().accumulator.due(now, self.broker);
-        for (partition, batch) in due {
-            self.engine.close_open(partition, batch);
-        }
         let snapshot = self.engine.cluster.snapshot();
-        let mut ledger = self.engine.ledger();
+        let (mut ledger, taken) = loop {
+            let mut ledger = self.engine.ledger();
+            match ledger.accumulator.turn(now, self.broker) {
+                // Each is closed once, by this or by who fills it: the loop ends.
+                Turn::Close(due) => {
+                    drop(ledger);
+                    due.into_iter().for_each(|(partition, batch)| self.engine.close_open(partition, batch));
+                }
+                Turn::Send(taken) => break (ledger, taken),
+                Turn::Park(until) => {
+                    self.timer = until;
+                    return Vec::new();
+                }
+            }
+        };
         let ledger = &mut *ledger;
-        let taken = ledger.accumulator.take(now, self.broker);
-        if taken.is_empty() {
-            self.timer = ledger.accumulator.park(self.broker);
-            return Vec::new();
-        }
         let mut loaded: Vec<Loaded> = Vec::with_capacity(taken.len());
         for taken in taken {
             let content = ledger.accumulator.payload_mut(taken.partition, taken.batch).and_then(|payload| payload.content.take());
@@ -299,25 +305,25 @@ impl RequestSource for BrokerSource {
             self.timer = None;
             return Poll::Pending;
         }
-        let mut loaded = self.load(now);
-        if loaded.is_empty() {
-            return Poll::Pending;
-        }
-        self.stamp(&mut loaded);
-        let request = self.request(&mut loaded, versions);
-        let sent = loaded.into_iter().map(|batch| batch.sent).collect();
-        match request {
-            Ok(outgoing) => {
-                self.in_flight.push_back((self.next_ticket, sent));
-                self.next_ticket += 1;
-                Poll::Ready(Some(outgoing))
+        loop {
+            let mut loaded = self.load(now);
+            if loaded.is_empty() {
+                return Poll::Pending;
             }
-            Err(cause) => {
-                // The broker lacks a version that can carry this, and waiting won't teach it one.
-                let error = Failure::unwritten(cause).into_error(ProduceRequest::NAME).with_broker(self.broker.to_string());
-                self.answer_all(now, sent, Answer::Refused, &error);
-                self.timer = self.engine.ledger().accumulator.park(self.broker);
-                Poll::Pending
+            self.stamp(&mut loaded);
+            let request = self.request(&mut loaded, versions);
+            let sent = loaded.into_iter().map(|batch| batch.sent).collect();
+            match request {
+                Ok(outgoing) => {
+                    self.in_flight.push_back((self.next_ticket, sent));
+                    self.next_ticket += 1;
+                    return Poll::Ready(Some(outgoing));
+                }
+                Err(cause) => {
+                    // The broker lacks a version that can carry this, and waiting won't teach it one.
+                    let error = Failure::unwritten(cause).into_error(ProduceRequest::NAME).with_broker(self.broker.to_string());
+                    self.answer_all(now, sent, Answer::Refused, &error);
+                }
             }
         }
     }

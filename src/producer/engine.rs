@@ -218,8 +218,13 @@ impl Engine {
 
     /// Closes the batch `id` of the partition with this index, if it is still open.
     pub(super) fn close_open(self: &Arc<Self>, index: usize, id: BatchId) {
-        let Some(partition) = self.look(|ledger| ledger.partitions.get(index).cloned()) else { return };
-        let Some(filling) = partition.open.take(id) else { return };
+        let partition = self.look(|ledger| ledger.partitions.get(index).cloned());
+        let filling = partition.and_then(|partition| partition.open.take(id).map(|filling| (partition, filling)));
+        let Some((partition, filling)) = filling else {
+            // Whoever found it full has taken it and makes it ready.
+            self.ledger().accumulator.handle_closed(index, id);
+            return;
+        };
         let size = filling.builder.len();
         self.close_batch(&partition, filling);
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);

@@ -330,8 +330,40 @@ fn in_a_hurry_open_batches_do_not_linger() {
     assert_eq!(harness.take(), [a]);
 }
 
+#[test]
+fn what_becomes_due_while_a_turn_closes_batches_is_closed_in_the_same_turn() {
+    let mut harness = Harness::new(rules(), 2);
+    let a = harness.open(0);
+    harness.accumulator.set_hurry(true);
+    assert_eq!(harness.accumulator.turn(harness.now, 1), Turn::Close(vec![(0, a)]));
+    // The user's thread opens another while the driver closes this one: the broker is awake, so nobody wakes it.
+    let b = harness.open(1);
+    harness.wakes();
+    harness.accumulator.handle_ready(0, a, 10, 1, |_| {});
+    assert_eq!(harness.accumulator.turn(harness.now, 1), Turn::Close(vec![(1, b)]));
+    harness.accumulator.handle_ready(1, b, 10, 1, |_| {});
+    let Turn::Send(taken) = harness.accumulator.turn(harness.now, 1) else { panic!("both are ready") };
+    assert_eq!(taken.iter().map(|taken| taken.batch).collect::<Vec<_>>(), [a, b]);
+    assert_eq!(harness.accumulator.turn(harness.now, 1), Turn::Park(None));
+}
+
+#[test]
+fn a_due_batch_that_another_thread_is_closing_wakes_its_broker_when_it_is_ready() {
+    let mut harness = Harness::new(Rules { linger: Some(Duration::ZERO), ..rules() }, 1);
+    let id = harness.open(0);
+    assert_eq!(harness.accumulator.turn(harness.now, 1), Turn::Close(vec![(0, id)]));
+    // It is not in its place any more.
+    harness.accumulator.handle_closed(0, id);
+    harness.wakes();
+    assert_eq!(harness.accumulator.turn(harness.now, 1), Turn::Park(None));
+    harness.accumulator.handle_ready(0, id, 10, 1, |_| {});
+    assert_eq!(harness.wakes(), [1]);
+    assert_eq!(harness.take(), [id]);
+}
+
 /// Random work and failures on two brokers: every batch ends exactly once, acknowledged ones of a partition in order, and whenever
-/// nothing is in flight but something could be sent, the broker concerned is awake, woken, or has a timer for it.
+/// nothing is in flight but something could be sent, the broker concerned is awake, woken, or has a timer for it. Between any two
+/// steps of a turn another thread may open batches, be about to close one, or flush.
 #[test]
 fn every_batch_ends_once_and_no_broker_sleeps_on_work() {
     for seed in 0..500 {
@@ -346,6 +378,8 @@ fn every_batch_ends_once_and_no_broker_sleeps_on_work() {
         let (mut next, mut in_flight, mut ended) = (0u32, Vec::new(), BTreeSet::new());
         let mut acked = [0; 3];
         let mut awake = BTreeMap::from([(1, false), (2, false)]);
+        // Batches in the hands of another thread, which makes them ready some time.
+        let mut closing: Vec<(usize, BatchId)> = Vec::new();
         let mut timers: BTreeMap<i32, Option<Instant>> = BTreeMap::new();
         for step in 0.. {
             let faults = step < 200;
@@ -368,17 +402,48 @@ fn every_batch_ends_once_and_no_broker_sleeps_on_work() {
             }
             for broker in [1, 2] {
                 let timer = timers.get(&broker).copied().flatten().is_some_and(|at| at <= now);
-                if (awake[&broker] || timer) && random.bool() {
-                    for (partition, id) in accumulator.due(now, broker) {
-                        assert!(accumulator.handle_ready(partition, id, random.usize(1..700), 1 + random.u32(0..9), |_| {}));
-                    }
-                    let taken = accumulator.take(now, broker);
-                    if taken.is_empty() {
-                        timers.insert(broker, accumulator.park(broker));
-                        awake.insert(broker, false);
-                    }
-                    in_flight.extend(taken.into_iter().map(|taken| (broker, taken.partition, taken.batch)));
+                if !(awake[&broker] || timer) || random.bool() {
+                    continue;
                 }
+                loop {
+                    match accumulator.turn(now, broker) {
+                        Turn::Close(due) => {
+                            for (partition, id) in due {
+                                if faults && random.u8(0..4) == 0 {
+                                    assert!(accumulator.handle_closed(partition, id));
+                                    closing.push((partition, id));
+                                } else {
+                                    let size = random.usize(1..700);
+                                    assert!(accumulator.handle_ready(partition, id, size, 1 + random.u32(0..9), |_| {}));
+                                }
+                            }
+                            if faults && random.bool() {
+                                next += 1;
+                                // Another thread read the clock before this turn did.
+                                let before = now.checked_sub(Duration::from_millis(random.u64(0..9))).unwrap();
+                                accumulator.handle_opened(before, before, random.usize(0..3), next);
+                            }
+                            if faults && random.u8(0..8) == 0 {
+                                accumulator.flush();
+                            }
+                        }
+                        Turn::Send(taken) => {
+                            in_flight.extend(taken.into_iter().map(|taken| (broker, taken.partition, taken.batch)));
+                            break;
+                        }
+                        Turn::Park(until) => {
+                            // A time that is over would be slept on.
+                            assert!(until.is_none_or(|until| until > now), "seed {seed}");
+                            timers.insert(broker, until);
+                            awake.insert(broker, false);
+                            break;
+                        }
+                    }
+                }
+            }
+            if !closing.is_empty() && (!faults || random.bool()) {
+                let (partition, id) = closing.remove(random.usize(0..closing.len()));
+                accumulator.handle_ready(partition, id, random.usize(1..700), 1 + random.u32(0..9), |_| {});
             }
             if !in_flight.is_empty() && random.bool() {
                 let (broker, partition, id) = in_flight.remove(random.usize(0..in_flight.len()));
