@@ -68,8 +68,7 @@ impl Random {
                 let mut value = Vec::new();
                 match field.default {
                     Value::Bool(default) => value.push(u8::from(!default)),
-                    // Null is the default of nullable tagged fields and would be left out; anything else is never drawn.
-                    _ => self.put(&mut value, field.ty, false),
+                    _ => self.put_tagged(&mut value, field, field.nullable.is_some_and(has)),
                 }
                 tagged.push((tag, value));
             }
@@ -82,6 +81,21 @@ impl Random {
             put_uvarint(out, tag as usize);
             put_uvarint(out, value.len());
             out.extend(value);
+        }
+    }
+
+    /// The value of a tagged field: not its default, which would be left out.
+    fn put_tagged(&mut self, out: &mut Vec<u8>, field: &Field, nullable: bool) {
+        let null = nullable && field.default != Value::Null && self.below(4) == 0;
+        match field.ty {
+            // Here alone a struct's marker is 0 for null.
+            Type::Struct(_) if null => out.push(0),
+            Type::Struct(fields) if nullable => {
+                out.push(1);
+                self.put_struct(out, &fields());
+            }
+            ty if null => self.put_len(out, matches!(ty, Type::Plain("string") | Type::Entity("string", _)), None),
+            ty => self.put(out, ty, false),
         }
     }
 
@@ -105,6 +119,11 @@ impl Random {
                 let len = if null { 0 } else { usize::from(number) * usize::from(number) };
                 self.put_len(out, false, (!null).then_some(len));
                 out.resize(out.len() + len, number);
+            }
+            Type::Fixed(ty) => {
+                let flexible = std::mem::replace(&mut self.flexible, false);
+                self.put(out, Type::Plain(ty), nullable);
+                self.flexible = flexible;
             }
             Type::Array(item) => {
                 let len = if null { 0 } else { 1 + self.below(3) as usize };

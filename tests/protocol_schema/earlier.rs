@@ -11,12 +11,28 @@ use crate::exact;
 use crate::schemas;
 
 /// Differences there are, as message and field, and why they do no harm.
-const DIFFERENCES: &[(&str, &str, &str)] = &[];
+const DIFFERENCES: &[(&str, &str, &str)] = &[
+    ("DescribeProducersRequest", ".Topics.Name", MAP_KEY),
+    ("StreamsGroupHeartbeatResponse", ".AcceptableRecoveryLag", RENAMED),
+    ("StreamsGroupHeartbeatResponse", ".AcceptableRecoveryLagLegacy", RENAMED),
+    ("StreamsGroupMetadataValue", ".FailedDescriptionTopologyEpoch", NEW_TAG),
+    ("StreamsGroupMetadataValue", ".StoredDescriptionTopologyEpoch", NEW_TAG),
+    ("TxnOffsetCommitRequest", ".GenerationId", RENAMED),
+    ("TxnOffsetCommitRequest", ".GenerationIdOrMemberEpoch", RENAMED),
+    ("TxnOffsetCommitRequest", ".Topics.Name", IDS_INSTEAD),
+    ("TxnOffsetCommitResponse", ".Topics.Name", IDS_INSTEAD),
+];
+
+const MAP_KEY: &str = "a map key now, which changes Java's collection for it and no byte";
+const RENAMED: &str = "has another name now, and the same bytes; the name is seen in JSON only";
+const NEW_TAG: &str = "a tagged field that came without a new version: who does not know the tag skips it";
+const IDS_INSTEAD: &str =
+    "ignorable now, for the version that has topic ids instead (KIP-1319); versions with names write it as before";
 
 #[test]
 fn the_release_before_said_the_same_of_its_versions() {
     let (mut messages, mut versions, mut fields) = (0, 0, 0);
-    let mut found = BTreeSet::new();
+    let (mut found, mut unknown) = (BTreeSet::new(), Vec::new());
     for (name, json) in &schemas::load(schemas::EARLIER) {
         let Some((first, last)) = exact::versions(&json["validVersions"]) else { continue };
         let case = cases().iter().find(|case| case.name == name);
@@ -34,11 +50,14 @@ fn the_release_before_said_the_same_of_its_versions() {
             for (path, line) in ours.symmetric_difference(&theirs) {
                 let known = DIFFERENCES.iter().find(|(message, field, _)| message == name && field == path);
                 let whose = if ours.contains(&(path.clone(), line.clone())) { "declared" } else { schemas::EARLIER };
-                assert!(known.is_some(), "{name} version {version}, {path}, {whose}: {line}");
-                found.insert((name.clone(), path.clone()));
+                match known {
+                    Some(_) => _ = found.insert((name.clone(), path.clone())),
+                    None => unknown.push(format!("{name} version {version}, {path}, {whose}: {line}")),
+                }
             }
         }
     }
+    assert!(unknown.is_empty(), "not as in Kafka {}, and not explained:\n{}", schemas::EARLIER, unknown.join("\n"));
     for (message, field, _) in DIFFERENCES {
         assert!(found.contains(&(message.to_string(), field.to_string())), "{message}.{field} does not differ");
     }
