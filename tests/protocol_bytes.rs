@@ -44,6 +44,10 @@ fn unknown_tags_are_skipped() {
     });
 }
 
+/// Messages that the other implementation cannot read. In both a field `Version` stands before other structs, and it reads these in the
+/// version that the field's value names; by the schema, and in Kafka's code, all is in the version of the message.
+const WRONG_THERE: &[&str] = &["LeaderChangeMessage", "VotersRecord"];
+
 /// Reads a body and writes it again with the other implementation; `None` where it has no such message.
 fn recode_there(case: &Declaration, version: i16, frame: &Bytes) -> Option<Result<BytesMut, String>> {
     use kafka_protocol::messages as there;
@@ -80,7 +84,9 @@ fn recode_there(case: &Declaration, version: i16, frame: &Bytes) -> Option<Resul
 fn another_implementation_reads_and_writes_the_same_bytes() {
     let (mut agreed, mut unknown_there) = (BTreeSet::new(), BTreeSet::new());
     for_all(FRAMES, false, |case, version, frame| match recode_there(case, version, frame) {
-        // Should the two ever disagree, say here of which message and version, and who is right by Kafka's schema. They do not.
+        Some(there) if WRONG_THERE.contains(&case.name) => {
+            assert!(there.as_ref() != Ok(&BytesMut::from(&frame[..])), "{} version {version} is right there now", case.name);
+        }
         Some(Ok(output)) => {
             assert_eq!(output, frame, "{} version {version}", case.name);
             agreed.insert((case.name, version));

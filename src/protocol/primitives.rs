@@ -499,6 +499,32 @@ mod tests {
         assert_eq!(Str::new(vec![0xc3, 0x28]), None, "not UTF-8");
     }
 
+    /// The bytes Java writes for a consumer group's member: tag 0 with its size, then the marker.
+    #[test]
+    fn a_tagged_struct_has_a_marker_of_its_own() {
+        use crate::protocol::ApiMessage;
+        use crate::protocol::messages::coordinator::consumer_group_member_metadata::*;
+        let start = [1, 1, 1, 1, 1, 1, 0xff, 0xff, 0xff, 0xff, 1];
+        let classic = ClassicMemberMetadata { session_timeout_ms: 5, ..Default::default() };
+        for (metadata, tags) in [
+            (Some(ClassicMemberMetadata::default()), &[0][..]),
+            (None, &[1, 0, 1, 0]),
+            (Some(classic), &[1, 0, 7, 1, 0, 0, 0, 5, 1, 0]),
+        ] {
+            let member =
+                ConsumerGroupMemberMetadataValue { classic_member_metadata: TaggedOption(metadata), ..Default::default() };
+            let mut w = Writer::default();
+            member.encode(0, &mut w);
+            let bytes = Bytes::from(w.finish().concat());
+            assert_eq!((&bytes[..11], &bytes[11..]), (&start[..], tags));
+            assert_eq!(member.encoded_len(0), bytes.len());
+            assert_eq!(ConsumerGroupMemberMetadataValue::decode(&bytes, 0), Ok(member));
+        }
+        let bytes = Bytes::from([&start[..], &[1, 0, 1, 0xff]].concat());
+        let error = ConsumerGroupMemberMetadataValue::decode(&bytes, 0).unwrap_err();
+        assert!(ConsumerGroupMemberMetadataValue::explain(&bytes, 0, error).contains("ClassicMemberMetadata"), "{error}");
+    }
+
     #[test]
     fn secret_bytes_are_not_shown() {
         let secret = SecretBytes(Bytes::from_static(b"canary"));
