@@ -30,11 +30,13 @@ pub(crate) struct Random {
     pub(crate) flexible: bool,
     /// Adds tagged fields that no declaration knows.
     pub(crate) unknown_tags: bool,
+    /// The longest text, in characters of two bytes.
+    pub(crate) longest_text: u64,
 }
 
 impl Random {
     pub(crate) fn new(case: &Declaration, version: i16, seed: u64) -> Self {
-        Self { seed, version, flexible: (case.is_flexible)(version), unknown_tags: false }
+        Self { seed, version, flexible: (case.is_flexible)(version), unknown_tags: false, longest_text: 100 }
     }
 
     /// A random frame of `case`.
@@ -111,7 +113,7 @@ impl Random {
             Type::Plain("int64" | "float64") | Type::Entity("int64", _) => out.extend([number, 1, 2, 3, 4, 5, 6, number]),
             Type::Plain("uuid") => out.extend([number; 16]),
             Type::Plain("string") | Type::Entity("string", _) => {
-                let text = "é".repeat(usize::from(number));
+                let text = "é".repeat(1 + self.below(self.longest_text) as usize);
                 self.put_len(out, true, (!null).then_some(text.len()));
                 out.extend(if null { b"" } else { text.as_bytes() });
             }
