@@ -1,5 +1,5 @@
-//! What Kafka itself says of its protocol, out of its client jar: the message schemas and the table of error codes. The jar is fetched
-//! by Maven once, unpacked by the JDK's `jar`, and kept under the target directory. Several tests may want it at once; a file lock
+//! What Kafka itself says of its protocol, out of its jars: the message schemas and the table of error codes. The jars are fetched
+//! by Maven once, unpacked by the JDK's `jar`, and kept under the target directory. Several tests may want them at once; a file lock
 //! lets one of them fetch.
 
 use std::collections::BTreeMap;
@@ -11,17 +11,22 @@ use serde_json::Value as Json;
 
 /// The release whose schemas the declarations must equal.
 pub(crate) const RELEASE: &str = "4.4.0";
-/// Where they stand in the jar.
+/// The release before it that the declarations are compared with, in the versions it has.
+#[allow(dead_code, reason = "each test crate uses its own part")]
+pub(crate) const EARLIER: &str = "4.3.1";
+/// The jars with schemas: the client's, and those of the coordinators with the records of their logs.
+const JARS: &[&str] = &["kafka-clients", "kafka-group-coordinator", "kafka-transaction-coordinator"];
+/// Where they stand in the jars.
 const FOLDER: &str = "common/message";
 /// The logging interface that classes of the jar do not load without.
 const SLF4J: &str = "1.7.36";
 /// What to do when they cannot be had.
-const ADVICE: &str = "the official schemas come from Kafka's client jar: install a JDK (17 or newer, with the `jar` tool) and Maven, \
+const ADVICE: &str = "the official schemas come from Kafka's jars: install a JDK (17 or newer, with the `jar` tool) and Maven, \
     see that both are on the PATH and that Maven can reach its repository, then run the test again";
 
-/// All schemas by name.
-pub(crate) fn load() -> BTreeMap<String, Json> {
-    let folder = fetch().unwrap_or_else(|error| panic!("{error}\n{ADVICE}")).join(FOLDER);
+/// All schemas of a release by name.
+pub(crate) fn load(release: &str) -> BTreeMap<String, Json> {
+    let folder = fetch(release).unwrap_or_else(|error| panic!("{error}\n{ADVICE}")).join(FOLDER);
     let mut schemas = BTreeMap::new();
     for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("an entry of a folder that was just unpacked").path();
@@ -43,7 +48,7 @@ pub(crate) fn load() -> BTreeMap<String, Json> {
 /// What the Java program `source`, one public class `name`, prints with Kafka's client on its class path.
 pub(crate) fn run_java(name: &str, source: &str) -> String {
     let run_it = || {
-        let home = fetch()?;
+        let home = fetch(RELEASE)?;
         let file = home.join(format!("{name}.java"));
         fs::write(&file, source).map_err(|error| format!("{}: {error}", file.display()))?;
         let jars = [format!("kafka-clients-{RELEASE}.jar"), format!("slf4j-api-{SLF4J}.jar")];
@@ -54,8 +59,8 @@ pub(crate) fn run_java(name: &str, source: &str) -> String {
 }
 
 /// The folder with the jars and the unpacked schemas, fetched if it is not there.
-fn fetch() -> Result<PathBuf, String> {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-clients-{RELEASE}"));
+fn fetch(release: &str) -> Result<PathBuf, String> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-schemas-{release}"));
     let fail = |what: &str, path: &Path, error: std::io::Error| format!("cannot {what} {}: {error}", path.display());
     fs::create_dir_all(&home).map_err(|error| fail("create", &home, error))?;
     let lock = fs::File::create(home.join("lock")).map_err(|error| fail("create the lock in", &home, error))?;
@@ -68,18 +73,17 @@ fn fetch() -> Result<PathBuf, String> {
             .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
             .map_err(|error| fail("remove", &partial, error))?;
         fs::create_dir_all(&partial).map_err(|error| fail("create", &partial, error))?;
-        for artifact in [format!("org.apache.kafka:kafka-clients:{RELEASE}"), format!("org.slf4j:slf4j-api:{SLF4J}")] {
+        let kafka = JARS.iter().map(|jar| format!("org.apache.kafka:{jar}:{release}"));
+        for artifact in kafka.chain([format!("org.slf4j:slf4j-api:{SLF4J}")]) {
             run(Command::new("mvn")
                 .args(["-q", "-B", "dependency:copy", "-Dmdep.useBaseVersion=true"])
                 .arg(format!("-Dartifact={artifact}"))
                 .arg(format!("-DoutputDirectory={}", partial.display()))
                 .current_dir(&partial))?;
         }
-        run(Command::new(jdk_tool("jar"))
-            .arg("xf")
-            .arg(format!("kafka-clients-{RELEASE}.jar"))
-            .arg(FOLDER)
-            .current_dir(&partial))?;
+        for jar in JARS {
+            run(Command::new(jdk_tool("jar")).arg("xf").arg(format!("{jar}-{release}.jar")).arg(FOLDER).current_dir(&partial))?;
+        }
         fs::rename(&partial, &done).map_err(|error| fail("rename", &partial, error))?;
     }
     Ok(done)
