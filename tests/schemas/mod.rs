@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value as Json;
 
@@ -42,15 +42,34 @@ pub(crate) fn load() -> BTreeMap<String, Json> {
 
 /// What the Java program `source`, one public class `name`, prints with Kafka's client on its class path.
 pub(crate) fn run_java(name: &str, source: &str) -> String {
-    let run_it = || {
-        let home = fetch()?;
-        let file = home.join(format!("{name}.java"));
-        fs::write(&file, source).map_err(|error| format!("{}: {error}", file.display()))?;
-        let jars = [format!("kafka-clients-{RELEASE}.jar"), format!("slf4j-api-{SLF4J}.jar")];
-        let class_path = std::env::join_paths(jars.iter().map(|jar| home.join(jar))).map_err(|error| error.to_string())?;
-        run(Command::new(jdk_tool("java")).arg("-cp").arg(class_path).arg(&file))
+    java(name, source).and_then(|mut java| run(&mut java)).unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
+}
+
+/// The same program started, for a conversation over its standard input and output.
+pub(crate) fn start_java(name: &str, source: &str) -> Child {
+    let start = |mut java: Command| {
+        java.stdin(Stdio::piped()).stdout(Stdio::piped());
+        java.spawn().map_err(|error| format!("cannot run {}: {error}", java.get_program().display()))
     };
-    run_it().unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
+    java(name, source).and_then(start).unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
+}
+
+/// The command that runs a Java program from its source, with all jars of the release on its class path.
+fn java(name: &str, source: &str) -> Result<Command, String> {
+    let home = fetch()?;
+    let file = home.join(format!("{name}.java"));
+    // Test programs run side by side: each finds a whole file there, whoever wrote it.
+    let part = home.join(format!("{name}.{}", std::process::id()));
+    let written = fs::write(&part, source).and_then(|()| fs::rename(&part, &file));
+    written.map_err(|error| format!("{}: {error}", file.display()))?;
+    let entries = fs::read_dir(&home).map_err(|error| format!("{}: {error}", home.display()))?;
+    let names = entries.flatten().map(|entry| entry.path());
+    let jars: Vec<PathBuf> = names.filter(|path| path.extension().is_some_and(|extension| extension == "jar")).collect();
+    let class_path = std::env::join_paths(jars).map_err(|error| error.to_string())?;
+    let mut command = Command::new(jdk_tool("java"));
+    // Little memory and quick to start: the machine has other work.
+    command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]).arg(class_path).arg(&file);
+    Ok(command)
 }
 
 /// The folder with the jars and the unpacked schemas, fetched if it is not there.
