@@ -185,7 +185,12 @@ impl Values {
             };
             if is_there {
                 let mut value = Vec::new();
-                self.put(&mut value, field.ty, field, field.nullable.is_some_and(has), profile);
+                let nullable = field.nullable.is_some_and(has);
+                self.put(&mut value, field.ty, field, nullable, profile);
+                // A struct in a tagged field has another null than elsewhere.
+                if let (Type::Struct(_), true, [first @ 0xff]) = (field.ty, nullable, &mut value[..]) {
+                    *first = 0;
+                }
                 tagged.push((tag, value));
             }
         }
@@ -217,6 +222,12 @@ impl Values {
                 _ => self.below(5) == 0,
             };
         match ty {
+            // The one text of the protocol that is never compact: a broker reads it before it knows the version.
+            _ if self.is_request_header && field.name == "client_id" => {
+                let text = if null { None } else { Some(self.text(out.len(), profile)) };
+                put_len(out, false, true, text.as_ref().map(String::len));
+                out.extend(text.unwrap_or_default().bytes());
+            }
             Type::Plain("bool") => out.push(u8::from(match (profile, field.default) {
                 (Defaults | DefaultsTagged, default) => default == Value::Bool(true),
                 (Empty | Least, _) => false,
@@ -246,9 +257,7 @@ impl Values {
             }
             Type::Plain("string") | Type::Entity("string", _) => {
                 let text = if null || self.is_forbidden_null(nullable) { None } else { Some(self.text(out.len(), profile)) };
-                // The one text of the protocol that is never compact: a broker reads it before it knows the version.
-                let is_compact = self.flexible && !(self.is_request_header && field.name == "client_id");
-                put_len(out, is_compact, true, text.as_ref().map(String::len));
+                put_len(out, self.flexible, true, text.as_ref().map(String::len));
                 out.extend(text.unwrap_or_default().bytes());
             }
             Type::Plain("bytes" | "records") => {
