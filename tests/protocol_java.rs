@@ -185,7 +185,7 @@ enum Damage {
 
 #[test]
 fn kafka_and_klamm_refuse_the_same_frames() {
-    let seeds = seeds(4);
+    let seeds = seeds(10);
     let mut findings = Findings::default();
     let mut refused_by_klamm_alone = BTreeMap::<String, u64>::new();
     let mut damages = BTreeMap::<String, (u64, u64)>::new();

@@ -1,6 +1,7 @@
 //! What Kafka itself says of its protocol, out of its client jar: the message schemas and the table of error codes. The jar is fetched
 //! by Maven once, unpacked by the JDK's `jar`, and kept under the target directory. Several tests may want it at once; a file lock
 //! lets one of them fetch.
+#![allow(dead_code, reason = "each test crate uses its own part")]
 
 use std::collections::BTreeMap;
 use std::fs;
