@@ -18,11 +18,20 @@ const NEEDED: [(&str, &str, &str, &str); 4] = [
 /// How many of them, the first, the tests of the protocol need.
 const FOR_PROTOCOL: usize = 3;
 
-/// Fails naming all that is missing for all tests, or for those of the protocol.
-pub(crate) fn check(protocol_only: bool) -> Result<(), String> {
+/// Fails naming all that is missing.
+pub(crate) fn check() -> Result<(), String> {
+    check_first(NEEDED.len())
+}
+
+/// The same for the tests of the protocol alone.
+pub(crate) fn check_for_protocol() -> Result<(), String> {
+    check_first(FOR_PROTOCOL)
+}
+
+fn check_first(count: usize) -> Result<(), String> {
     let missing: Vec<String> = NEEDED
         .iter()
-        .take(if protocol_only { FOR_PROTOCOL } else { NEEDED.len() })
+        .take(count)
         .filter(|(program, argument, ..)| !runs(program, argument))
         .map(|(program, _, purpose, install)| format!("  {program}: needed for {purpose}; install {install}"))
         .collect();

@@ -42,7 +42,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
             return Err(format!("test takes protocol, --no-real or --real-only, not `{words}`; filters go behind `--`"));
         }
     };
-    prerequisites::check(part == Part::Protocol)?;
+    if part == Part::Protocol {
+        prerequisites::check_for_protocol()?
+    } else {
+        prerequisites::check()?
+    }
     shown::begin()?;
     let mut here = Count::default();
     for mut cargo in without_real(part, filters) {
