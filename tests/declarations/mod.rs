@@ -2,6 +2,8 @@
 //! the one under test.
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
+pub(crate) mod values;
+
 use bytes::Bytes;
 use klamm::protocol::{DECLARATIONS, Declaration, DecodeError, Field, RecodeError, Type, Value, Versions};
 

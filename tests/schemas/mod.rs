@@ -1,18 +1,18 @@
 //! What Kafka itself says of its protocol, out of its jars: the message schemas and the table of error codes. The jars are fetched
 //! by Maven once, unpacked by the JDK's `jar`, and kept under the target directory. Several tests may want them at once; a file lock
 //! lets one of them fetch.
+#![allow(dead_code, reason = "each test crate uses its own part")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value as Json;
 
 /// The release whose schemas the declarations must equal.
 pub(crate) const RELEASE: &str = "4.4.0";
 /// The release before it that the declarations are compared with, in the versions it has.
-#[allow(dead_code, reason = "each test crate uses its own part")]
 pub(crate) const EARLIER: &str = "4.3.1";
 /// The jars with schemas: the client's, and those of the coordinators with the records of their logs.
 const JARS: &[&str] = &["kafka-clients", "kafka-group-coordinator", "kafka-transaction-coordinator"];
@@ -47,15 +47,34 @@ pub(crate) fn load(release: &str) -> BTreeMap<String, Json> {
 
 /// What the Java program `source`, one public class `name`, prints with Kafka's client on its class path.
 pub(crate) fn run_java(name: &str, source: &str) -> String {
-    let run_it = || {
-        let home = fetch(RELEASE)?;
-        let file = home.join(format!("{name}.java"));
-        fs::write(&file, source).map_err(|error| format!("{}: {error}", file.display()))?;
-        let jars = [format!("kafka-clients-{RELEASE}.jar"), format!("slf4j-api-{SLF4J}.jar")];
-        let class_path = std::env::join_paths(jars.iter().map(|jar| home.join(jar))).map_err(|error| error.to_string())?;
-        run(Command::new(jdk_tool("java")).arg("-cp").arg(class_path).arg(&file))
+    java(name, source).and_then(|mut java| run(&mut java)).unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
+}
+
+/// The same program started, for a conversation over its standard input and output.
+pub(crate) fn start_java(name: &str, source: &str) -> Child {
+    let start = |mut java: Command| {
+        java.stdin(Stdio::piped()).stdout(Stdio::piped());
+        java.spawn().map_err(|error| format!("cannot run {}: {error}", java.get_program().display()))
     };
-    run_it().unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
+    java(name, source).and_then(start).unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
+}
+
+/// The command that runs a Java program from its source, with all jars of the release on its class path.
+fn java(name: &str, source: &str) -> Result<Command, String> {
+    let home = fetch(RELEASE)?;
+    let file = home.join(format!("{name}.java"));
+    // Test programs run side by side: each finds a whole file there, whoever wrote it.
+    let part = home.join(format!("{name}.{}", std::process::id()));
+    let written = fs::write(&part, source).and_then(|()| fs::rename(&part, &file));
+    written.map_err(|error| format!("{}: {error}", file.display()))?;
+    let entries = fs::read_dir(&home).map_err(|error| format!("{}: {error}", home.display()))?;
+    let names = entries.flatten().map(|entry| entry.path());
+    let jars: Vec<PathBuf> = names.filter(|path| path.extension().is_some_and(|extension| extension == "jar")).collect();
+    let class_path = std::env::join_paths(jars).map_err(|error| error.to_string())?;
+    let mut command = Command::new(jdk_tool("java"));
+    // Little memory and quick to start: the machine has other work.
+    command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]).arg(class_path).arg(&file);
+    Ok(command)
 }
 
 /// The folder with the jars and the unpacked schemas, fetched if it is not there.

@@ -21,6 +21,7 @@ usage: cargo xtask COMMAND
 
   test [--no-real | --real-only] [-- FILTER…]
                               runs all tests; starts the brokers that the tests in real/ need, and stops them
+  test protocol               runs the codec's tests and prints how much of it was compared with Kafka's own; no broker
   kafka up [--nodes 1|3] [--version V] | --secure
                               starts Apache Kafka for work by hand and prints its addresses; with TLS, SASL and users
   kafka down                  stops what `kafka up` started

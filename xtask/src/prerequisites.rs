@@ -7,7 +7,7 @@ const NEEDED: [(&str, &str, &str, &str); 4] = [
     (
         "java",
         "-version",
-        "Apache Kafka and the Java peers",
+        "Apache Kafka, its classes and the Java peers",
         "a JDK, version 17 or later (Debian: apt-get install openjdk-17-jdk-headless)",
     ),
     ("javac", "-version", "the Java peers", "a JDK, not only a JRE (Debian: apt-get install openjdk-17-jdk-headless)"),
@@ -15,10 +15,23 @@ const NEEDED: [(&str, &str, &str, &str); 4] = [
     ("python3", "--version", "librdkafka's peer", "Python 3 with its module venv (Debian: apt-get install python3-venv)"),
 ];
 
+/// How many of them, the first, the tests of the protocol need.
+const FOR_PROTOCOL: usize = 3;
+
 /// Fails naming all that is missing.
 pub(crate) fn check() -> Result<(), String> {
+    check_first(NEEDED.len())
+}
+
+/// The same for the tests of the protocol alone.
+pub(crate) fn check_for_protocol() -> Result<(), String> {
+    check_first(FOR_PROTOCOL)
+}
+
+fn check_first(count: usize) -> Result<(), String> {
     let missing: Vec<String> = NEEDED
         .iter()
+        .take(count)
         .filter(|(program, argument, ..)| !runs(program, argument))
         .map(|(program, _, purpose, install)| format!("  {program}: needed for {purpose}; install {install}"))
         .collect();

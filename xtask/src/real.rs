@@ -49,7 +49,6 @@ pub(crate) fn run(filters: &[&str]) -> Result<Outcome, String> {
     process::run(&mut process::cargo(&["test", "--no-run", "--package", "klamm-real"]))?;
     let peers = Peers::build(&kafka::class_path(&kafka::fetch(VERSION)?)?)?;
     println!("other clients: {}", peers.names());
-    shown::begin()?;
     let mut outcome = Outcome::default();
     let files = files()?;
     let mut on_current = names(&files, filters)?;

@@ -1,6 +1,6 @@
-//! What a run of the tests in `real/` has shown: which versions of Kafka, which clients, what of each.
+//! What a run of the tests has shown: which versions of Kafka, which clients, what of each; and how much of the protocol was compared.
 //!
-//! Tests note what they have asserted, a line of JSON a cell (`shown` in `real/src/shown.rs`). The run prints the tables;
+//! Tests note what they have asserted, a line of JSON a cell (`real/src/shown.rs`, `tests/shown/`). The run prints the tables;
 //! `cargo xtask compatibility --shown` writes those of the last run into COMPATIBILITY.md, if nothing is missing in them.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,9 @@ pub(crate) fn path() -> PathBuf {
 pub(crate) fn begin() -> Result<(), String> {
     let today = process::output(Command::new("date").arg("+%Y-%m-%d"))?;
     let line = json!({"table": "run", "row": "run", "column": "date", "cell": today.trim()});
-    fs::write(path(), format!("{line}\n")).map_err(|error| format!("{}: {error}", path().display()))
+    let path = path();
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    folder.and_then(|()| fs::write(&path, format!("{line}\n"))).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The cells of a run, by table, row and column.
@@ -103,6 +105,12 @@ impl Shown {
         self.table("groups", "members", &rows, &["range", "roundrobin", "cooperative-sticky"])
     }
 
+    /// What was compared with Kafka's own code, and how much of it.
+    fn protocol(&self) -> String {
+        let rows = self.0.keys().filter(|[table, ..]| table == "protocol").map(|[_, row, _]| row.clone());
+        self.table("protocol", "protocol", &rows.collect::<Vec<_>>(), &["compared"])
+    }
+
     /// Which clients, of which version.
     fn clients(&self) -> String {
         let others = CLIENTS.iter().filter(|client| **client != "klamm");
@@ -119,6 +127,9 @@ impl Shown {
 pub(crate) fn tables() -> Result<String, String> {
     let shown = Shown::load()?;
     let mut text = String::new();
+    if shown.has("protocol") {
+        text.push_str(&format!("The protocol beside Kafka's own code:\n\n{}\n", shown.protocol()));
+    }
     if shown.has("versions") {
         text.push_str(&format!("Other versions of Apache Kafka:\n\n{}\n", shown.versions()));
     }
@@ -173,5 +184,8 @@ mod tests {
         assert_eq!(table, "| pair | none | zstd |\n|---|---|---|\n| klamm → Java | – | 102 |\n| Java → klamm | – | – |\n");
         assert_eq!(table.lines().map(is_empty_row).collect::<Vec<_>>(), [false, false, false, true]);
         assert!(Shown::parse("{").is_err());
+        let line = r#"{"table":"protocol","row":"values, Kafka 4.4.0","column":"compared","cell":"52 messages, 0 differences"}"#;
+        let protocol = Shown::parse(line).expect("a line").protocol();
+        assert_eq!(protocol, "| protocol | compared |\n|---|---|\n| values, Kafka 4.4.0 | 52 messages, 0 differences |\n");
     }
 }

@@ -1,12 +1,26 @@
-//! `cargo xtask test`: everything, with the brokers it needs.
+//! `cargo xtask test`: everything, with the brokers it needs, or a part of it.
 //!
 //! First what needs no broker of others (unit, property, embedded broker), then `real/` against Apache Kafka. How many tests ran is
-//! counted, and fewer in `real/` than `real/MINIMUM` is a failure, so that none is skipped in silence.
+//! counted, and fewer in `real/` than `real/MINIMUM` is a failure, so that none is skipped in silence. `cargo xtask test protocol`
+//! is the codec alone: its own tests and those that compare it with Kafka's classes and schemas, which take a JVM and no broker.
 
+use std::process::Command;
 use std::time::Instant;
 
 use crate::count::{Count, count};
 use crate::{prerequisites, process, real, shown};
+
+/// The workspace without the tests that need brokers.
+const WITHOUT_REAL: [&str; 5] = ["test", "--workspace", "--exclude", "klamm-real", "--no-fail-fast"];
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    All,
+    NoReal,
+    RealOnly,
+    Protocol,
+}
 
 /// Runs all tests, or the part that was asked for.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
@@ -15,27 +29,39 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         Some(at) => (&arguments[..at], &arguments[at + 1..]),
         None => (arguments, &[] as &[&str]),
     };
-    let (embedded, real) = match options {
-        [] => (true, true),
-        ["--no-real"] => (true, false),
-        ["--real-only"] => (false, true),
-        other => return Err(format!("test takes --no-real or --real-only, not `{}`; filters go behind `--`", other.join(" "))),
+    let part = match options {
+        [] => Part::All,
+        ["--no-real"] => Part::NoReal,
+        ["--real-only"] => Part::RealOnly,
+        ["protocol"] if filters.is_empty() => Part::Protocol,
+        ["protocol"] => {
+            return Err("test protocol takes no filters; `cargo test -p klamm --test protocol_java FILTER` does".into());
+        }
+        other => {
+            let words = other.join(" ");
+            return Err(format!("test takes protocol, --no-real or --real-only, not `{words}`; filters go behind `--`"));
+        }
     };
-    prerequisites::check()?;
-    let mut here = Count::default();
-    if embedded {
-        let mut cargo = process::cargo(&["test", "--workspace", "--exclude", "klamm-real", "--no-fail-fast"]);
-        cargo.arg("--").args(filters);
-        here = count(&mut cargo)?;
+    if part == Part::Protocol {
+        prerequisites::check_for_protocol()?
+    } else {
+        prerequisites::check()?
     }
+    shown::begin()?;
+    let mut here = Count::default();
+    for mut cargo in without_real(part, filters) {
+        here += count(&mut cargo)?;
+    }
+    let real = matches!(part, Part::All | Part::RealOnly);
     let there = if real { real::run(filters)? } else { real::Outcome::default() };
     let minutes = start.elapsed().as_secs_f64() / 60.0;
-    println!();
-    if real {
-        println!("{}", shown::tables()?);
-    }
-    if embedded {
-        println!("without Apache Kafka (unit, property, embedded broker): {} passed, {} failed", here.passed, here.failed);
+    println!("\n{}", shown::tables()?);
+    match part {
+        Part::RealOnly => {}
+        Part::Protocol => println!("the protocol: {} passed, {} failed", here.passed, here.failed),
+        Part::All | Part::NoReal => {
+            println!("without Apache Kafka (unit, property, embedded broker): {} passed, {} failed", here.passed, here.failed);
+        }
     }
     for part in &there.parts {
         println!("{part}");
@@ -55,6 +81,22 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The runs of `cargo test` that need no Apache Kafka.
+fn without_real(part: Part, filters: &[&str]) -> Vec<Command> {
+    let cargo = |targets: &[&str], filters: &[&str]| {
+        let mut cargo = process::cargo(&WITHOUT_REAL);
+        cargo.args(targets).arg("--").args(filters).env("KLAMM_SHOWN", shown::path());
+        cargo
+    };
+    match part {
+        Part::All | Part::NoReal => vec![cargo(&[], filters)],
+        Part::RealOnly => Vec::new(),
+        Part::Protocol => {
+            vec![cargo(&["--lib"], &["protocol::"]), cargo(&["--test", "protocol_*", "--test", "records_*"], &[])]
+        }
+    }
 }
 
 fn minimum() -> Result<usize, String> {
