@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::declarations::cases;
 use crate::exact;
-use crate::schemas;
+use crate::{schemas, shown};
 
 /// Differences there are, as message and field, and why they do no harm.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
@@ -61,8 +61,9 @@ fn the_release_before_said_the_same_of_its_versions() {
     for (message, field, _) in DIFFERENCES {
         assert!(found.contains(&(message.to_string(), field.to_string())), "{message}.{field} does not differ");
     }
-    let release = schemas::EARLIER;
-    println!("{messages} messages in {versions} versions as in Kafka {release}, with {fields} fields; {} differ", found.len());
+    let differ = (found.len() as u64, "fields with a difference that is explained");
+    let counts = [(messages, "messages"), (versions, "versions"), (fields as u64, "fields"), differ];
+    shown::count(&format!("schemas in its versions, Kafka {}", schemas::EARLIER), &counts);
 }
 
 /// Each field with its place and what is said of it, in a version.

@@ -6,15 +6,9 @@ use serde_json::Value as Json;
 /// How much was compared.
 #[derive(Default)]
 pub(crate) struct Counts {
-    messages: usize,
-    versions: usize,
-    fields: usize,
-}
-
-impl std::fmt::Display for Counts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} messages in {} versions, with {} fields,", self.messages, self.versions, self.fields)
-    }
+    pub(crate) messages: usize,
+    pub(crate) versions: usize,
+    pub(crate) fields: usize,
 }
 
 impl Counts {

@@ -9,6 +9,8 @@ mod exact;
 mod list;
 #[path = "../schemas/mod.rs"]
 mod schemas;
+#[path = "../shown/mod.rs"]
+mod shown;
 
 use std::collections::BTreeSet;
 
@@ -24,7 +26,9 @@ fn declarations_equal_the_official_schemas() {
         let json = schemas.get(case.name).unwrap_or_else(|| panic!("Kafka {} has no message {}", schemas::RELEASE, case.name));
         counts.compare(case, json);
     }
-    println!("{} equal to Kafka {}'s", counts, schemas::RELEASE);
+    let exact::Counts { messages, versions, fields } = counts;
+    let counts = [(messages, "messages"), (versions, "versions"), (fields, "fields"), (0, "differences")];
+    shown::count(&format!("schemas, Kafka {}", schemas::RELEASE), &counts.map(|(count, unit)| (count as u64, unit)));
 }
 
 #[test]
