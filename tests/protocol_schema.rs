@@ -248,7 +248,7 @@ fn compare_fields(at: &str, fields: &[Field], root: &Json, wanted: &Json) {
 
 /// Type, entity and default; for structs, what they contain.
 fn compare_type(at: &str, field: &Field, root: &Json, json: &Json) {
-    if let Type::Struct(_) = field.ty {
+    if let Type::Struct(..) = field.ty {
         assert_eq!(
             field.nullable.unwrap_or(field.versions),
             field.versions,
@@ -269,8 +269,8 @@ fn compare_type(at: &str, field: &Field, root: &Json, json: &Json) {
             assert_eq!(json["entityType"], entity, "{at}: entity");
         }
         Type::Array(_) => panic!("{at}: an array of arrays"),
-        Type::Struct(inner) => {
-            assert!(json_ty.starts_with(char::is_uppercase), "{at}: {json_ty} is not a struct");
+        Type::Struct(name, inner) => {
+            assert_eq!(name, json_ty, "{at}: type");
             let shared = root["commonStructs"].as_array().into_iter().flatten().find(|shared| shared["name"] == json_ty);
             compare_fields(at, &inner(), root, shared.map_or(&json["fields"], |shared| &shared["fields"]));
         }

@@ -171,7 +171,7 @@ macro_rules! wire_struct {
 
         #[allow(unused_mut, unused_variables)]
         impl $crate::protocol::Wire for $name {
-            const TYPE: $crate::protocol::Type = $crate::protocol::Type::Struct(Self::fields);
+            const TYPE: $crate::protocol::Type = $crate::protocol::Type::Struct(stringify!($name), Self::fields);
             const NULL: $crate::protocol::Null = $crate::protocol::Null::Marker;
 
             fn initial() -> Self {

@@ -55,8 +55,8 @@ pub enum Type {
     Entity(&'static str, &'static str),
     /// An array of this.
     Array(&'static Type),
-    /// A struct with these fields.
-    Struct(fn() -> Vec<Field>),
+    /// A struct by this name, with these fields.
+    Struct(&'static str, fn() -> Vec<Field>),
 }
 
 /// A default.
@@ -171,7 +171,7 @@ impl<'a> Walk<'a> {
                 }
                 ControlFlow::Continue(())
             }
-            Type::Struct(fields) => match if nullable { self.take(1)? } else { &[1] } {
+            Type::Struct(_, fields) => match if nullable { self.take(1)? } else { &[1] } {
                 [1] => self.structure(&fields()),
                 [0xff] => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),

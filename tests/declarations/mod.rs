@@ -111,7 +111,7 @@ impl Random {
                 self.put_len(out, false, (!null).then_some(len));
                 (0..len).for_each(|_| self.put(out, *item, false));
             }
-            Type::Struct(fields) => {
+            Type::Struct(_, fields) => {
                 out.extend(nullable.then_some(if null { 0xff } else { 1 }));
                 if !null {
                     self.put_struct(out, &fields());

@@ -1,11 +1,13 @@
 //! What Kafka itself says of its protocol, out of its client jar: the message schemas and the table of error codes. The jar is fetched
 //! by Maven once, unpacked by the JDK's `jar`, and kept under the target directory. Several tests may want it at once; a file lock
 //! lets one of them fetch.
+#![allow(dead_code, reason = "each test crate uses its own part")]
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 
@@ -15,6 +17,8 @@ pub(crate) const RELEASE: &str = "4.4.0";
 const FOLDER: &str = "common/message";
 /// The logging interface that classes of the jar do not load without.
 const SLF4J: &str = "1.7.36";
+/// What Kafka's JSON converters read and write JSON with; it is not among what the jar brings along.
+const JACKSON: [(&str, &str); 3] = [("jackson-databind", "2.21.7"), ("jackson-core", "2.21.7"), ("jackson-annotations", "2.21")];
 /// What to do when they cannot be had.
 const ADVICE: &str = "the official schemas come from Kafka's client jar: install a JDK (17 or newer, with the `jar` tool) and Maven, \
     see that both are on the PATH and that Maven can reach its repository, then run the test again";
@@ -53,9 +57,53 @@ pub(crate) fn run_java(name: &str, source: &str) -> String {
     run_it().unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
 }
 
+/// As [`run_java`], with the JSON library that Kafka's JSON converters need, and `input` on standard input.
+pub(crate) fn run_java_with_json(name: &str, source: &str, input: String) -> String {
+    let run_it = || {
+        let (kafka, jackson) = (fetch()?, fetch_jackson()?);
+        let file = jackson.join(format!("{name}.java"));
+        fs::write(&file, source).map_err(|error| format!("{}: {error}", file.display()))?;
+        let jars = [kafka.join(format!("kafka-clients-{RELEASE}.jar")), kafka.join(format!("slf4j-api-{SLF4J}.jar"))];
+        let json = JACKSON.iter().map(|(artifact, version)| jackson.join(format!("{artifact}-{version}.jar")));
+        let class_path = std::env::join_paths(jars.into_iter().chain(json)).map_err(|error| error.to_string())?;
+        let mut command = Command::new(jdk_tool("java"));
+        command.arg("-cp").arg(class_path).arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| format!("cannot run java: {error}"))?;
+        let mut stdin = child.stdin.take().ok_or("java has no standard input")?;
+        // Both pipes at once, or each side would wait for the other.
+        let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().map_err(|error| format!("cannot run java: {error}"))?;
+        if !output.status.success() {
+            return Err(format!(
+                "{command:?} failed ({}):\n{}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim_end()
+            ));
+        }
+        writer.join().expect("writing does not panic").map_err(|error| format!("java reads no further: {error}"))?;
+        String::from_utf8(output.stdout).map_err(|error| error.to_string())
+    };
+    run_it().unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
+}
+
 /// The folder with the jars and the unpacked schemas, fetched if it is not there.
 fn fetch() -> Result<PathBuf, String> {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-clients-{RELEASE}"));
+    let artifacts = [format!("org.apache.kafka:kafka-clients:{RELEASE}"), format!("org.slf4j:slf4j-api:{SLF4J}")];
+    once(&format!("kafka-clients-{RELEASE}"), &artifacts, |partial| {
+        let jar = format!("kafka-clients-{RELEASE}.jar");
+        run(Command::new(jdk_tool("jar")).arg("xf").arg(jar).arg(FOLDER).current_dir(partial)).map(drop)
+    })
+}
+
+/// The folder with the jars of the JSON library.
+fn fetch_jackson() -> Result<PathBuf, String> {
+    let artifacts = JACKSON.map(|(artifact, version)| format!("com.fasterxml.jackson.core:{artifact}:{version}"));
+    once("jackson", &artifacts, |_| Ok(()))
+}
+
+/// The folder `name` with these artifacts and what `then` makes of them, made if it is not there.
+fn once(name: &str, artifacts: &[String], then: impl Fn(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let fail = |what: &str, path: &Path, error: std::io::Error| format!("cannot {what} {}: {error}", path.display());
     fs::create_dir_all(&home).map_err(|error| fail("create", &home, error))?;
     let lock = fs::File::create(home.join("lock")).map_err(|error| fail("create the lock in", &home, error))?;
@@ -68,18 +116,14 @@ fn fetch() -> Result<PathBuf, String> {
             .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
             .map_err(|error| fail("remove", &partial, error))?;
         fs::create_dir_all(&partial).map_err(|error| fail("create", &partial, error))?;
-        for artifact in [format!("org.apache.kafka:kafka-clients:{RELEASE}"), format!("org.slf4j:slf4j-api:{SLF4J}")] {
+        for artifact in artifacts {
             run(Command::new("mvn")
                 .args(["-q", "-B", "dependency:copy", "-Dmdep.useBaseVersion=true"])
                 .arg(format!("-Dartifact={artifact}"))
                 .arg(format!("-DoutputDirectory={}", partial.display()))
                 .current_dir(&partial))?;
         }
-        run(Command::new(jdk_tool("jar"))
-            .arg("xf")
-            .arg(format!("kafka-clients-{RELEASE}.jar"))
-            .arg(FOLDER)
-            .current_dir(&partial))?;
+        then(&partial)?;
         fs::rename(&partial, &done).map_err(|error| fail("rename", &partial, error))?;
     }
     Ok(done)
