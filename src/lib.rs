@@ -56,7 +56,7 @@ mod record;
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder};
 #[cfg(feature = "client")]
-pub use cluster::{Node, Route};
+pub use cluster::{Node, RawResponse, Route};
 #[cfg(feature = "client")]
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "client")]
