@@ -268,7 +268,7 @@ mod tests {
     fn hex_comes_back_and_what_is_none_is_told() {
         assert_eq!(hex(&[0, 0x7f, 0xff]), "007fff");
         assert_eq!(unhex(" 00 7F\nff\t").unwrap(), [0, 0x7f, 0xff]);
-        assert_eq!(unhex("").unwrap(), []);
+        assert_eq!(unhex("").unwrap(), [0; 0]);
         assert!(unhex("0").unwrap_err().contains("1 digits"));
         assert!(unhex("0é").unwrap_err().contains("'é', byte 1"));
     }
