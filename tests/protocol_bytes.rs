@@ -13,6 +13,9 @@ use klamm::protocol::messages::*;
 use klamm::protocol::{ApiMessage, Declaration, DecodeErrorKind, Kind};
 use proptest::prelude::*;
 
+/// Random frames for each message and version.
+const FRAMES: u64 = 20;
+
 /// Calls `check` with `frames` random frames for each message and version.
 fn for_all(frames: u64, unknown_tags: bool, mut check: impl FnMut(&Declaration, i16, &Bytes)) {
     for case in cases() {
@@ -27,61 +30,85 @@ fn for_all(frames: u64, unknown_tags: bool, mut check: impl FnMut(&Declaration, 
 
 #[test]
 fn decoded_messages_encode_to_the_same_bytes() {
-    for_all(20, false, |case, version, frame| {
+    for_all(FRAMES, false, |case, version, frame| {
         assert_eq!(recode(case, frame, version).as_deref(), Ok(&frame[..]), "{} version {version}", case.name);
     });
 }
 
 #[test]
 fn unknown_tags_are_skipped() {
-    for_all(20, true, |case, version, frame| {
+    for_all(FRAMES, true, |case, version, frame| {
         let again = recode(case, frame, version).unwrap();
         assert_eq!(again.len() < frame.len(), (case.is_flexible)(version), "{} version {version}", case.name);
         assert_eq!(recode(case, &again.clone().into(), version), Ok(again));
     });
 }
 
+/// Messages that the other implementation cannot read. In both a field `Version` stands before other structs, and it reads these in the
+/// version that the field's value names; by the schema, and in Kafka's code, all is in the version of the message.
+const WRONG_THERE: &[&str] = &["LeaderChangeMessage", "VotersRecord"];
+
+/// Reads a body and writes it again with the other implementation; `None` where it has no such message.
+fn recode_there(case: &Declaration, version: i16, frame: &Bytes) -> Option<Result<BytesMut, String>> {
+    use kafka_protocol::messages as there;
+
+    fn recode<M: Decodable + Encodable>(frame: &Bytes, version: i16) -> Result<BytesMut, String> {
+        let mut output = BytesMut::new();
+        let done = M::decode(&mut frame.clone(), version).and_then(|message| message.encode(&mut output, version));
+        done.map(|()| output).map_err(|error| format!("{error:#}"))
+    }
+
+    let mut output = BytesMut::new();
+    let done = match (case.kind, case.name) {
+        (Kind::Request, _) => RequestKind::decode(ApiKey::try_from(case.api_key).ok()?, &mut frame.clone(), version)
+            .and_then(|message| message.encode(&mut output, version)),
+        (Kind::Response, _) => ResponseKind::decode(ApiKey::try_from(case.api_key).ok()?, &mut frame.clone(), version)
+            .and_then(|message| message.encode(&mut output, version)),
+        (_, "RequestHeader") => return Some(recode::<there::RequestHeader>(frame, version)),
+        (_, "ResponseHeader") => return Some(recode::<there::ResponseHeader>(frame, version)),
+        (_, "ConsumerProtocolAssignment") => return Some(recode::<there::ConsumerProtocolAssignment>(frame, version)),
+        (_, "ConsumerProtocolSubscription") => return Some(recode::<there::ConsumerProtocolSubscription>(frame, version)),
+        (_, "DefaultPrincipalData") => return Some(recode::<there::DefaultPrincipalData>(frame, version)),
+        (_, "EndTxnMarker") => return Some(recode::<there::EndTxnMarker>(frame, version)),
+        (_, "KRaftVersionRecord") => return Some(recode::<there::KRaftVersionRecord>(frame, version)),
+        (_, "LeaderChangeMessage") => return Some(recode::<there::LeaderChangeMessage>(frame, version)),
+        (_, "SnapshotFooterRecord") => return Some(recode::<there::SnapshotFooterRecord>(frame, version)),
+        (_, "SnapshotHeaderRecord") => return Some(recode::<there::SnapshotHeaderRecord>(frame, version)),
+        (_, "VotersRecord") => return Some(recode::<there::VotersRecord>(frame, version)),
+        _ => return None,
+    };
+    Some(done.map(|()| output).map_err(|error| format!("{error:#}")))
+}
+
 #[test]
 fn another_implementation_reads_and_writes_the_same_bytes() {
-    let mut agreed = BTreeSet::new();
-    let mut unknown_there = BTreeSet::new();
-    for_all(20, false, |case, version, frame| {
-        let (mut input, mut output) = (frame.clone(), BytesMut::new());
-        let done = match (case.kind, ApiKey::try_from(case.api_key)) {
-            (Kind::Request, Ok(api)) => {
-                RequestKind::decode(api, &mut input, version).and_then(|message| message.encode(&mut output, version))
-            }
-            (Kind::Response, Ok(api)) => {
-                ResponseKind::decode(api, &mut input, version).and_then(|message| message.encode(&mut output, version))
-            }
-            _ if case.name == "ConsumerProtocolAssignment" => {
-                kafka_protocol::messages::ConsumerProtocolAssignment::decode(&mut input, version)
-                    .and_then(|message| message.encode(&mut output, version))
-            }
-            _ => kafka_protocol::messages::ConsumerProtocolSubscription::decode(&mut input, version)
-                .and_then(|message| message.encode(&mut output, version)),
-        };
-        match done {
-            Ok(()) => assert_eq!(output, frame, "{} version {version}", case.name),
-            Err(error) if format!("{error:#}").contains("version not supported") => {
-                unknown_there.insert((case.name, version));
-                return;
-            }
-            Err(error) => panic!("{} version {version}: {error:#}", case.name),
+    let (mut agreed, mut unknown_there) = (BTreeSet::new(), BTreeSet::new());
+    for_all(FRAMES, false, |case, version, frame| match recode_there(case, version, frame) {
+        Some(there) if WRONG_THERE.contains(&case.name) => {
+            assert!(there.as_ref() != Ok(&BytesMut::from(&frame[..])), "{} version {version} is right there now", case.name);
         }
-        agreed.insert((case.name, version));
+        Some(Ok(output)) => {
+            assert_eq!(output, frame, "{} version {version}", case.name);
+            agreed.insert((case.name, version));
+        }
+        Some(Err(error)) if !error.contains("version not supported") => panic!("{} version {version}: {error}", case.name),
+        _ => _ = unknown_there.insert((case.name, version)),
     });
-    println!("{} message versions agree; not known there: {unknown_there:?}", agreed.len());
-    assert!(agreed.len() >= 300, "{} message versions in common are too few for a second opinion", agreed.len());
+    let (agreed, unknown) = (agreed.len(), unknown_there.len());
+    println!("{agreed} message versions agree; {unknown} are not known there: {unknown_there:?}");
+    assert!(agreed >= 550, "{agreed} message versions in common are too few for a second opinion");
 }
 
 #[test]
 fn every_cut_frame_is_an_error() {
     for_all(3, false, |case, version, frame| {
-        for len in 0..frame.len() {
+        // Large frames are cut in some places only; the first bytes and the last matter most.
+        let some = (0..frame.len()).step_by(1 + frame.len() / 100);
+        let last = frame.len().saturating_sub(30)..frame.len();
+        for len in (0..frame.len().min(30)).chain(some).chain(last) {
             let cut = frame.slice(..len);
             let error = (case.decode)(&cut, version).expect_err("a cut frame");
-            if len % 101 == 0 {
+            if len % 7 == 0 {
                 let text = (case.explain)(&cut, version, error);
                 assert!(text.starts_with(case.name) && !text.contains(", end ("), "no field is named: {text}");
             }
@@ -95,7 +122,7 @@ fn every_cut_frame_is_an_error() {
 #[test]
 fn damaged_frames_do_not_panic() {
     for_all(3, true, |case, version, frame| {
-        for at in (0..frame.len()).step_by(1 + frame.len() / 100) {
+        for at in (0..frame.len()).step_by(1 + frame.len() / 20) {
             for byte in [0x00, 0x7f, 0x80, 0xff] {
                 let mut damaged = frame.to_vec();
                 damaged[at] = byte;

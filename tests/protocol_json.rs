@@ -65,7 +65,7 @@ fn value(random: &mut Random, ty: Type) -> Json {
     match ty {
         Type::Array(item) => (0..random.below(3)).map(|_| value(random, *item)).collect(),
         Type::Struct(_, fields) => object(random, &fields()),
-        Type::Plain(name) | Type::Entity(name, _) => match name {
+        Type::Plain(name) | Type::Entity(name, _) | Type::Fixed(name) => match name {
             "bool" => (pick % 2 == 0).into(),
             "int8" => [0, 1, -1, i8::MIN, i8::MAX, 42][pick].into(),
             "int16" => [0, 1, -1, i16::MIN, i16::MAX, 300][pick].into(),
@@ -180,7 +180,7 @@ fn without_records(json: Json) -> Json {
         Json::Array(items) => items.into_iter().map(without_records).collect(),
         Json::Object(entries) => {
             let empty = |(name, value): (String, Json)| match value {
-                Json::String(_) if name == "records" => (name, "".into()),
+                Json::String(_) if matches!(&*name, "records" | "unalignedRecords") => (name, "".into()),
                 value => (name, without_records(value)),
             };
             Json::Object(entries.into_iter().map(empty).collect())

@@ -71,6 +71,30 @@ fn no_damaged_frame_allocates_beyond_the_budget() {
     }
 }
 
+/// The budget is for frames that lie. What is honest takes a few times its frame, here with texts of at most twenty bytes, which is short
+/// for names of topics and hosts, and arrays of one to three elements. What is smaller still, a list of verdicts without a text say, has
+/// [`Reader::BUDGET_BASE`] beside: that is enough for 40,000 of the worst.
+#[test]
+fn no_honest_message_exceeds_the_budget() {
+    let mut worst = (0.0, String::new());
+    for case in cases() {
+        for version in case.each_version() {
+            let (mut frames, mut used) = (0, 0);
+            for seed in 0..20 {
+                let frame = Random { longest_text: 10, ..Random::new(case, version, seed) }.frame(case);
+                frames += frame.len();
+                used += measure(|| _ = (case.decode)(&frame, version)).bytes_max;
+            }
+            let ratio = used as f64 / frames.max(1) as f64;
+            if ratio > worst.0 {
+                worst = (ratio, format!("{} version {version}", case.name));
+            }
+        }
+    }
+    println!("the largest in memory for its frame is {}, {:.1} times", worst.1, worst.0);
+    assert!(worst.0 <= Reader::BUDGET_FACTOR as f64, "{worst:?}");
+}
+
 #[test]
 fn rk_184_a_length_prefix_of_two_gigabytes_is_an_error_and_no_allocation() {
     let mut result = None;

@@ -98,7 +98,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// Offers an API only in these versions; requests in others end their connection. Default: all that the library has declared.
+    /// Offers an API only in these versions; requests in others end their connection. Default: all that the library has declared. An API
+    /// that this broker does not serve is not offered either way.
     pub fn versions(mut self, api: ApiKey, versions: RangeInclusive<i16>) -> Self {
         self.settings.versions.insert(api, Some(versions.into_inner()));
         self

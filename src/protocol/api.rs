@@ -94,17 +94,28 @@ macro_rules! names {
 
 /// The table of declared APIs; numbers, versions and listeners come from the declarations.
 macro_rules! declared {
-    (apis { $($constant:ident $name:literal = $request:ty;)* } data { $($data:ty;)* }) => {
+    (
+        apis { $($constant:ident $name:literal = $request:ty;)* }
+        headers { $($header:ty;)* }
+        data { $($data:ty;)* }
+        coordinator_records { $($file:ident: $key:ident $value:ident;)* }
+    ) => {
         /// The declared APIs, ascending by number.
         pub static APIS: &[Api] = &[$({
             assert!(ApiKey::$constant.0 == <$request>::API_KEY);
             Api::of::<$request>(ApiKey::$constant, $name)
         }),*];
 
-        /// All declared messages: requests and responses by the numbers of their APIs, then data by name.
+        /// All declared messages: requests and responses by the numbers of their APIs, headers, data by name, and the records of
+        /// coordinators by their numbers.
         pub static DECLARATIONS: &[Declaration] = &[
             $(Declaration::of::<$request>(Kind::Request), Declaration::of::<<$request as Request>::Response>(Kind::Response),)*
+            $(Declaration::of::<$header>(Kind::Header),)*
             $(Declaration::of::<$data>(Kind::Data),)*
+            $(
+                Declaration::of::<coordinator::$file::$key>(Kind::CoordinatorKey),
+                Declaration::of::<coordinator::$file::$value>(Kind::CoordinatorValue),
+            )*
         ];
     };
 }
@@ -128,18 +139,122 @@ declared! {
         API_VERSIONS "ApiVersions" = api_versions::ApiVersionsRequest;
         CREATE_TOPICS "CreateTopics" = create_topics::CreateTopicsRequest;
         DELETE_TOPICS "DeleteTopics" = delete_topics::DeleteTopicsRequest;
+        DELETE_RECORDS "DeleteRecords" = delete_records::DeleteRecordsRequest;
         INIT_PRODUCER_ID "InitProducerId" = init_producer_id::InitProducerIdRequest;
+        OFFSET_FOR_LEADER_EPOCH "OffsetForLeaderEpoch" = offset_for_leader_epoch::OffsetForLeaderEpochRequest;
+        ADD_PARTITIONS_TO_TXN "AddPartitionsToTxn" = add_partitions_to_txn::AddPartitionsToTxnRequest;
+        ADD_OFFSETS_TO_TXN "AddOffsetsToTxn" = add_offsets_to_txn::AddOffsetsToTxnRequest;
+        END_TXN "EndTxn" = end_txn::EndTxnRequest;
+        WRITE_TXN_MARKERS "WriteTxnMarkers" = write_txn_markers::WriteTxnMarkersRequest;
+        TXN_OFFSET_COMMIT "TxnOffsetCommit" = txn_offset_commit::TxnOffsetCommitRequest;
+        DESCRIBE_ACLS "DescribeAcls" = describe_acls::DescribeAclsRequest;
+        CREATE_ACLS "CreateAcls" = create_acls::CreateAclsRequest;
+        DELETE_ACLS "DeleteAcls" = delete_acls::DeleteAclsRequest;
         DESCRIBE_CONFIGS "DescribeConfigs" = describe_configs::DescribeConfigsRequest;
+        ALTER_CONFIGS "AlterConfigs" = alter_configs::AlterConfigsRequest;
+        ALTER_REPLICA_LOG_DIRS "AlterReplicaLogDirs" = alter_replica_log_dirs::AlterReplicaLogDirsRequest;
+        DESCRIBE_LOG_DIRS "DescribeLogDirs" = describe_log_dirs::DescribeLogDirsRequest;
         SASL_AUTHENTICATE "SaslAuthenticate" = sasl_authenticate::SaslAuthenticateRequest;
         CREATE_PARTITIONS "CreatePartitions" = create_partitions::CreatePartitionsRequest;
+        CREATE_DELEGATION_TOKEN "CreateDelegationToken" = create_delegation_token::CreateDelegationTokenRequest;
+        RENEW_DELEGATION_TOKEN "RenewDelegationToken" = renew_delegation_token::RenewDelegationTokenRequest;
+        EXPIRE_DELEGATION_TOKEN "ExpireDelegationToken" = expire_delegation_token::ExpireDelegationTokenRequest;
+        DESCRIBE_DELEGATION_TOKEN "DescribeDelegationToken" = describe_delegation_token::DescribeDelegationTokenRequest;
         DELETE_GROUPS "DeleteGroups" = delete_groups::DeleteGroupsRequest;
+        ELECT_LEADERS "ElectLeaders" = elect_leaders::ElectLeadersRequest;
         INCREMENTAL_ALTER_CONFIGS "IncrementalAlterConfigs" = incremental_alter_configs::IncrementalAlterConfigsRequest;
+        ALTER_PARTITION_REASSIGNMENTS "AlterPartitionReassignments" = alter_partition_reassignments::AlterPartitionReassignmentsRequest;
+        LIST_PARTITION_REASSIGNMENTS "ListPartitionReassignments" = list_partition_reassignments::ListPartitionReassignmentsRequest;
         OFFSET_DELETE "OffsetDelete" = offset_delete::OffsetDeleteRequest;
+        DESCRIBE_CLIENT_QUOTAS "DescribeClientQuotas" = describe_client_quotas::DescribeClientQuotasRequest;
+        ALTER_CLIENT_QUOTAS "AlterClientQuotas" = alter_client_quotas::AlterClientQuotasRequest;
+        DESCRIBE_USER_SCRAM_CREDENTIALS "DescribeUserScramCredentials" = describe_user_scram_credentials::DescribeUserScramCredentialsRequest;
+        ALTER_USER_SCRAM_CREDENTIALS "AlterUserScramCredentials" = alter_user_scram_credentials::AlterUserScramCredentialsRequest;
+        VOTE "Vote" = vote::VoteRequest;
+        BEGIN_QUORUM_EPOCH "BeginQuorumEpoch" = begin_quorum_epoch::BeginQuorumEpochRequest;
+        END_QUORUM_EPOCH "EndQuorumEpoch" = end_quorum_epoch::EndQuorumEpochRequest;
+        DESCRIBE_QUORUM "DescribeQuorum" = describe_quorum::DescribeQuorumRequest;
+        ALTER_PARTITION "AlterPartition" = alter_partition::AlterPartitionRequest;
+        UPDATE_FEATURES "UpdateFeatures" = update_features::UpdateFeaturesRequest;
+        ENVELOPE "Envelope" = envelope::EnvelopeRequest;
+        FETCH_SNAPSHOT "FetchSnapshot" = fetch_snapshot::FetchSnapshotRequest;
         DESCRIBE_CLUSTER "DescribeCluster" = describe_cluster::DescribeClusterRequest;
+        DESCRIBE_PRODUCERS "DescribeProducers" = describe_producers::DescribeProducersRequest;
+        BROKER_REGISTRATION "BrokerRegistration" = broker_registration::BrokerRegistrationRequest;
+        BROKER_HEARTBEAT "BrokerHeartbeat" = broker_heartbeat::BrokerHeartbeatRequest;
+        UNREGISTER_BROKER "UnregisterBroker" = unregister_broker::UnregisterBrokerRequest;
+        DESCRIBE_TRANSACTIONS "DescribeTransactions" = describe_transactions::DescribeTransactionsRequest;
+        LIST_TRANSACTIONS "ListTransactions" = list_transactions::ListTransactionsRequest;
+        ALLOCATE_PRODUCER_IDS "AllocateProducerIds" = allocate_producer_ids::AllocateProducerIdsRequest;
+        CONSUMER_GROUP_HEARTBEAT "ConsumerGroupHeartbeat" = consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
+        CONSUMER_GROUP_DESCRIBE "ConsumerGroupDescribe" = consumer_group_describe::ConsumerGroupDescribeRequest;
+        CONTROLLER_REGISTRATION "ControllerRegistration" = controller_registration::ControllerRegistrationRequest;
+        GET_TELEMETRY_SUBSCRIPTIONS "GetTelemetrySubscriptions" = get_telemetry_subscriptions::GetTelemetrySubscriptionsRequest;
+        PUSH_TELEMETRY "PushTelemetry" = push_telemetry::PushTelemetryRequest;
+        ASSIGN_REPLICAS_TO_DIRS "AssignReplicasToDirs" = assign_replicas_to_dirs::AssignReplicasToDirsRequest;
+        LIST_CONFIG_RESOURCES "ListConfigResources" = list_config_resources::ListConfigResourcesRequest;
+        DESCRIBE_TOPIC_PARTITIONS "DescribeTopicPartitions" = describe_topic_partitions::DescribeTopicPartitionsRequest;
+        SHARE_GROUP_HEARTBEAT "ShareGroupHeartbeat" = share_group_heartbeat::ShareGroupHeartbeatRequest;
+        SHARE_GROUP_DESCRIBE "ShareGroupDescribe" = share_group_describe::ShareGroupDescribeRequest;
+        SHARE_FETCH "ShareFetch" = share_fetch::ShareFetchRequest;
+        SHARE_ACKNOWLEDGE "ShareAcknowledge" = share_acknowledge::ShareAcknowledgeRequest;
+        ADD_RAFT_VOTER "AddRaftVoter" = add_raft_voter::AddRaftVoterRequest;
+        REMOVE_RAFT_VOTER "RemoveRaftVoter" = remove_raft_voter::RemoveRaftVoterRequest;
+        UPDATE_RAFT_VOTER "UpdateRaftVoter" = update_raft_voter::UpdateRaftVoterRequest;
+        INITIALIZE_SHARE_GROUP_STATE "InitializeShareGroupState" = initialize_share_group_state::InitializeShareGroupStateRequest;
+        READ_SHARE_GROUP_STATE "ReadShareGroupState" = read_share_group_state::ReadShareGroupStateRequest;
+        WRITE_SHARE_GROUP_STATE "WriteShareGroupState" = write_share_group_state::WriteShareGroupStateRequest;
+        DELETE_SHARE_GROUP_STATE "DeleteShareGroupState" = delete_share_group_state::DeleteShareGroupStateRequest;
+        READ_SHARE_GROUP_STATE_SUMMARY "ReadShareGroupStateSummary" = read_share_group_state_summary::ReadShareGroupStateSummaryRequest;
+        STREAMS_GROUP_HEARTBEAT "StreamsGroupHeartbeat" = streams_group_heartbeat::StreamsGroupHeartbeatRequest;
+        STREAMS_GROUP_DESCRIBE "StreamsGroupDescribe" = streams_group_describe::StreamsGroupDescribeRequest;
+        DESCRIBE_SHARE_GROUP_OFFSETS "DescribeShareGroupOffsets" = describe_share_group_offsets::DescribeShareGroupOffsetsRequest;
+        ALTER_SHARE_GROUP_OFFSETS "AlterShareGroupOffsets" = alter_share_group_offsets::AlterShareGroupOffsetsRequest;
+        DELETE_SHARE_GROUP_OFFSETS "DeleteShareGroupOffsets" = delete_share_group_offsets::DeleteShareGroupOffsetsRequest;
+        STREAMS_GROUP_TOPOLOGY_DESCRIPTION_UPDATE "StreamsGroupTopologyDescriptionUpdate" = streams_group_topology_description_update::StreamsGroupTopologyDescriptionUpdateRequest;
+        UNREGISTER_CONTROLLER "UnregisterController" = unregister_controller::UnregisterControllerRequest;
+    }
+    headers {
+        request_header::RequestHeader;
+        response_header::ResponseHeader;
     }
     data {
+        aborted_txn::AbortedTxn;
         consumer_protocol_assignment::ConsumerProtocolAssignment;
         consumer_protocol_subscription::ConsumerProtocolSubscription;
+        control_record_type_schema::ControlRecordTypeSchema;
+        default_principal_data::DefaultPrincipalData;
+        end_txn_marker::EndTxnMarker;
+        kraft_version_record::KRaftVersionRecord;
+        leader_change_message::LeaderChangeMessage;
+        snapshot_footer_record::SnapshotFooterRecord;
+        snapshot_header_record::SnapshotHeaderRecord;
+        voters_record::VotersRecord;
+    }
+    coordinator_records {
+        legacy_offset_commit: LegacyOffsetCommitKey LegacyOffsetCommitValue;
+        offset_commit: OffsetCommitKey OffsetCommitValue;
+        group_metadata: GroupMetadataKey GroupMetadataValue;
+        consumer_group_metadata: ConsumerGroupMetadataKey ConsumerGroupMetadataValue;
+        consumer_group_partition_metadata: ConsumerGroupPartitionMetadataKey ConsumerGroupPartitionMetadataValue;
+        consumer_group_member_metadata: ConsumerGroupMemberMetadataKey ConsumerGroupMemberMetadataValue;
+        consumer_group_target_assignment_metadata: ConsumerGroupTargetAssignmentMetadataKey ConsumerGroupTargetAssignmentMetadataValue;
+        consumer_group_target_assignment_member: ConsumerGroupTargetAssignmentMemberKey ConsumerGroupTargetAssignmentMemberValue;
+        consumer_group_current_member_assignment: ConsumerGroupCurrentMemberAssignmentKey ConsumerGroupCurrentMemberAssignmentValue;
+        share_group_member_metadata: ShareGroupMemberMetadataKey ShareGroupMemberMetadataValue;
+        share_group_metadata: ShareGroupMetadataKey ShareGroupMetadataValue;
+        share_group_target_assignment_metadata: ShareGroupTargetAssignmentMetadataKey ShareGroupTargetAssignmentMetadataValue;
+        share_group_target_assignment_member: ShareGroupTargetAssignmentMemberKey ShareGroupTargetAssignmentMemberValue;
+        share_group_current_member_assignment: ShareGroupCurrentMemberAssignmentKey ShareGroupCurrentMemberAssignmentValue;
+        share_group_state_partition_metadata: ShareGroupStatePartitionMetadataKey ShareGroupStatePartitionMetadataValue;
+        consumer_group_regular_expression: ConsumerGroupRegularExpressionKey ConsumerGroupRegularExpressionValue;
+        streams_group_metadata: StreamsGroupMetadataKey StreamsGroupMetadataValue;
+        streams_group_member_metadata: StreamsGroupMemberMetadataKey StreamsGroupMemberMetadataValue;
+        streams_group_target_assignment_metadata: StreamsGroupTargetAssignmentMetadataKey StreamsGroupTargetAssignmentMetadataValue;
+        streams_group_target_assignment_member: StreamsGroupTargetAssignmentMemberKey StreamsGroupTargetAssignmentMemberValue;
+        streams_group_current_member_assignment: StreamsGroupCurrentMemberAssignmentKey StreamsGroupCurrentMemberAssignmentValue;
+        streams_group_topology: StreamsGroupTopologyKey StreamsGroupTopologyValue;
+        transaction_log: TransactionLogKey TransactionLogValue;
     }
 }
 

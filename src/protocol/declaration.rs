@@ -22,6 +22,10 @@ pub enum Kind {
     Header,
     /// What stands inside other messages, or in records.
     Data,
+    /// Key of a record in the log of a group or transaction coordinator.
+    CoordinatorKey,
+    /// Value of such a record.
+    CoordinatorValue,
 }
 
 /// One message in all its versions.
@@ -32,7 +36,7 @@ pub struct Declaration {
     pub name: &'static str,
     /// What it is for.
     pub kind: Kind,
-    /// Number of its API; -1 for what is not a request or response.
+    /// Number of its API, or of a coordinator's kind of record: the key's first two bytes. -1 for headers and data.
     pub api_key: i16,
     /// First and last version that can be written and read, an unstable one included.
     pub versions: (i16, i16),

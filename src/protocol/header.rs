@@ -5,6 +5,8 @@
 //! header before it knows the version. A response header has a tag section (version 1) when the version is flexible, except that of
 //! ApiVersions, which never has one: the client asks before it knows what the broker speaks (KIP-511).
 //!
+//! The schemas have messages for both, `messages::request_header` and `response_header`, for tools that treat all messages alike.
+//!
 //! Nothing here is kept from one request to the next; correlation ids are given out and matched by the connection.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -163,7 +165,8 @@ mod tests {
     use super::*;
     use crate::protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
     use crate::protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
-    use crate::protocol::{ErrorCode, GroupId};
+    use crate::protocol::messages::{request_header, response_header};
+    use crate::protocol::{ClientId, ErrorCode, GroupId};
 
     fn heartbeat() -> HeartbeatRequest {
         HeartbeatRequest {
@@ -209,6 +212,36 @@ mod tests {
                 assert_eq!(header, wanted);
                 assert_eq!(HeartbeatRequest::decode(&body, version), Ok(heartbeat()));
             }
+        }
+    }
+
+    #[test]
+    fn declared_headers_have_the_same_bytes() {
+        for client_id in [None, Str::new(""), Str::new("klamm")] {
+            for version in HeartbeatRequest::VERSIONS {
+                let flexible = HeartbeatRequest::is_flexible(version);
+                let declared = request_header::RequestHeader {
+                    request_api_key: ApiKey::HEARTBEAT.0,
+                    request_api_version: version,
+                    correlation_id: 7,
+                    client_id: ClientId(client_id.clone()),
+                };
+                let mut w = Writer::default();
+                declared.encode(if flexible { 2 } else { 1 }, &mut w);
+                let head = encode_request_head(ApiKey::HEARTBEAT, version, flexible, 7, client_id.as_ref(), 0).unwrap();
+                assert_eq!(w.finish().concat(), head[4..], "version {version}");
+                let (header, body) = RequestHeader::decode(&head.slice(4..)).unwrap();
+                assert_eq!((header.client_id, body.len()), (client_id.clone(), 0));
+            }
+        }
+        for (version, response_version) in [(0, 3), (1, 4)] {
+            let mut w = Writer::default();
+            response_header::ResponseHeader { correlation_id: 7 }.encode(version, &mut w);
+            let header = w.finish().concat();
+            let frame = encode_response(7, response_version, &HeartbeatResponse::default()).unwrap().concat();
+            assert_eq!(frame[4..4 + header.len()], header);
+            let left = HeartbeatResponse::default().encoded_len(response_version);
+            assert_eq!(frame.len(), 4 + header.len() + left);
         }
     }
 

@@ -13,6 +13,7 @@
 //! }
 //! message! { response KEY, versions A..=B, flexible F..; struct Response { … } }
 //! message! { data, versions A..=B; struct Payload { … } }
+//! message! { coordinator key KEY, versions A..=B; struct RecordKey { … } }      // or `coordinator value`: records of a coordinator's log
 //! ```
 //!
 //! - The first struct is the message; the others are what it contains, in any order. `flexible` and all after it may be missing.
@@ -42,7 +43,7 @@ use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, EncodeError, Reade
 pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     /// Its name in the official schemas.
     const NAME: &'static str;
-    /// Number of the API; -1 for data that is not a request or response of its own.
+    /// Number of the API, or of a coordinator's kind of record; -1 for headers and data.
     const API_KEY: i16;
     /// Versions that can be written and read.
     const VERSIONS: RangeInclusive<i16>;
@@ -112,6 +113,12 @@ macro_rules! message {
     };
     (response $key:literal, $($rest:tt)*) => {
         message! { @message () $key, $($rest)* }
+    };
+    (coordinator $half:ident $key:literal, $($rest:tt)*) => {
+        message! { @message () $key, $($rest)* }
+    };
+    (header, $($rest:tt)*) => {
+        message! { @message () -1, $($rest)* }
     };
     (data, $($rest:tt)*) => {
         message! { @message () -1, $($rest)* }

@@ -66,6 +66,9 @@ pub use api::{ApiKey, DECLARATIONS};
 pub use declaration::{Declaration, Kind, RecodeError, Recoded};
 pub use error_code::ErrorCode;
 pub use message::{ApiMessage, Request};
-pub use primitives::{BrokerId, GroupId, ProducerId, Records, SecretBytes, Str, TextTooLong, TopicName, TransactionalId, Uuid};
+pub use primitives::{
+    BrokerId, ClientId, GroupId, ProducerId, Records, SecretBytes, Str, TaggedOption, TextTooLong, TopicName, TransactionalId,
+    Uuid,
+};
 pub use reflect::{Field, Type, Value, Versions};
 pub use wire::{Cx, DecodeError, DecodeErrorKind, EncodeError, Null, Reader, Wire, Writer};

@@ -328,6 +328,78 @@ impl std::fmt::Debug for SecretBytes {
     }
 }
 
+/// A client's name for itself in a request's header, which has a length of two bytes in every version, flexible or not: a broker must
+/// be able to read it in the ApiVersions request of a client that is newer than itself (KIP-511).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientId(pub Option<Str>);
+
+impl ClientId {
+    /// As in a version that is not flexible.
+    fn fixed(cx: Cx) -> Cx {
+        Cx { flexible: false, ..cx }
+    }
+}
+
+impl Wire for ClientId {
+    const TYPE: Type = Type::Fixed("string");
+    const NULL: Null = Null::Short;
+    fn initial() -> Self {
+        Self(Wire::initial())
+    }
+    fn size(&self, cx: Cx) -> usize {
+        self.0.size(Self::fixed(cx))
+    }
+    fn put(&self, w: &mut Writer, cx: Cx) {
+        self.0.put(w, Self::fixed(cx));
+    }
+    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
+        Wire::take(r, Self::fixed(cx)).map(Self)
+    }
+    fn check(&self, cx: Cx) -> Result<(), EncodeError> {
+        self.0.check(cx)
+    }
+    fn value(&self) -> Value {
+        self.0.value()
+    }
+}
+
+/// A struct in a tagged field that may be null: there its marker is 0 for null, where in other places it is -1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaggedOption<T>(pub Option<T>);
+
+impl<T: Wire> Wire for TaggedOption<T> {
+    const TYPE: Type = T::TYPE;
+    const NULL: Null = T::NULL;
+    fn initial() -> Self {
+        Self(Wire::initial())
+    }
+    fn size(&self, cx: Cx) -> usize {
+        1 + self.0.as_ref().map_or(0, |value| value.size(cx))
+    }
+    fn shared_size(&self, cx: Cx) -> usize {
+        self.0.shared_size(cx)
+    }
+    fn put(&self, w: &mut Writer, cx: Cx) {
+        w.copy(&[u8::from(self.0.is_some())]);
+        if let Some(value) = &self.0 {
+            value.put(w, cx);
+        }
+    }
+    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
+        match r.array()? {
+            [0] => Ok(Self(None)),
+            [1] => T::take(r, cx).map(|value| Self(Some(value))),
+            _ => Err(r.error(DecodeErrorKind::BadLength)),
+        }
+    }
+    fn check(&self, cx: Cx) -> Result<(), EncodeError> {
+        self.0.check(cx)
+    }
+    fn value(&self) -> Value {
+        self.0.value()
+    }
+}
+
 /// What the newtypes over text can do.
 macro_rules! text {
     ($($name:ident)*) => {$(
@@ -425,6 +497,32 @@ mod tests {
         assert_eq!(TopicName::try_from(longer.clone()), Err(TextTooLong { len: 32_768 }));
         assert_eq!(Str::new(longer), None);
         assert_eq!(Str::new(vec![0xc3, 0x28]), None, "not UTF-8");
+    }
+
+    /// The bytes Java writes for a consumer group's member: tag 0 with its size, then the marker.
+    #[test]
+    fn a_tagged_struct_has_a_marker_of_its_own() {
+        use crate::protocol::ApiMessage;
+        use crate::protocol::messages::coordinator::consumer_group_member_metadata::*;
+        let start = [1, 1, 1, 1, 1, 1, 0xff, 0xff, 0xff, 0xff, 1];
+        let classic = ClassicMemberMetadata { session_timeout_ms: 5, ..Default::default() };
+        for (metadata, tags) in [
+            (Some(ClassicMemberMetadata::default()), &[0][..]),
+            (None, &[1, 0, 1, 0]),
+            (Some(classic), &[1, 0, 7, 1, 0, 0, 0, 5, 1, 0]),
+        ] {
+            let member =
+                ConsumerGroupMemberMetadataValue { classic_member_metadata: TaggedOption(metadata), ..Default::default() };
+            let mut w = Writer::default();
+            member.encode(0, &mut w);
+            let bytes = Bytes::from(w.finish().concat());
+            assert_eq!((&bytes[..11], &bytes[11..]), (&start[..], tags));
+            assert_eq!(member.encoded_len(0), bytes.len());
+            assert_eq!(ConsumerGroupMemberMetadataValue::decode(&bytes, 0), Ok(member));
+        }
+        let bytes = Bytes::from([&start[..], &[1, 0, 1, 0xff]].concat());
+        let error = ConsumerGroupMemberMetadataValue::decode(&bytes, 0).unwrap_err();
+        assert!(ConsumerGroupMemberMetadataValue::explain(&bytes, 0, error).contains("ClassicMemberMetadata"), "{error}");
     }
 
     #[test]

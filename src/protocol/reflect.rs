@@ -53,6 +53,8 @@ pub enum Type {
     Plain(&'static str),
     /// A plain type and the entity it names, `topicName` for example.
     Entity(&'static str, &'static str),
+    /// A plain type whose length has its fixed form in flexible versions too: a request header's client id, nothing else.
+    Fixed(&'static str),
     /// An array of this.
     Array(&'static Type),
     /// A struct by this name, with these fields.
@@ -133,7 +135,7 @@ impl<'a> Walk<'a> {
                 if let Some(field) = field {
                     let whole = walk.body;
                     walk.body = whole.get(..end).unwrap_or_default();
-                    walk.value(field.ty, field.nullable.is_some_and(has))?;
+                    walk.tagged(field.ty, field.nullable.is_some_and(has))?;
                     walk.body = whole;
                     return if walk.at == end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
                 }
@@ -161,6 +163,12 @@ impl<'a> Walk<'a> {
                     }
                 }
             },
+            Type::Fixed(name) => {
+                let flexible = std::mem::replace(&mut self.flexible, false);
+                self.value(Type::Plain(name), nullable)?;
+                self.flexible = flexible;
+                ControlFlow::Continue(())
+            }
             Type::Array(item) => {
                 let Some(len) = self.length(false, nullable)? else { return ControlFlow::Continue(()) };
                 if self.over_budget && self.at == self.at_fault {
@@ -176,6 +184,18 @@ impl<'a> Walk<'a> {
                 [0xff] => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),
             },
+        }
+    }
+
+    /// A tagged field's value; a struct that may be null has another marker there than elsewhere.
+    fn tagged(&mut self, ty: Type, nullable: bool) -> ControlFlow<()> {
+        match ty {
+            Type::Struct(_, fields) if nullable => match self.take(1)? {
+                [1] => self.structure(&fields()),
+                [0] => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            },
+            _ => self.value(ty, nullable),
         }
     }
 

@@ -200,7 +200,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// What any frame may allocate, beside [`BUDGET_FACTOR`](Self::BUDGET_FACTOR) times its size.
     pub const BUDGET_BASE: usize = 1 << 20;
-    /// How much larger than its frame a message may be. The largest honest ratio is about 4 (metadata of a partition).
+    /// How much larger than its frame a message may be. The largest honest ratio is between 6 and 7 (verdicts on topics with short names).
     pub const BUDGET_FACTOR: usize = 8;
     /// The largest number of elements in an array, as in Kafka.
     pub const MAX_ELEMENTS: usize = 1_000_000;

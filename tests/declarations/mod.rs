@@ -30,11 +30,13 @@ pub(crate) struct Random {
     pub(crate) flexible: bool,
     /// Adds tagged fields that no declaration knows.
     pub(crate) unknown_tags: bool,
+    /// The longest text, in characters of two bytes.
+    pub(crate) longest_text: u64,
 }
 
 impl Random {
     pub(crate) fn new(case: &Declaration, version: i16, seed: u64) -> Self {
-        Self { seed, version, flexible: (case.is_flexible)(version), unknown_tags: false }
+        Self { seed, version, flexible: (case.is_flexible)(version), unknown_tags: false, longest_text: 100 }
     }
 
     /// A random frame of `case`.
@@ -68,8 +70,7 @@ impl Random {
                 let mut value = Vec::new();
                 match field.default {
                     Value::Bool(default) => value.push(u8::from(!default)),
-                    // Null is the default of nullable tagged fields and would be left out; anything else is never drawn.
-                    _ => self.put(&mut value, field.ty, false),
+                    _ => self.put_tagged(&mut value, field, field.nullable.is_some_and(has)),
                 }
                 tagged.push((tag, value));
             }
@@ -85,6 +86,21 @@ impl Random {
         }
     }
 
+    /// The value of a tagged field: not its default, which would be left out.
+    fn put_tagged(&mut self, out: &mut Vec<u8>, field: &Field, nullable: bool) {
+        let null = nullable && field.default != Value::Null && self.below(4) == 0;
+        match field.ty {
+            // Here alone a struct's marker is 0 for null.
+            Type::Struct(..) if null => out.push(0),
+            Type::Struct(_, fields) if nullable => {
+                out.push(1);
+                self.put_struct(out, &fields());
+            }
+            ty if null => self.put_len(out, matches!(ty, Type::Plain("string") | Type::Entity("string", _)), None),
+            ty => self.put(out, ty, false),
+        }
+    }
+
     /// A value that is no field's default (so that a tagged field is not left out), or null.
     fn put(&mut self, out: &mut Vec<u8>, ty: Type, nullable: bool) {
         let null = nullable && self.below(4) == 0;
@@ -97,7 +113,7 @@ impl Random {
             Type::Plain("int64" | "float64") | Type::Entity("int64", _) => out.extend([number, 1, 2, 3, 4, 5, 6, number]),
             Type::Plain("uuid") => out.extend([number; 16]),
             Type::Plain("string") | Type::Entity("string", _) => {
-                let text = "é".repeat(usize::from(number));
+                let text = "é".repeat(1 + self.below(self.longest_text) as usize);
                 self.put_len(out, true, (!null).then_some(text.len()));
                 out.extend(if null { b"" } else { text.as_bytes() });
             }
@@ -105,6 +121,11 @@ impl Random {
                 let len = if null { 0 } else { usize::from(number) * usize::from(number) };
                 self.put_len(out, false, (!null).then_some(len));
                 out.resize(out.len() + len, number);
+            }
+            Type::Fixed(ty) => {
+                let flexible = std::mem::replace(&mut self.flexible, false);
+                self.put(out, Type::Plain(ty), nullable);
+                self.flexible = flexible;
             }
             Type::Array(item) => {
                 let len = if null { 0 } else { 1 + self.below(3) as usize };

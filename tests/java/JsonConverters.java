@@ -31,12 +31,7 @@ public class JsonConverters {
 
     private record Converter(MethodHandle create, MethodHandle write, MethodHandle read) {
         static Converter of(String name) throws ReflectiveOperationException {
-            Class<?> type;
-            try {
-                type = Class.forName("org.apache.kafka.common.message." + name + "Data");
-            } catch (ClassNotFoundException e) {
-                type = Class.forName("org.apache.kafka.common.message." + name);
-            }
+            Class<?> type = find(name);
             Class<?> converter = Class.forName(type.getName() + "JsonConverter");
             MethodHandles.Lookup lookup = MethodHandles.publicLookup();
             return new Converter(
@@ -44,6 +39,23 @@ public class JsonConverters {
                 lookup.findStatic(converter, "write", MethodType.methodType(JsonNode.class, type, short.class, boolean.class)),
                 lookup.findStatic(converter, "read", MethodType.methodType(type, JsonNode.class, short.class)));
         }
+    }
+
+    /** Requests and responses have a suffix in Java; what coordinators keep in their logs stands in jars of their own. */
+    private static Class<?> find(String name) throws ClassNotFoundException {
+        for (String place : new String[] {
+            "org.apache.kafka.common.message." + name + "Data",
+            "org.apache.kafka.common.message." + name,
+            "org.apache.kafka.coordinator.group.generated." + name,
+            "org.apache.kafka.coordinator.transaction.generated." + name,
+        }) {
+            try {
+                return Class.forName(place);
+            } catch (ClassNotFoundException e) {
+                // Perhaps at the next place.
+            }
+        }
+        throw new ClassNotFoundException(name);
     }
 
     private static String answer(String[] parts) {

@@ -1,5 +1,5 @@
-//! What Kafka itself says of its protocol, out of its client jar: the message schemas and the table of error codes. The jar is fetched
-//! by Maven once, unpacked by the JDK's `jar`, and kept under the target directory. Several tests may want it at once; a file lock
+//! What Kafka itself says of its protocol, out of its jars: the message schemas and the table of error codes. The jars are fetched
+//! by Maven once, unpacked by the JDK's `jar`, and kept under the target directory. Several tests may want them at once; a file lock
 //! lets one of them fetch.
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
@@ -13,19 +13,23 @@ use serde_json::Value as Json;
 
 /// The release whose schemas the declarations must equal.
 pub(crate) const RELEASE: &str = "4.4.0";
-/// Where they stand in the jar.
+/// The release before it that the declarations are compared with, in the versions it has.
+pub(crate) const EARLIER: &str = "4.3.1";
+/// The jars with schemas: the client's, and those of the coordinators with the records of their logs.
+const JARS: &[&str] = &["kafka-clients", "kafka-group-coordinator", "kafka-transaction-coordinator"];
+/// Where they stand in the jars.
 const FOLDER: &str = "common/message";
 /// The logging interface that classes of the jar do not load without.
 const SLF4J: &str = "1.7.36";
 /// What Kafka's JSON converters read and write JSON with; it is not among what the jar brings along.
 const JACKSON: [(&str, &str); 3] = [("jackson-databind", "2.21.7"), ("jackson-core", "2.21.7"), ("jackson-annotations", "2.21")];
 /// What to do when they cannot be had.
-const ADVICE: &str = "the official schemas come from Kafka's client jar: install a JDK (17 or newer, with the `jar` tool) and Maven, \
+const ADVICE: &str = "the official schemas come from Kafka's jars: install a JDK (17 or newer, with the `jar` tool) and Maven, \
     see that both are on the PATH and that Maven can reach its repository, then run the test again";
 
-/// All schemas by name.
-pub(crate) fn load() -> BTreeMap<String, Json> {
-    let folder = fetch().unwrap_or_else(|error| panic!("{error}\n{ADVICE}")).join(FOLDER);
+/// All schemas of a release by name.
+pub(crate) fn load(release: &str) -> BTreeMap<String, Json> {
+    let folder = fetch(release).unwrap_or_else(|error| panic!("{error}\n{ADVICE}")).join(FOLDER);
     let mut schemas = BTreeMap::new();
     for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("an entry of a folder that was just unpacked").path();
@@ -47,7 +51,7 @@ pub(crate) fn load() -> BTreeMap<String, Json> {
 /// What the Java program `source`, one public class `name`, prints with Kafka's client on its class path.
 pub(crate) fn run_java(name: &str, source: &str) -> String {
     let run_it = || {
-        let home = fetch()?;
+        let home = fetch(RELEASE)?;
         let file = home.join(format!("{name}.java"));
         fs::write(&file, source).map_err(|error| format!("{}: {error}", file.display()))?;
         let jars = [format!("kafka-clients-{RELEASE}.jar"), format!("slf4j-api-{SLF4J}.jar")];
@@ -60,12 +64,13 @@ pub(crate) fn run_java(name: &str, source: &str) -> String {
 /// As [`run_java`], with the JSON library that Kafka's JSON converters need, and `input` on standard input.
 pub(crate) fn run_java_with_json(name: &str, source: &str, input: String) -> String {
     let run_it = || {
-        let (kafka, jackson) = (fetch()?, fetch_jackson()?);
+        let (kafka, jackson) = (fetch(RELEASE)?, fetch_jackson()?);
         let file = jackson.join(format!("{name}.java"));
         fs::write(&file, source).map_err(|error| format!("{}: {error}", file.display()))?;
-        let jars = [kafka.join(format!("kafka-clients-{RELEASE}.jar")), kafka.join(format!("slf4j-api-{SLF4J}.jar"))];
+        let jars = JARS.iter().map(|jar| kafka.join(format!("{jar}-{RELEASE}.jar")));
+        let jars = jars.chain([kafka.join(format!("slf4j-api-{SLF4J}.jar"))]);
         let json = JACKSON.iter().map(|(artifact, version)| jackson.join(format!("{artifact}-{version}.jar")));
-        let class_path = std::env::join_paths(jars.into_iter().chain(json)).map_err(|error| error.to_string())?;
+        let class_path = std::env::join_paths(jars.chain(json)).map_err(|error| error.to_string())?;
         let mut command = Command::new(jdk_tool("java"));
         command.arg("-cp").arg(class_path).arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("cannot run java: {error}"))?;
@@ -86,12 +91,15 @@ pub(crate) fn run_java_with_json(name: &str, source: &str, input: String) -> Str
     run_it().unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
 }
 
-/// The folder with the jars and the unpacked schemas, fetched if it is not there.
-fn fetch() -> Result<PathBuf, String> {
-    let artifacts = [format!("org.apache.kafka:kafka-clients:{RELEASE}"), format!("org.slf4j:slf4j-api:{SLF4J}")];
-    once(&format!("kafka-clients-{RELEASE}"), &artifacts, |partial| {
-        let jar = format!("kafka-clients-{RELEASE}.jar");
-        run(Command::new(jdk_tool("jar")).arg("xf").arg(jar).arg(FOLDER).current_dir(partial)).map(drop)
+/// The folder with the jars and the unpacked schemas of a release, fetched if it is not there.
+fn fetch(release: &str) -> Result<PathBuf, String> {
+    let kafka = JARS.iter().map(|jar| format!("org.apache.kafka:{jar}:{release}"));
+    let artifacts: Vec<_> = kafka.chain([format!("org.slf4j:slf4j-api:{SLF4J}")]).collect();
+    once(&format!("kafka-schemas-{release}"), &artifacts, |partial| {
+        JARS.iter().try_for_each(|jar| {
+            let jar = format!("{jar}-{release}.jar");
+            run(Command::new(jdk_tool("jar")).arg("xf").arg(jar).arg(FOLDER).current_dir(partial)).map(drop)
+        })
     })
 }
 

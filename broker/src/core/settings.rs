@@ -8,6 +8,35 @@ use std::time::Duration;
 
 use klamm::protocol::ApiKey;
 
+/// The APIs that are served, of all that the library knows.
+pub(crate) const SERVED: &[ApiKey] = &[
+    ApiKey::PRODUCE,
+    ApiKey::FETCH,
+    ApiKey::LIST_OFFSETS,
+    ApiKey::METADATA,
+    ApiKey::OFFSET_COMMIT,
+    ApiKey::OFFSET_FETCH,
+    ApiKey::FIND_COORDINATOR,
+    ApiKey::JOIN_GROUP,
+    ApiKey::HEARTBEAT,
+    ApiKey::LEAVE_GROUP,
+    ApiKey::SYNC_GROUP,
+    ApiKey::DESCRIBE_GROUPS,
+    ApiKey::LIST_GROUPS,
+    ApiKey::SASL_HANDSHAKE,
+    ApiKey::SASL_AUTHENTICATE,
+    ApiKey::API_VERSIONS,
+    ApiKey::CREATE_TOPICS,
+    ApiKey::DELETE_TOPICS,
+    ApiKey::INIT_PRODUCER_ID,
+    ApiKey::DESCRIBE_CONFIGS,
+    ApiKey::CREATE_PARTITIONS,
+    ApiKey::DELETE_GROUPS,
+    ApiKey::INCREMENTAL_ALTER_CONFIGS,
+    ApiKey::OFFSET_DELETE,
+    ApiKey::DESCRIBE_CLUSTER,
+];
+
 /// The settings of the whole cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -64,6 +93,9 @@ impl Default for Settings {
 impl Settings {
     /// First and last version of an API that is served.
     pub(crate) fn versions(&self, api: ApiKey) -> Option<(i16, i16)> {
+        if !SERVED.contains(&api) {
+            return None;
+        }
         match self.versions.get(&api) {
             Some(set) => *set,
             None => api.api().map(|api| api.versions),

@@ -10,7 +10,10 @@ use crate::options::Options;
 pub(crate) fn run(options: &Options) -> Done {
     let mut messages: Vec<_> = DECLARATIONS.iter().collect();
     // Without changing what stands in order already: a request before its response.
-    messages.sort_by_key(|message| (message.api_key < 0, message.api_key));
+    messages.sort_by_key(|message| match message.kind {
+        Kind::Request | Kind::Response => message.api_key,
+        _ => i16::MAX,
+    });
     let mut output = options.output();
     for message in messages {
         output.line(&schema(message))?;
@@ -29,6 +32,8 @@ fn schema(message: &Declaration) -> Json {
         Kind::Response => "response",
         Kind::Header => "header",
         Kind::Data => "data",
+        Kind::CoordinatorKey => "coordinator-key",
+        Kind::CoordinatorValue => "coordinator-value",
     };
     object.insert("type".into(), kind.into());
     if !message.listeners.is_empty() {
@@ -57,7 +62,7 @@ fn field(field: &Field) -> Json {
         ty => ("", ty),
     };
     let (name, entity, inner) = match ty {
-        Type::Plain(name) => (name, None, None),
+        Type::Plain(name) | Type::Fixed(name) => (name, None, None),
         Type::Entity(name, entity) => (name, Some(entity), None),
         Type::Struct(name, inner) => (name, None, Some(inner)),
         // No schema has one.
@@ -67,6 +72,9 @@ fn field(field: &Field) -> Json {
     object.insert("versions".into(), range(field.versions));
     if let Some(versions) = field.nullable {
         object.insert("nullableVersions".into(), range(versions));
+    }
+    if let Type::Fixed(_) = field.ty {
+        object.insert("flexibleVersions".into(), "none".into());
     }
     if let Some(tag) = field.tag {
         object.insert("taggedVersions".into(), range(field.versions));

@@ -61,7 +61,7 @@ impl Walk {
                     return walk.field(shape, value, out);
                 }
                 if is_there {
-                    walk.field(shape, value, &mut apart)?;
+                    walk.tagged(shape, value, &mut apart)?;
                     if !shape.is_default(value) {
                         tagged.push((shape.field.tag, apart));
                     }
@@ -107,13 +107,36 @@ impl Walk {
         if shape.field.ignorable || shape.is_default(value) { Ok(()) } else { Err(no_such_field) }
     }
 
+    /// The value of a tagged field: a struct that may be null has another marker there than elsewhere.
+    fn tagged(&mut self, shape: &Shape, value: &Json, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let nullable = shape.field.nullable.is_some_and(|versions| has(versions, self.version));
+        match shape.field.ty {
+            Type::Struct(..) if nullable && value.is_null() => {
+                out.push(0);
+                Ok(())
+            }
+            _ => self.field(shape, value, out),
+        }
+    }
+
     fn field(&mut self, shape: &Shape, value: &Json, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if let Type::Fixed(_) = shape.field.ty {
+            // Its length has the old form whatever the version.
+            let flexible = std::mem::replace(&mut self.flexible, false);
+            let done = self.nullable(shape, value, out);
+            self.flexible = flexible;
+            return done;
+        }
+        self.nullable(shape, value, out)
+    }
+
+    fn nullable(&mut self, shape: &Shape, value: &Json, out: &mut Vec<u8>) -> Result<(), Fault> {
         let nullable = shape.field.nullable.is_some_and(|versions| has(versions, self.version));
         if value.is_null() && nullable {
             match (shape.field.ty, self.flexible) {
                 (Type::Struct(..), _) => out.push(0xff),
                 (_, true) => out.push(0),
-                (Type::Plain("string") | Type::Entity("string", _), false) => out.extend([0xff; 2]),
+                (Type::Plain("string") | Type::Entity("string", _) | Type::Fixed("string"), false) => out.extend([0xff; 2]),
                 (_, false) => out.extend([0xff; 4]),
             }
             return Ok(());
@@ -141,7 +164,7 @@ impl Walk {
                 }
                 Ok(())
             }
-            Type::Plain(name) | Type::Entity(name, _) => self.plain(name, value, out),
+            Type::Plain(name) | Type::Entity(name, _) | Type::Fixed(name) => self.plain(name, value, out),
         }
     }
 

@@ -46,7 +46,7 @@ impl Walk {
                 let mut known = known.filter(|(shape, _)| has(shape.field.versions, version));
                 let Some((shape, value)) = known.find(|(shape, _)| shape.field.tag == Some(tag)) else { return Ok(false) };
                 // Whoever wrote a default all the same said nothing by it.
-                *value = Some(self.field(shape, r)?).filter(|value| !shape.is_default(value));
+                *value = Some(self.tagged(shape, r)?).filter(|value| !shape.is_default(value));
                 Ok(true)
             })?;
         }
@@ -64,12 +64,32 @@ impl Walk {
 
     fn field(&self, shape: &Shape, r: &mut Reader<'_>) -> Result<Json, DecodeError> {
         let nullable = shape.field.nullable.is_some_and(|versions| has(versions, self.cx.version));
-        self.value(shape.field.ty, &shape.inner, nullable, r)
+        match shape.field.ty {
+            // Its length has the old form whatever the version.
+            Type::Fixed(name) => {
+                let fixed = Self { cx: Cx { flexible: false, ..self.cx }, records: self.records };
+                fixed.value(Type::Plain(name), &[], nullable, r)
+            }
+            ty => self.value(ty, &shape.inner, nullable, r),
+        }
+    }
+
+    /// The value of a tagged field: a struct that may be null has another marker there than elsewhere.
+    fn tagged(&self, shape: &Shape, r: &mut Reader<'_>) -> Result<Json, DecodeError> {
+        let nullable = shape.field.nullable.is_some_and(|versions| has(versions, self.cx.version));
+        match shape.field.ty {
+            Type::Struct(..) if nullable => match r.array()? {
+                [0] => Ok(Json::Null),
+                [1] => self.structure(&shape.inner, r),
+                _ => Err(r.error(DecodeErrorKind::BadLength)),
+            },
+            _ => self.field(shape, r),
+        }
     }
 
     fn value(&self, ty: Type, inner: &[Shape], nullable: bool, r: &mut Reader<'_>) -> Result<Json, DecodeError> {
         let null = match ty {
-            Type::Plain("string") | Type::Entity("string", _) => Null::Short,
+            Type::Plain("string") | Type::Entity("string", _) | Type::Fixed("string") => Null::Short,
             Type::Struct(..) => Null::Marker,
             _ => Null::Long,
         };
@@ -88,7 +108,7 @@ impl Walk {
                 }
                 self.structure(inner, r)?
             }
-            Type::Plain(name) | Type::Entity(name, _) => match name {
+            Type::Plain(name) | Type::Entity(name, _) | Type::Fixed(name) => match name {
                 "bool" => (r.array()? != [0]).into(),
                 "int8" => i8::from_be_bytes(r.array()?).into(),
                 "int16" => i16::from_be_bytes(r.array()?).into(),

@@ -1,0 +1,75 @@
+//! EndQuorumEpoch: the leader of the metadata quorum resigns (KIP-595). From the leader to the other voters.
+
+use crate::protocol::{BrokerId, ErrorCode, Str, TopicName, Uuid};
+
+message! {
+    request 54 -> EndQuorumEpochResponse, versions 0..=1, flexible 1.., listeners [controller];
+
+    /// Who resigns and who should follow.
+    struct EndQuorumEpochRequest {
+        cluster_id: Option<Str> [0.., null 0..] = None,
+        topics: Vec<TopicData> [0..],
+        leader_endpoints: Vec<LeaderEndpoint> [1..] ignorable,
+    }
+
+    /// One topic; there is only that of the metadata.
+    struct TopicData {
+        topic_name: TopicName [0..],
+        partitions: Vec<PartitionData> [0..],
+    }
+
+    /// One partition.
+    struct PartitionData {
+        partition_index: i32 [0..],
+        leader_id: BrokerId [0..],
+        leader_epoch: i32 [0..],
+        preferred_successors: Vec<i32> [0..=0] ignorable,
+        /// Best first: those further down wait a little before they stand for election.
+        preferred_candidates: Vec<ReplicaInfo> [1..] ignorable,
+    }
+
+    /// A voter, with the id of its metadata directory (KIP-853).
+    struct ReplicaInfo {
+        candidate_id: BrokerId [1..],
+        candidate_directory_id: Uuid [1..],
+    }
+
+    /// Where the leader can be reached, by listener.
+    struct LeaderEndpoint {
+        name: Str [1.., key],
+        host: Str [1..],
+        port: u16 [1..],
+    }
+}
+
+message! {
+    response 54, versions 0..=1, flexible 1..;
+
+    /// Acknowledged, or that there is a newer epoch.
+    struct EndQuorumEpochResponse {
+        error_code: ErrorCode [0..],
+        topics: Vec<TopicResult> [0..],
+        node_endpoints: Vec<NodeEndpoint> [1.., tag 0],
+    }
+
+    /// One topic.
+    struct TopicResult {
+        topic_name: TopicName [0..],
+        partitions: Vec<PartitionResult> [0..],
+    }
+
+    /// One partition, with the leader that the voter knows of.
+    struct PartitionResult {
+        partition_index: i32 [0..],
+        error_code: ErrorCode [0..],
+        leader_id: BrokerId [0..],
+        leader_epoch: i32 [0..],
+    }
+
+    /// Address of a node that a partition names as its leader.
+    struct NodeEndpoint {
+        node_id: BrokerId [1.., key],
+        host: Str [1..],
+        port: u16 [1..],
+    }
+}
