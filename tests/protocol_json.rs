@@ -128,15 +128,15 @@ impl Questions {
     }
 }
 
-/// Messages that the client jar has, so that its converters can be asked. Others are data that only brokers keep.
+/// Messages whose converters are in Kafka's jars, so that they can be asked.
 fn asked_of_kafka() -> Vec<&'static Declaration> {
     let known = cases().iter().map(|case| format!("write\t{}\t{}\t\n", case.name, case.versions.0)).collect();
     let answers = schemas::run_java_with_json("JsonConverters", ORACLE, known);
     let (found, missing): (Vec<_>, Vec<_>) = cases().iter().zip(answers.lines()).partition(|(_, answer)| *answer != "?");
     for (case, _) in &missing {
-        assert_eq!(case.kind, Kind::Data, "{} has no converter in Kafka's client jar", case.name);
+        assert_eq!(case.kind, Kind::Data, "{} has no converter in Kafka's jars", case.name);
     }
-    println!("not in the client jar: {:?}", missing.iter().map(|(case, _)| case.name).collect::<Vec<_>>());
+    println!("no converter in Kafka's jars: {:?}", missing.iter().map(|(case, _)| case.name).collect::<Vec<_>>());
     found.into_iter().map(|(case, _)| case).collect()
 }
 
