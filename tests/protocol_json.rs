@@ -66,7 +66,7 @@ fn value(random: &mut Random, ty: Type) -> Json {
         Type::Array(item) => (0..random.below(3)).map(|_| value(random, *item)).collect(),
         Type::Struct(_, fields) => object(random, &fields()),
         Type::Plain(name) | Type::Entity(name, _) | Type::Fixed(name) => match name {
-            "bool" => (pick % 2 == 0).into(),
+            "bool" => (pick % 2 == 1).into(),
             "int8" => [0, 1, -1, i8::MIN, i8::MAX, 42][pick].into(),
             "int16" => [0, 1, -1, i16::MIN, i16::MAX, 300][pick].into(),
             "uint16" => [0, 1, 9092, i16::MAX as u16, i16::MAX as u16 + 1, u16::MAX][pick].into(),
