@@ -41,7 +41,8 @@ fn schema(message: &Declaration) -> Json {
     }
     object.insert("name".into(), message.name.into());
     object.insert("validVersions".into(), range(message.versions));
-    let flexible = message.each_version().find(|version| (message.is_flexible)(*version));
+    // From 0 on, as the files have it, whatever the first version is that is left.
+    let flexible = (0..=message.versions.1).find(|version| (message.is_flexible)(*version));
     object.insert("flexibleVersions".into(), flexible.map_or("none".into(), |first| range((first, i16::MAX))));
     if message.kind == Kind::Request {
         object.insert("latestVersionUnstable".into(), message.unstable.is_some().into());

@@ -36,6 +36,12 @@ async fn the_schema_shows_every_message_in_the_words_of_kafkas_files() {
             ],
         })
     );
+    assert_eq!(
+        (&named("RequestHeader")["type"], &named("RequestHeader")["fields"][3]["flexibleVersions"]),
+        (&json!("header"), &json!("none"))
+    );
+    let partition = named("AlterPartitionRequest");
+    assert_eq!((&partition["validVersions"], &partition["flexibleVersions"]), (&json!("2-3"), &json!("0+")));
     let fetch = named("FetchRequest");
     assert_eq!(
         fetch["fields"][0],
