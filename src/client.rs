@@ -8,16 +8,20 @@ mod builder;
 mod settings;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::admin::{Admin, ClusterDescription, OffsetSpec, TopicDescription};
-use crate::cluster::{Cluster, Gate, Node, Route};
+use crate::cluster::{Cluster, Gate, Node, RawResponse, Route};
 use crate::config::{IntoSeeds, Properties};
 use crate::consumer::{ConsumerBuilder, FetchMessages, ReaderBuilder, SeekTo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::producer::{AsyncProducerBuilder, BufferedProducerBuilder, Producer, ProducerBuilder};
-use crate::protocol::{ApiKey, BrokerId, Request};
+use crate::protocol::messages::produce::ProduceRequest;
+use crate::protocol::{ApiKey, ApiMessage as _, BrokerId, Request};
 use crate::record::{Message, Record, RecordMetadata, Topic, TopicPartition};
 
 pub use builder::ClientBuilder;
@@ -161,6 +165,50 @@ impl Client {
     /// A request that was sent is not taken back; its answer is read and discarded.
     pub async fn request<R: Request + Clone>(&self, request: R, route: Route) -> Result<R::Response> {
         self.inner.cluster.request(request, route).await
+    }
+
+    /// Sends a request whose body is written elsewhere, for tools and for what this library has no type for: `body` is called with the
+    /// version chosen, the highest of `versions` that broker and client have in common. A version that Kafka calls unstable is used
+    /// only if `versions` is that one alone. Sent where `route` says, and again after failures that may pass, as
+    /// [`request`](Self::request); but the answer is not looked into, so one that says "not this broker" is the answer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnsupportedVersion`] if there is no version in common, or the API is not declared; what `body` fails with;
+    /// [`ErrorKind::InvalidRequest`] for a Produce that wants no acknowledgement, which is never answered; a time-out with each broker's
+    /// last reason.
+    ///
+    /// # Cancel safety
+    /// A request that was sent is not taken back; its answer is read and discarded.
+    pub async fn request_raw(
+        &self,
+        api: ApiKey,
+        versions: RangeInclusive<i16>,
+        body: impl Fn(i16) -> Result<Bytes> + Send + Sync,
+        route: Route,
+    ) -> Result<RawResponse> {
+        let declared = api.api().ok_or_else(|| {
+            Error::new(ErrorKind::UnsupportedVersion, format!("{api} is not among the requests that this client knows"))
+        })?;
+        let (first, last) = declared.versions;
+        let versions = match declared.unstable {
+            Some(unstable) if versions == (unstable..=unstable) => versions,
+            _ => first.max(*versions.start())..=last.min(*versions.end()),
+        };
+        if versions.is_empty() {
+            let text = format!("this client speaks {api} in versions {first} to {last} only");
+            return Err(Error::new(ErrorKind::UnsupportedVersion, text).with_api(declared.name));
+        }
+        let body = |version| {
+            let body = body(version)?;
+            let is_answered =
+                api != ApiKey::PRODUCE || !ProduceRequest::decode(&body, version).is_ok_and(|request| request.acks == 0);
+            if is_answered {
+                Ok(body)
+            } else {
+                Err(Error::new(ErrorKind::InvalidRequest, "a Produce with acks 0 is never answered"))
+            }
+        };
+        self.inner.cluster.request_raw(api, versions, body, route).await
     }
 
     /// The brokers of the cluster now, by number.

@@ -29,7 +29,7 @@
 //! # Features
 //!
 //! `client` (default) is everything above [`protocol`]; `tls` (default) encrypts its connections; `gzip`, `snappy`, `lz4` and `zstd`
-//! (default) are the codecs of batches.
+//! (default) are the codecs of batches; `json` makes JSON of messages, and messages of JSON.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
@@ -56,7 +56,7 @@ mod record;
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder};
 #[cfg(feature = "client")]
-pub use cluster::{Node, Route};
+pub use cluster::{Node, RawResponse, Route};
 #[cfg(feature = "client")]
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "client")]

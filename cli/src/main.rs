@@ -19,7 +19,9 @@ use std::process::ExitCode;
 
 use clap::{Parser as _, Subcommand};
 
-use crate::commands::{api_versions, cluster, configs, consume, demo, groups, produce, query_offsets, topics};
+use crate::commands::{
+    api_versions, cluster, codec, configs, consume, demo, groups, produce, query_offsets, request, schema, topics,
+};
 use crate::exit::{Done, Failure};
 use crate::options::Options;
 use crate::signals::Stop;
@@ -51,6 +53,12 @@ enum Command {
     Groups(groups::Arguments),
     /// Lists, shows and changes configurations of topics, brokers and groups
     Configs(configs::Arguments),
+    /// Sends any request of the protocol, given as JSON, and shows the answer
+    Request(request::Arguments),
+    /// Shows every message of the protocol, as Kafka's schema files do
+    Schema,
+    /// Turns messages of the protocol from JSON to bytes and back
+    Codec(codec::Arguments),
     /// Measures throughput and latency
     Perf(perf::Arguments),
     /// Tells the main story on a broker of its own: produce, consume in a group, checkpoint, resume
@@ -85,12 +93,6 @@ enum Later {
     Elect(Rest),
     #[command(hide = true)]
     Features(Rest),
-    #[command(hide = true)]
-    Request(Rest),
-    #[command(hide = true)]
-    Schema(Rest),
-    #[command(hide = true)]
-    Codec(Rest),
     #[command(hide = true)]
     Records(Rest),
     #[command(hide = true)]
@@ -154,6 +156,9 @@ async fn run_at_once(options: &Options, command: Command) -> Done {
         Command::Topics(arguments) => topics::run(options, arguments).await,
         Command::Groups(arguments) => groups::run(options, arguments).await,
         Command::Configs(arguments) => configs::run(options, arguments).await,
+        Command::Request(arguments) => request::run(options, arguments).await,
+        Command::Schema => schema::run(options),
+        Command::Codec(arguments) => codec::run(options, arguments).await,
         Command::Perf(arguments) => perf::run(options, arguments).await,
         Command::Demo => demo::run(options).await,
         Command::Later(later) => {
@@ -189,12 +194,24 @@ mod tests {
     fn help_shows_what_is_built_and_only_that() {
         let help = super::Arguments::command().render_long_help().to_string();
         assert!(help.starts_with("Produce to, consume from and look at an Apache Kafka cluster"), "{help}");
-        for shown in
-            ["produce", "consume", "query-offsets", "cluster", "api-versions", "topics", "groups", "configs", "perf", "demo"]
-        {
+        for shown in [
+            "produce",
+            "consume",
+            "query-offsets",
+            "cluster",
+            "api-versions",
+            "topics",
+            "groups",
+            "configs",
+            "request",
+            "schema",
+            "codec",
+            "perf",
+            "demo",
+        ] {
             assert!(help.contains(&format!("\n  {shown} ")), "{shown}: {help}");
         }
-        for hidden in ["quorum", "acls", "codec"] {
+        for hidden in ["quorum", "acls", "tokens"] {
             assert!(!help.contains(&format!("\n  {hidden}")), "{hidden}: {help}");
         }
     }

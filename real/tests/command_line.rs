@@ -159,3 +159,48 @@ async fn cluster_and_versions_are_shown_and_wrong_places_refused() {
         assert!(output.stderr.contains(word), "{arguments:?}: {}", output.stderr);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_request_is_sent_as_json_in_the_version_asked_for() {
+    let topic = topic("request", "2").await;
+    let described = rows(
+        &["request", "DescribeCluster", "--version", "1"],
+        r#"{"includeClusterAuthorizedOperations":false,"endpointType":1}"#,
+    )
+    .await;
+    let cluster = rows(&["cluster"], "").await;
+    assert_eq!(described[0]["clusterId"], cluster[0]["cluster_id"]);
+    assert_eq!((&described[0]["errorCode"], &described[0]["endpointType"]), (&json!(0), &json!(1)));
+    // The negotiated version has topic ids, the oldest has nothing but names.
+    let ask = json!({
+        "topics": [{ "topicId": "AAAAAAAAAAAAAAAAAAAAAA", "name": topic }],
+        "allowAutoTopicCreation": false, "includeTopicAuthorizedOperations": true,
+    });
+    let newest = rows(&["request", "Metadata", "--to", "controller"], &ask.to_string()).await;
+    let found = &newest[0]["topics"][0];
+    assert_eq!((&found["name"], found["partitions"].as_array().map(Vec::len)), (&json!(topic), Some(2)));
+    assert_eq!(found["topicId"].as_str().map(str::len), Some(22));
+    let oldest = rows(&["request", "Metadata", "--version", "0"], &json!({ "topics": [{ "name": topic }] }).to_string()).await;
+    assert_eq!((&oldest[0]["topics"][0]["name"], &oldest[0]["topics"][0]["topicId"]), (&json!(topic), &Value::Null));
+    // What was written comes back byte for byte, through the group of tools that need no broker.
+    rows(&["produce", &topic, "--partition", "1"], "hello\n").await;
+    let fetch = json!({
+        "replicaId": -1, "maxWaitMs": 5000, "minBytes": 1, "maxBytes": 100_000, "isolationLevel": 0,
+        "topics": [{ "topic": topic, "partitions": [{ "partition": 1, "fetchOffset": 0, "partitionMaxBytes": 100_000 }] }],
+    });
+    let arguments = ["request", "Fetch", "--version", "4", "--to", &format!("leader:{topic}:1"), "--records", "base64"];
+    let fetched = rows(&arguments, &fetch.to_string()).await;
+    assert_eq!(fetched[0]["responses"][0]["partitions"][0]["highWatermark"], 1, "{}", fetched[0]);
+    let line = json!({ "name": "FetchResponse", "version": 4, "json": fetched[0] }).to_string();
+    let hex = rows(&["codec", "lines"], &line).await;
+    assert!(hex[0]["hex"].as_str().is_some_and(|hex| hex.contains("68656c6c6f")), "{}", hex[0]);
+    for (arguments, input, code, word) in [
+        (&["request", "Metadata", "--version", "99"][..], "{}", 3, "versions 0 to"),
+        (&["request", "Fetch", "--version", "4"], r#"{"replicaId":"x"}"#, 2, "replicaId"),
+        (&["request", "FindCoordinator", "--version", "0", "--to", "broker:77"], r#"{"key":"g"}"#, 1, "no broker 77"),
+    ] {
+        let output = run(arguments, input).await;
+        assert_eq!(output.code, Some(code), "{arguments:?}: {}", output.stderr);
+        assert!(output.stderr.contains(word), "{arguments:?}: {}", output.stderr);
+    }
+}

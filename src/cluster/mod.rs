@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -34,13 +35,14 @@ use crate::config::Seed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::clock::Clock;
 use crate::network::{Connection, ConnectionConfig, Connector, RequestSource, SourceHandle, Target, spawn_source};
-use crate::protocol::{BrokerId, Request};
+use crate::protocol::{ApiKey, BrokerId, Request};
 use crate::record::{Topic, TopicPartition};
 
 pub(crate) use backoff::{Backoff, BackoffConfig, Spread};
 pub use list_offsets::ListedOffset;
 pub(crate) use list_offsets::LogEnd;
 pub use list_topics::TopicListing;
+pub use request::RawResponse;
 pub use snapshot::Node;
 pub(crate) use snapshot::{PartitionMetadata, Snapshot, TopicMetadata};
 
@@ -354,6 +356,23 @@ impl Cluster {
     ) -> Result<R::Response> {
         self.check()?;
         match self.shared().request(versions, build, route, deadline).await {
+            Err(error) => Err(self.explain(error).await),
+            answer => answer,
+        }
+    }
+
+    /// As [`request`](Self::request) for a body that somebody else writes, in one of `versions`, which may be unstable. What an answer
+    /// says is not looked at: no code in it makes the request go to another broker.
+    pub(crate) async fn request_raw(
+        &self,
+        api: ApiKey,
+        versions: RangeInclusive<i16>,
+        body: impl Fn(i16) -> Result<Bytes> + Send + Sync,
+        route: Route,
+    ) -> Result<RawResponse> {
+        self.check()?;
+        let deadline = Instant::now() + self.config().default_api_timeout;
+        match self.shared().request_raw(api, versions, body, route, deadline).await {
             Err(error) => Err(self.explain(error).await),
             answer => answer,
         }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as TokioInstant;
 
@@ -92,6 +93,23 @@ impl Connection {
                 Err(Failure { written: Written::Maybe, cause })
             }
         }
+    }
+
+    /// Sends `body`, which somebody else wrote, as a request of `api`, and gives the answer's bytes.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    ///
+    /// # Cancel safety
+    /// As [`request`](Self::request).
+    pub(crate) async fn request_raw(&self, api: ApiKey, version: i16, body: Bytes, timeout: Duration) -> Result<Bytes, Failure> {
+        let encode = move |ticket, broker: &ApiVersions, timeout| {
+            let version = broker.highest(api, version..=version)?;
+            Ok(Outgoing::raw(ticket, api, version, body, timeout))
+        };
+        let (reply, answer) = oneshot::channel();
+        self.call(Job::Request { encode: Box::new(encode), reply }, api, timeout).await?;
+        Ok(self.answer(answer.await)?.body)
     }
 
     /// What the broker serves; connects if need be.

@@ -45,6 +45,11 @@ impl Outgoing {
         let (api, body, expected_len) = (ApiKey(R::API_KEY), writer.finish(), expected_len(request));
         Ok(Self { ticket, api, version, body, timeout, expects_response: true, expected_len })
     }
+
+    /// A request whose body was written elsewhere.
+    pub(crate) fn raw(ticket: u64, api: ApiKey, version: i16, body: Bytes, timeout: Duration) -> Self {
+        Self { ticket, api, version, body: vec![body], timeout, expects_response: true, expected_len: 0 }
+    }
 }
 
 /// The longest answer that `request` allows: a Fetch says how many bytes of records it wants, and one batch may exceed that.

@@ -53,7 +53,14 @@ impl ApiVersions {
     /// [`CauseKind::UnsupportedVersion`] naming the API and the ranges.
     pub(crate) fn select(&self, api: ApiKey, allowed: RangeInclusive<i16>) -> Result<i16, Cause> {
         let ours = api.versions().unwrap_or(allowed.clone());
-        let ours = *ours.start().max(allowed.start())..=*ours.end().min(allowed.end());
+        self.highest(api, *ours.start().max(allowed.start())..=*ours.end().min(allowed.end()))
+    }
+
+    /// The highest version that the broker has among `ours`, which may be unstable ones.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub(crate) fn highest(&self, api: ApiKey, ours: RangeInclusive<i16>) -> Result<i16, Cause> {
         let theirs = self.range(api);
         if let Some(theirs) = &theirs {
             let version = *ours.end().min(theirs.end());

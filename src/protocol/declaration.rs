@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
+use crate::protocol::api::DECLARATIONS;
 use crate::protocol::message::ApiMessage;
 use crate::protocol::reflect::Field;
 use crate::protocol::wire::{DecodeError, EncodeError, Writer};
@@ -70,6 +71,11 @@ impl Declaration {
             recode: recode::<M>,
             explain: M::explain,
         }
+    }
+
+    /// The message of this name, `MetadataRequest`; `None` if none is declared.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        DECLARATIONS.iter().find(|declared| declared.name == name)
     }
 
     /// Its versions, one by one.

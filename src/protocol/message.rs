@@ -17,6 +17,7 @@
 //! ```
 //!
 //! - The first struct is the message; the others are what it contains, in any order. `flexible` and all after it may be missing.
+//!   `struct Name as "SchemaName"`: where the schemas of request and response call two structs the same.
 //! - `VERSIONS` are Rust ranges: those that have the field, and those in which it may be null. Only the former is required. A field
 //!   that may be null is an `Option`.
 //! - `tag`: a tagged field, in all the versions it has. Tags are declared in ascending order.
@@ -126,10 +127,10 @@ macro_rules! message {
     (@message ($($response:ident)?) $key:literal, versions $versions:expr $(, flexible $flexible:expr)? $(, unstable $unstable:literal)?
         $(, listeners [$($listener:ident),*])?;
         $(#[$meta:meta])* struct $name:ident $body:tt
-        $($(#[$meta2:meta])* struct $name2:ident $body2:tt)*
+        $($(#[$meta2:meta])* struct $name2:ident $(as $schema2:literal)? {$($body2:tt)*})*
     ) => {
         wire_struct! { $(#[$meta])* struct $name $body }
-        $(wire_struct! { $(#[$meta2])* struct $name2 $body2 })*
+        $(wire_struct! { $(#[$meta2])* struct $name2 $(as $schema2)? {$($body2)*} })*
         impl $crate::protocol::ApiMessage for $name {
             const NAME: &'static str = stringify!($name);
             const API_KEY: i16 = $key;
@@ -146,7 +147,7 @@ macro_rules! message {
 /// Declares one struct of a message. What is in a field's brackets stays a list of tokens for `spec!` to look into: parts captured
 /// here would each be a repetition of their own, and those cannot be used inside one another.
 macro_rules! wire_struct {
-    ($(#[$meta:meta])* struct $name:ident {$(
+    ($(#[$meta:meta])* struct $name:ident $(as $schema:literal)? {$(
         $(#[$field_meta:meta])* $field:ident: $type:ty [$($spec:tt)*] $($ignorable:ident)? $(= $default:expr)?,
     )*}) => {
         $(#[$meta])*
@@ -178,7 +179,7 @@ macro_rules! wire_struct {
 
         #[allow(unused_mut, unused_variables)]
         impl $crate::protocol::Wire for $name {
-            const TYPE: $crate::protocol::Type = $crate::protocol::Type::Struct(Self::fields);
+            const TYPE: $crate::protocol::Type = $crate::protocol::Type::Struct(spec!(struct $name $($schema)?), Self::fields);
             const NULL: $crate::protocol::Null = $crate::protocol::Null::Marker;
 
             fn initial() -> Self {
@@ -253,6 +254,8 @@ macro_rules! wire_struct {
 macro_rules! spec {
     (default $type:ty) => { <$type as $crate::protocol::Wire>::initial() };
     (default $type:ty, $default:expr) => {{ let default: $type = $default; default }};
+    (struct $name:ident) => { stringify!($name) };
+    (struct $name:ident $schema:literal) => { $schema };
     (flag) => { false };
     (flag ignorable) => { true };
     // Is the field there, and before the tags?

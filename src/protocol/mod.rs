@@ -4,6 +4,7 @@
 //!   decoder, and a check of what a version cannot carry. On [`Wire`], [`Reader`] and [`Writer`] these are built.
 //! - [`api`]: the registry of API numbers, names and versions; [`DECLARATIONS`] lists every message as data.
 //! - [`header`] and [`frame`]: what stands around a message, and how a stream is cut.
+//! - `json` (with the feature of that name): messages as JSON and back, as Kafka's own converters do it.
 //! - [`records`]: record batches have their own reader and writer; here they are opaque bytes.
 //!
 //! Input is trusted in nothing. Each length is compared with the bytes that are left, and what is allocated with a budget that
@@ -53,6 +54,8 @@ mod declaration;
 mod error_code;
 pub mod frame;
 pub mod header;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod messages;
 mod primitives;
 pub mod records;

@@ -57,8 +57,8 @@ pub enum Type {
     Fixed(&'static str),
     /// An array of this.
     Array(&'static Type),
-    /// A struct with these fields.
-    Struct(fn() -> Vec<Field>),
+    /// A struct by this name, with these fields.
+    Struct(&'static str, fn() -> Vec<Field>),
 }
 
 /// A default.
@@ -179,7 +179,7 @@ impl<'a> Walk<'a> {
                 }
                 ControlFlow::Continue(())
             }
-            Type::Struct(fields) => match if nullable { self.take(1)? } else { &[1] } {
+            Type::Struct(_, fields) => match if nullable { self.take(1)? } else { &[1] } {
                 [1] => self.structure(&fields()),
                 [0xff] => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),
@@ -190,7 +190,7 @@ impl<'a> Walk<'a> {
     /// A tagged field's value; a struct that may be null has another marker there than elsewhere.
     fn tagged(&mut self, ty: Type, nullable: bool) -> ControlFlow<()> {
         match ty {
-            Type::Struct(fields) if nullable => match self.take(1)? {
+            Type::Struct(_, fields) if nullable => match self.take(1)? {
                 [1] => self.structure(&fields()),
                 [0] => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),

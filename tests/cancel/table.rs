@@ -93,6 +93,12 @@ pub(crate) const CASES: Cases = Cases {
         asked!("Client::last_offsets", |client| client.last_offsets(["t"])),
         asked!("Client::supports_api", |client| client.supports_api(ApiKey::FETCH, None)),
         asked!("Client::request", |client| client.request(ListGroupsRequest::default(), Route::Group("g".into()))),
+        asked!("Client::request_raw", |client| client.request_raw(
+            ApiKey::LIST_GROUPS,
+            0..=0,
+            |_| Ok(Default::default()),
+            Route::Group("g".into())
+        )),
         asked!("FetchMessages::send", |client| client.fetch_messages("t", 0).from(SeekTo::Beginning).send()),
         asked!("Admin::describe_cluster", |client| client.admin().describe_cluster()),
         asked!("Admin::api_versions", |client| client.admin().api_versions(None)),

@@ -93,8 +93,8 @@ impl Random {
         let null = nullable && field.default != Value::Null && self.below(4) == 0;
         match field.ty {
             // Here alone a struct's marker is 0 for null.
-            Type::Struct(_) if null => out.push(0),
-            Type::Struct(fields) if nullable => {
+            Type::Struct(..) if null => out.push(0),
+            Type::Struct(_, fields) if nullable => {
                 out.push(1);
                 self.put_struct(out, &fields());
             }
@@ -134,7 +134,7 @@ impl Random {
                 self.put_len(out, false, (!null).then_some(len));
                 (0..len).for_each(|_| self.put(out, *item, false));
             }
-            Type::Struct(fields) => {
+            Type::Struct(_, fields) => {
                 out.extend(nullable.then_some(if null { 0xff } else { 1 }));
                 if !null {
                     self.put_struct(out, &fields());

@@ -191,7 +191,7 @@ impl Values {
                 let nullable = field.nullable.is_some_and(has);
                 self.put(&mut value, field.ty, field, nullable, profile);
                 // A struct in a tagged field has another null than elsewhere.
-                if let (Type::Struct(_), true, [first @ 0xff]) = (field.ty, nullable, &mut value[..]) {
+                if let (Type::Struct(..), true, [first @ 0xff]) = (field.ty, nullable, &mut value[..]) {
                     *first = 0;
                 }
                 tagged.push((tag, value));
@@ -287,7 +287,7 @@ impl Values {
                 put_len(out, self.flexible, false, len.map(|len| len as usize));
                 (0..len.unwrap_or(0)).for_each(|_| self.put(out, *item, field, false, profile));
             }
-            Type::Struct(fields) => {
+            Type::Struct(_, fields) => {
                 if nullable {
                     out.push(if null { 0xff } else { 1 });
                 }

@@ -81,7 +81,7 @@ fn describe_declared(out: &mut Described, path: &str, fields: &[Field], version:
             Type::Plain(ty) | Type::Fixed(ty) => (ty, ""),
             Type::Entity(ty, entity) => (ty, entity),
             Type::Array(_) => panic!("{path}: an array of arrays"),
-            Type::Struct(inner) => {
+            Type::Struct(_, inner) => {
                 describe_declared(out, &path, &inner(), version);
                 ("struct", "")
             }

@@ -61,7 +61,7 @@ impl Counts {
 
     /// Type, entity and default; for structs, what they contain.
     fn compare_type(&mut self, at: &str, field: &Field, root: &Json, json: &Json) {
-        if let Type::Struct(_) = field.ty {
+        if let Type::Struct(..) = field.ty {
             assert_eq!(
                 field.nullable.unwrap_or(field.versions),
                 field.versions,
@@ -86,8 +86,8 @@ impl Counts {
                 assert_eq!(json["entityType"], entity, "{at}: entity");
             }
             Type::Array(_) => panic!("{at}: an array of arrays"),
-            Type::Struct(inner) => {
-                assert!(json_ty.starts_with(char::is_uppercase), "{at}: {json_ty} is not a struct");
+            Type::Struct(name, inner) => {
+                assert_eq!(name, json_ty, "{at}: type");
                 self.compare_fields(at, &inner(), root, inner_fields(root, json, json_ty));
             }
         }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -20,6 +21,8 @@ const JARS: &[&str] = &["kafka-clients", "kafka-group-coordinator", "kafka-trans
 const FOLDER: &str = "common/message";
 /// The logging interface that classes of the jar do not load without.
 const SLF4J: &str = "1.7.36";
+/// What Kafka's JSON converters read and write JSON with; it is not among what the jar brings along.
+const JACKSON: [(&str, &str); 3] = [("jackson-databind", "2.21.7"), ("jackson-core", "2.21.7"), ("jackson-annotations", "2.21")];
 /// What to do when they cannot be had.
 const ADVICE: &str = "the official schemas come from Kafka's jars: install a JDK (17 or newer, with the `jar` tool) and Maven, \
     see that both are on the PATH and that Maven can reach its repository, then run the test again";
@@ -61,6 +64,11 @@ pub(crate) fn start_java(name: &str, source: &str) -> Child {
 
 /// The command that runs a Java program from its source, with all jars of the release on its class path.
 fn java(name: &str, source: &str) -> Result<Command, String> {
+    java_with(name, source, [])
+}
+
+/// The same, with more jars.
+fn java_with(name: &str, source: &str, more: impl IntoIterator<Item = PathBuf>) -> Result<Command, String> {
     let home = fetch(RELEASE)?;
     let file = home.join(format!("{name}.java"));
     // Test programs run side by side: each finds a whole file there, whoever wrote it.
@@ -70,16 +78,55 @@ fn java(name: &str, source: &str) -> Result<Command, String> {
     let entries = fs::read_dir(&home).map_err(|error| format!("{}: {error}", home.display()))?;
     let names = entries.flatten().map(|entry| entry.path());
     let jars: Vec<PathBuf> = names.filter(|path| path.extension().is_some_and(|extension| extension == "jar")).collect();
-    let class_path = std::env::join_paths(jars).map_err(|error| error.to_string())?;
+    let class_path = std::env::join_paths(jars.into_iter().chain(more)).map_err(|error| error.to_string())?;
     let mut command = Command::new(jdk_tool("java"));
     // Little memory and quick to start: the machine has other work.
     command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]).arg(class_path).arg(&file);
     Ok(command)
 }
 
-/// The folder with the jars and the unpacked schemas, fetched if it is not there.
+/// As [`run_java`], with the JSON library that Kafka's JSON converters need, and `input` on standard input.
+pub(crate) fn run_java_with_json(name: &str, source: &str, input: String) -> String {
+    let run_it = || {
+        let json = fetch_jackson()?;
+        let mut command = java_with(name, source, JACKSON.iter().map(|(jar, version)| json.join(format!("{jar}-{version}.jar"))))?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| format!("cannot run java: {error}"))?;
+        let mut stdin = child.stdin.take().ok_or("java has no standard input")?;
+        // Both pipes at once, or each side would wait for the other.
+        let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().map_err(|error| format!("cannot run java: {error}"))?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{command:?} failed ({}):\n{}", output.status, text.trim_end()));
+        }
+        writer.join().expect("writing does not panic").map_err(|error| format!("java reads no further: {error}"))?;
+        String::from_utf8(output.stdout).map_err(|error| error.to_string())
+    };
+    run_it().unwrap_or_else(|error| panic!("{error}\n{ADVICE}"))
+}
+
+/// The folder with the jars and the unpacked schemas of a release, fetched if it is not there.
 fn fetch(release: &str) -> Result<PathBuf, String> {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-schemas-{release}"));
+    let kafka = JARS.iter().map(|jar| format!("org.apache.kafka:{jar}:{release}"));
+    let artifacts: Vec<_> = kafka.chain([format!("org.slf4j:slf4j-api:{SLF4J}")]).collect();
+    once(&format!("kafka-schemas-{release}"), &artifacts, |partial| {
+        JARS.iter().try_for_each(|jar| {
+            let jar = format!("{jar}-{release}.jar");
+            run(Command::new(jdk_tool("jar")).arg("xf").arg(jar).arg(FOLDER).current_dir(partial)).map(drop)
+        })
+    })
+}
+
+/// The folder with the jars of the JSON library.
+fn fetch_jackson() -> Result<PathBuf, String> {
+    let artifacts = JACKSON.map(|(artifact, version)| format!("com.fasterxml.jackson.core:{artifact}:{version}"));
+    once("jackson", &artifacts, |_| Ok(()))
+}
+
+/// The folder `name` with these artifacts and what `then` makes of them, made if it is not there.
+fn once(name: &str, artifacts: &[String], then: impl Fn(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let fail = |what: &str, path: &Path, error: std::io::Error| format!("cannot {what} {}: {error}", path.display());
     fs::create_dir_all(&home).map_err(|error| fail("create", &home, error))?;
     let lock = fs::File::create(home.join("lock")).map_err(|error| fail("create the lock in", &home, error))?;
@@ -92,17 +139,14 @@ fn fetch(release: &str) -> Result<PathBuf, String> {
             .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
             .map_err(|error| fail("remove", &partial, error))?;
         fs::create_dir_all(&partial).map_err(|error| fail("create", &partial, error))?;
-        let kafka = JARS.iter().map(|jar| format!("org.apache.kafka:{jar}:{release}"));
-        for artifact in kafka.chain([format!("org.slf4j:slf4j-api:{SLF4J}")]) {
+        for artifact in artifacts {
             run(Command::new("mvn")
                 .args(["-q", "-B", "dependency:copy", "-Dmdep.useBaseVersion=true"])
                 .arg(format!("-Dartifact={artifact}"))
                 .arg(format!("-DoutputDirectory={}", partial.display()))
                 .current_dir(&partial))?;
         }
-        for jar in JARS {
-            run(Command::new(jdk_tool("jar")).arg("xf").arg(format!("{jar}-{release}.jar")).arg(FOLDER).current_dir(&partial))?;
-        }
+        then(&partial)?;
         fs::rename(&partial, &done).map_err(|error| fail("rename", &partial, error))?;
     }
     Ok(done)

@@ -2,12 +2,15 @@
 
 pub(crate) mod api_versions;
 pub(crate) mod cluster;
+pub(crate) mod codec;
 pub(crate) mod configs;
 pub(crate) mod consume;
 pub(crate) mod demo;
 pub(crate) mod groups;
 pub(crate) mod produce;
 pub(crate) mod query_offsets;
+pub(crate) mod request;
+pub(crate) mod schema;
 pub(crate) mod topics;
 
 use klamm::Topic;

@@ -44,7 +44,7 @@ message! {
     }
 
     /// The verdict for one entity.
-    struct EntryResult {
+    struct EntryResult as "EntryData" {
         error_code: ErrorCode [0..],
         error_message: Option<Str> [0.., null 0..],
         entity: Vec<EntityData> [0..],

@@ -52,13 +52,13 @@ message! {
     }
 
     /// One topic.
-    struct TopicResult {
+    struct TopicResult as "TopicData" {
         topic_id: Uuid [2..] ignorable,
         partitions: Vec<PartitionResult> [0..],
     }
 
     /// One partition as the controller has it.
-    struct PartitionResult {
+    struct PartitionResult as "PartitionData" {
         partition_index: i32 [0..],
         error_code: ErrorCode [0..],
         leader_id: BrokerId [0..],

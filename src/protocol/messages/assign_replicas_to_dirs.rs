@@ -41,19 +41,19 @@ message! {
     }
 
     /// One directory.
-    struct DirectoryResult {
+    struct DirectoryResult as "DirectoryData" {
         id: Uuid [0..],
         topics: Vec<TopicResult> [0..],
     }
 
     /// One topic.
-    struct TopicResult {
+    struct TopicResult as "TopicData" {
         topic_id: Uuid [0..],
         partitions: Vec<PartitionResult> [0..],
     }
 
     /// One partition.
-    struct PartitionResult {
+    struct PartitionResult as "PartitionData" {
         partition_index: i32 [0..],
         error_code: ErrorCode [0..],
     }

@@ -35,13 +35,13 @@ message! {
     }
 
     /// One topic.
-    struct TopicResult {
+    struct TopicResult as "TopicData" {
         topic_name: TopicName [0..],
         partitions: Vec<PartitionResult> [0..],
     }
 
     /// One partition, as its leader has it.
-    struct PartitionResult {
+    struct PartitionResult as "PartitionData" {
         partition_index: i32 [0..],
         error_code: ErrorCode [0..],
         error_message: Option<Str> [2.., null 2..] ignorable,

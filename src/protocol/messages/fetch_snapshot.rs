@@ -48,13 +48,13 @@ message! {
     }
 
     /// One topic.
-    struct TopicSnapshotResult {
+    struct TopicSnapshotResult as "TopicSnapshot" {
         name: TopicName [0..],
         partitions: Vec<PartitionSnapshotResult> [0..],
     }
 
     /// One partition.
-    struct PartitionSnapshotResult {
+    struct PartitionSnapshotResult as "PartitionSnapshot" {
         index: i32 [0..],
         error_code: ErrorCode [0..],
         snapshot_id: SnapshotId [0..],

@@ -44,13 +44,13 @@ message! {
     }
 
     /// One topic.
-    struct TopicResult {
+    struct TopicResult as "TopicData" {
         topic_name: TopicName [0..],
         partitions: Vec<PartitionResult> [0..],
     }
 
     /// One partition: the vote, and the leader that the voter knows of.
-    struct PartitionResult {
+    struct PartitionResult as "PartitionData" {
         partition_index: i32 [0..],
         error_code: ErrorCode [0..],
         leader_id: BrokerId [0..],
