@@ -13,9 +13,11 @@ mod lz4;
 mod snappy;
 #[cfg(feature = "zstd")]
 mod zstd;
+#[cfg(all(feature = "zstd-rust", any(test, not(feature = "zstd"))))]
+mod zstd_rust;
+
 #[cfg(all(feature = "zstd-rust", not(feature = "zstd")))]
-#[path = "zstd_rust.rs"]
-mod zstd;
+use zstd_rust as zstd;
 
 use std::fmt;
 use std::str::FromStr;
