@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser as _, Subcommand};
 
-use crate::commands::{api_versions, cluster, configs, consume, demo, groups, produce, query_offsets, topics};
+use crate::commands::{api_versions, cluster, configs, consume, demo, groups, produce, query_offsets, records, topics};
 use crate::exit::{Done, Failure};
 use crate::options::Options;
 use crate::signals::Stop;
@@ -51,6 +51,8 @@ enum Command {
     Groups(groups::Arguments),
     /// Lists, shows and changes configurations of topics, brokers and groups
     Configs(configs::Arguments),
+    /// Shows what is in bytes of record batches; needs no broker
+    Records(records::Arguments),
     /// Measures throughput and latency
     Perf(perf::Arguments),
     /// Tells the main story on a broker of its own: produce, consume in a group, checkpoint, resume
@@ -91,8 +93,6 @@ enum Later {
     Schema(Rest),
     #[command(hide = true)]
     Codec(Rest),
-    #[command(hide = true)]
-    Records(Rest),
     #[command(hide = true)]
     Broker(Rest),
 }
@@ -154,6 +154,7 @@ async fn run_at_once(options: &Options, command: Command) -> Done {
         Command::Topics(arguments) => topics::run(options, arguments).await,
         Command::Groups(arguments) => groups::run(options, arguments).await,
         Command::Configs(arguments) => configs::run(options, arguments).await,
+        Command::Records(arguments) => records::run(arguments).await,
         Command::Perf(arguments) => perf::run(options, arguments).await,
         Command::Demo => demo::run(options).await,
         Command::Later(later) => {
@@ -189,9 +190,19 @@ mod tests {
     fn help_shows_what_is_built_and_only_that() {
         let help = super::Arguments::command().render_long_help().to_string();
         assert!(help.starts_with("Produce to, consume from and look at an Apache Kafka cluster"), "{help}");
-        for shown in
-            ["produce", "consume", "query-offsets", "cluster", "api-versions", "topics", "groups", "configs", "perf", "demo"]
-        {
+        for shown in [
+            "produce",
+            "consume",
+            "query-offsets",
+            "cluster",
+            "api-versions",
+            "topics",
+            "groups",
+            "configs",
+            "records",
+            "perf",
+            "demo",
+        ] {
             assert!(help.contains(&format!("\n  {shown} ")), "{shown}: {help}");
         }
         for hidden in ["quorum", "acls", "codec"] {

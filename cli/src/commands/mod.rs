@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod groups;
 pub(crate) mod produce;
 pub(crate) mod query_offsets;
+pub(crate) mod records;
 pub(crate) mod topics;
 
 use klamm::Topic;

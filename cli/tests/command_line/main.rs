@@ -4,6 +4,7 @@
 mod administration;
 mod bad_input;
 mod exit_codes;
+mod record_sets;
 mod records;
 mod signals;
 mod typing_errors;
