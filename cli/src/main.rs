@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser as _, Subcommand};
 
 use crate::commands::{
-    api_versions, cluster, codec, configs, consume, demo, groups, produce, query_offsets, request, schema, topics,
+    api_versions, cluster, codec, configs, consume, demo, groups, produce, query_offsets, records, request, schema, topics,
 };
 use crate::exit::{Done, Failure};
 use crate::options::Options;
@@ -59,6 +59,8 @@ enum Command {
     Schema,
     /// Turns messages of the protocol from JSON to bytes and back
     Codec(codec::Arguments),
+    /// Shows what is in bytes of record batches; needs no broker
+    Records(records::Arguments),
     /// Measures throughput and latency
     Perf(perf::Arguments),
     /// Tells the main story on a broker of its own: produce, consume in a group, checkpoint, resume
@@ -93,8 +95,6 @@ enum Later {
     Elect(Rest),
     #[command(hide = true)]
     Features(Rest),
-    #[command(hide = true)]
-    Records(Rest),
     #[command(hide = true)]
     Broker(Rest),
 }
@@ -159,6 +159,7 @@ async fn run_at_once(options: &Options, command: Command) -> Done {
         Command::Request(arguments) => request::run(options, arguments).await,
         Command::Schema => schema::run(options),
         Command::Codec(arguments) => codec::run(options, arguments).await,
+        Command::Records(arguments) => records::run(arguments).await,
         Command::Perf(arguments) => perf::run(options, arguments).await,
         Command::Demo => demo::run(options).await,
         Command::Later(later) => {
@@ -206,6 +207,7 @@ mod tests {
             "request",
             "schema",
             "codec",
+            "records",
             "perf",
             "demo",
         ] {

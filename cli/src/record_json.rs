@@ -29,12 +29,14 @@ fn bytes_from_json(name: &str, value: &Value) -> Result<Option<Bytes>, String> {
     }
 }
 
+/// A record's header for people and programs.
+pub(crate) fn header_to_json(name: &[u8], value: Option<&[u8]>) -> Value {
+    json!([String::from_utf8_lossy(name), bytes_to_json(value)])
+}
+
 /// A consumed message as the contract has it.
 pub(crate) fn message_to_json(message: &Message) -> Value {
-    let headers = message.headers.iter().map(|header| {
-        let name = String::from_utf8_lossy(&header.key).into_owned();
-        json!([name, bytes_to_json(header.value.as_deref())])
-    });
+    let headers = message.headers.iter().map(|header| header_to_json(&header.key, header.value.as_deref()));
     json!({
         "topic": message.topic.as_str(),
         "partition": message.partition,

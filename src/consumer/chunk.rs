@@ -26,7 +26,7 @@ pub(crate) struct Chunk {
     place: Place,
     /// Records before it were not asked for; a broker sends whole batches.
     from: i64,
-    batches: VecDeque<Batch>,
+    batches: VecDeque<Unopened>,
     /// Where the partition goes on behind all of them.
     next: Checkpoint,
     high_watermark: i64,
@@ -34,6 +34,14 @@ pub(crate) struct Chunk {
     open: Option<Opened>,
     /// Opened before their turn.
     ahead: VecDeque<Opened>,
+}
+
+/// A batch with records for the user.
+#[derive(Debug)]
+struct Unopened {
+    batch: Batch,
+    /// No record of it is before this offset. In formats 0 and 1 only what stands before it tells, as long as it is compressed.
+    start: i64,
 }
 
 /// A batch whose records can be read, and how far they were.
@@ -90,16 +98,17 @@ pub(crate) fn parse(place: Place, from: i64, data: Bytes, aborted: Option<Vec<Ab
                 Some(aborted) => aborted.admit(&batch)?,
                 None => !batch.is_control(),
             };
-            Ok((behind, visible && behind && batch.record_count() > 0, batch))
+            Ok((behind, visible && behind && batch.record_count() != 0, batch))
         });
         match wanted {
             Ok((behind, visible, batch)) => {
+                let start = if batch.magic() < 2 { next.offset } else { batch.base_offset().max(from) };
                 if behind {
                     next = Checkpoint { offset: batch.next_offset(), leader_epoch: epoch(batch.partition_leader_epoch()) };
                 }
                 if visible {
                     size += batch.size();
-                    kept.push_back(batch);
+                    kept.push_back(Unopened { batch, start });
                 }
             }
             Err(error) => {
@@ -179,7 +188,7 @@ impl Chunk {
 
     /// The next offset to read in it.
     pub(crate) fn position(&self) -> i64 {
-        let unopened = || self.batches.front().map_or(self.next.offset, |batch| batch.base_offset().max(self.from));
+        let unopened = || self.batches.front().map_or(self.next.offset, |unopened| unopened.start);
         self.open.iter().chain(&self.ahead).find(|open| open.left > 0).map_or_else(unopened, |open| open.at)
     }
 
@@ -206,9 +215,9 @@ impl Chunk {
                 self.open = Some(open);
                 continue;
             }
-            let Some(batch) = self.batches.front() else { return Ok(false) };
-            let mut open = Opened::new(batch, limits).map_err(|error| (batch.base_offset().max(self.from), error))?;
-            if batch.base_offset() < self.from {
+            let Some(Unopened { batch, start }) = self.batches.front() else { return Ok(false) };
+            let mut open = Opened::new(batch, limits).map_err(|error| (*start, error))?;
+            if open.at < self.from {
                 open.skip_to(self.from).map_err(|error| (self.from, error))?;
             }
             self.batches.pop_front();
@@ -274,9 +283,9 @@ impl Opened {
         Ok(Self {
             extra: if batch.is_compressed() { records.size() } else { 0 },
             left: records.count(),
+            at: records.base_offset(),
             records,
             cursor: Cursor::default(),
-            at: batch.base_offset(),
             next: Checkpoint { offset: batch.next_offset(), leader_epoch },
             leader_epoch,
             timestamp_type: match batch.timestamp_type() {

@@ -210,6 +210,9 @@ impl Rules {
         if batches.next().is_some() || batches.is_truncated() {
             return Err(Refusal::new(ErrorCode::INVALID_RECORD, "there must be exactly one whole batch for a partition"));
         }
+        if batch.magic() != 2 {
+            return Err(Refusal::new(ErrorCode::INVALID_RECORD, "this version of Produce takes batches of format 2 only"));
+        }
         if batch.size() > self.max_bytes {
             return Err(Refusal::new(ErrorCode::MESSAGE_TOO_LARGE, "the batch is larger than max.message.bytes"));
         }

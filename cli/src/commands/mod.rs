@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod groups;
 pub(crate) mod produce;
 pub(crate) mod query_offsets;
+pub(crate) mod records;
 pub(crate) mod request;
 pub(crate) mod schema;
 pub(crate) mod topics;

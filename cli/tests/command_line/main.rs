@@ -5,6 +5,7 @@ mod administration;
 mod bad_input;
 mod exit_codes;
 mod protocol;
+mod record_sets;
 mod records;
 mod signals;
 mod typing_errors;

@@ -9,7 +9,8 @@ fn batch_of(producer_id: i64, base_offset: i64, values: &[&str], compression: Co
         builder.append(1000, None, Some(value.as_bytes()), NO_HEADERS).unwrap();
     }
     let transactional = producer_id >= 0;
-    let bytes = builder.close(compression).unwrap().stamp(producer_id, if transactional { 0 } else { -1 }, -1, transactional);
+    let (epoch, sequence) = if transactional { (0, 0) } else { (-1, -1) };
+    let bytes = builder.close(compression).unwrap().stamp(producer_id, epoch, sequence, transactional);
     Batch::new(bytes).unwrap().assign(base_offset, 3, None).bytes().clone()
 }
 
@@ -164,6 +165,31 @@ fn the_position_behind_the_last_record_is_behind_the_markers_that_follow() {
     let (message, next) = chunk.read(&partition).unwrap().unwrap();
     assert_eq!((message.offset, next.offset), (1, 3));
     assert!(chunk.read(&partition).is_none());
+}
+
+/// Messages of format 1 at 100 to 104, compressed together, as a broker before 4.0 hands them out.
+const BEFORE_0_11: &[u8] = include_bytes!("../../../tests/fixtures/records/java-v1-gzip.bin");
+
+#[test]
+fn messages_from_before_kafka_0_11_are_read_like_others_from_the_offset_asked_for() {
+    let records = data(&[Bytes::from_static(BEFORE_0_11), batch(105, &["a"])]);
+    for from in [0, 99, 100, 102, 104, 105] {
+        // Who reads committed data gets them as well: transactions came with format 2.
+        let parsed = parse(place(), from, records.clone(), aborted(&[]), 106);
+        assert!(parsed.fault.is_none() && parsed.next.offset == 106);
+        let chunk = parsed.chunk.unwrap();
+        // Where they begin is not known before they are decompressed; nothing may be left out until then.
+        assert_eq!(chunk.position(), from);
+        assert_eq!(read_all(Some(chunk)), (from.max(100)..=105).collect::<Vec<_>>(), "from {from}");
+    }
+    let mut chunk = parse(place(), 99, data(&[batch(99, &["b"]), Bytes::from_static(BEFORE_0_11)]), None, 105).chunk.unwrap();
+    assert!(chunk.prepare(Limits::default()).unwrap());
+    let partition = TopicPartition::new("t", 0);
+    assert_eq!(chunk.read(&partition).unwrap().unwrap().0.offset, 99);
+    assert_eq!(chunk.position(), 100, "and nothing is read twice");
+    assert!(chunk.prepare(Limits::default()).unwrap());
+    let (message, next) = chunk.read(&partition).unwrap().unwrap();
+    assert_eq!((message.offset, message.leader_epoch, next.leader_epoch), (100, None, None));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The header of a batch, and a batch as it stands in a record set.
+//! The header of a batch of format 2, and a batch as it stands in a record set.
 //!
 //! ```text
 //!  0 base offset i64        12 partition leader epoch i32   21 attributes i16          43 producer id i64
@@ -10,15 +10,20 @@
 //! Base offset and leader epoch are the broker's to set, so they stand outside the checksum. A batch's offsets are `base_offset..
 //! =base_offset + last_offset_delta`, also where compaction removed some or all of its records: the position after it is
 //! [`Batch::next_offset`], never "last record + 1".
+//!
+//! What `legacy.rs` reads is a `Batch` as well, with the header that it would have in format 2.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::protocol::records::compression::Compression;
 use crate::protocol::records::error::{BatchError, BatchErrorKind};
-use crate::protocol::records::{BATCH_HEADER_SIZE, LOG_OVERHEAD, MIN_RECORD_SIZE, legacy};
+use crate::protocol::records::limits::Limits;
+use crate::protocol::records::{BATCH_HEADER_SIZE, LOG_OVERHEAD, MIN_RECORD_SIZE, NO_SEQUENCE, legacy};
 
-/// The format this module writes and reads.
+/// The format this module writes.
 pub(super) const MAGIC: i8 = 2;
+/// The count of records where only decompressing tells.
+pub(super) const UNKNOWN_COUNT: i32 = -1;
 /// Where the bytes under the checksum begin.
 pub(super) const CHECKED_FROM: usize = 21;
 
@@ -144,37 +149,53 @@ pub(super) fn next(bytes: &[u8]) -> Result<Next, BatchError> {
     let base_offset = i64::from_be_bytes([o0, o1, o2, o3, o4, o5, o6, o7]);
     let length = i32::from_be_bytes([l0, l1, l2, l3]);
     let fail = |kind| Err(BatchError::new(base_offset, kind));
-    let magic = bytes.get(16).map(|byte| *byte as i8);
-    if let Some(magic) = magic.filter(|magic| *magic != MAGIC) {
-        return fail(legacy::refuse(magic, length));
-    }
-    let Some(size) = usize::try_from(length).ok().filter(|length| *length >= BATCH_HEADER_SIZE - LOG_OVERHEAD) else {
-        return fail(BatchErrorKind::BadLength(length));
+    let least = match bytes.get(16).map(|byte| *byte as i8) {
+        // Its format is cut off.
+        None => legacy::min_length(0),
+        Some(magic @ 0..=1) => legacy::min_length(magic),
+        Some(MAGIC) => BATCH_HEADER_SIZE - LOG_OVERHEAD,
+        Some(other) => return fail(BatchErrorKind::UnsupportedFormat(other)),
+    };
+    let Some(size) = usize::try_from(length).ok().filter(|length| *length >= least) else {
+        return fail(BatchErrorKind::BadLength { length, least });
     };
     let size = size.saturating_add(LOG_OVERHEAD);
     Ok(if size <= bytes.len() { Next::Whole(size) } else { Next::Cut(Some(size)) })
 }
 
 impl Batch {
-    /// Takes `bytes`, which must be exactly one batch.
+    /// Takes `bytes`, which must be exactly one batch, and checks what [`RecordBatches`](super::RecordBatches) checks.
     ///
     /// # Errors
     /// [`BatchErrorKind::Truncated`] if they are less or more than one batch; else what [`RecordBatches`](super::RecordBatches) would find.
     pub fn new(bytes: Bytes) -> Result<Self, BatchError> {
+        Self::with_limits(bytes, Limits::default())
+    }
+
+    /// [`new`](Self::new), where the checksum is only looked at if [`Limits::verify_checksum`] says so.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    pub fn with_limits(bytes: Bytes, limits: Limits) -> Result<Self, BatchError> {
         match next(&bytes)? {
-            Next::Whole(size) if size == bytes.len() => Self::check(bytes),
+            Next::Whole(size) if size == bytes.len() => Self::check(bytes, limits),
             _ => Err(BatchError::new(0, BatchErrorKind::Truncated)),
         }
     }
 
     /// Checks what `next` did not; `bytes` are as long as it said.
-    pub(super) fn check(bytes: Bytes) -> Result<Self, BatchError> {
+    pub(super) fn check(bytes: Bytes, limits: Limits) -> Result<Self, BatchError> {
+        if bytes.get(16).is_some_and(|magic| *magic as i8 != MAGIC) {
+            return legacy::check(bytes, limits);
+        }
         let Some(head) = bytes.first_chunk() else { return Err(BatchError::new(0, BatchErrorKind::Truncated)) };
         let header = Header::read(head);
         let fail = |kind| Err(BatchError::new(header.base_offset, kind));
-        let computed = bytes.get(CHECKED_FROM..).map_or(0, crc32c::crc32c);
-        if computed != header.checksum {
-            return fail(BatchErrorKind::BadChecksum { stored: header.checksum, computed });
+        if limits.verify_checksum {
+            let computed = bytes.get(CHECKED_FROM..).map_or(0, crc32c::crc32c);
+            if computed != header.checksum {
+                return fail(BatchErrorKind::BadChecksum { stored: header.checksum, computed });
+            }
         }
         let batch = Self { header, bytes };
         let body = batch.bytes.len() - BATCH_HEADER_SIZE;
@@ -188,6 +209,11 @@ impl Batch {
         {
             return fail(BatchErrorKind::BadLastOffsetDelta(delta));
         }
+        // Brokers see to it that who has an id counts. Without an id some clients write 0.
+        let counted = header.producer_id >= 0 && header.attributes & CONTROL == 0;
+        if header.base_sequence < if counted { 0 } else { NO_SEQUENCE } {
+            return fail(BatchErrorKind::BadBaseSequence(header.base_sequence));
+        }
         Ok(batch)
     }
 
@@ -195,7 +221,15 @@ impl Batch {
         self.header.base_offset.checked_add(i64::from(self.header.last_offset_delta))?.checked_add(1)
     }
 
+    /// Its format: 2, or 0 or 1 for messages that were written before Kafka 0.11.
+    pub fn magic(&self) -> i8 {
+        self.header.magic
+    }
+
     /// The offset that deltas count from. In a batch that a producer just made it is 0.
+    ///
+    /// Compressed messages of formats 0 and 1 say the last offset only, and this is it; where they begin,
+    /// [`Records::base_offset`](super::Records::base_offset) tells.
     pub fn base_offset(&self) -> i64 {
         self.header.base_offset
     }
@@ -269,7 +303,7 @@ impl Batch {
         self.header.base_timestamp
     }
 
-    /// The highest timestamp of its records, in milliseconds since 1970-01-01 UTC.
+    /// The highest timestamp of its records, in milliseconds since 1970-01-01 UTC; -1 in format 0, which has none.
     pub fn max_timestamp(&self) -> i64 {
         self.header.max_timestamp
     }
@@ -289,7 +323,7 @@ impl Batch {
         Compression::from_id(id).ok_or_else(|| self.error(BatchErrorKind::UnknownCompression(id)))
     }
 
-    /// How many records are in it; 0 where compaction removed all.
+    /// How many records are in it; 0 where compaction removed all, -1 in compressed messages of formats 0 and 1, which do not say.
     pub fn record_count(&self) -> i32 {
         self.header.count
     }
@@ -311,22 +345,5 @@ impl Batch {
 
     pub(super) fn error(&self, kind: BatchErrorKind) -> BatchError {
         BatchError::new(self.header.base_offset, kind)
-    }
-
-    /// The same batch as a leader appends it: at `base_offset`, under `partition_leader_epoch`, and for topics with
-    /// `LogAppendTime` with the broker's time. Records are not touched; the checksum is computed anew only where it covers a change.
-    /// The bytes are copied once.
-    #[must_use]
-    pub fn assign(&self, base_offset: i64, partition_leader_epoch: i32, log_append_time: Option<i64>) -> Self {
-        let mut bytes = BytesMut::from(&*self.bytes);
-        let mut header = Header { base_offset, partition_leader_epoch, ..self.header };
-        if let Some(time) = log_append_time {
-            header.attributes |= LOG_APPEND_TIME;
-            header.max_timestamp = time;
-            seal(&mut bytes, &mut header);
-        } else if let Some(place) = bytes.first_chunk_mut() {
-            header.write(place);
-        }
-        Self { bytes: bytes.freeze(), header }
     }
 }

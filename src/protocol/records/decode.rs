@@ -17,20 +17,9 @@ use crate::protocol::records::MIN_RECORD_SIZE;
 use crate::protocol::records::batch::{self, Batch, Next, TimestampType};
 use crate::protocol::records::compression::Compression;
 use crate::protocol::records::error::{BatchError, BatchErrorKind};
+use crate::protocol::records::legacy::Messages;
+use crate::protocol::records::limits::{FetchBudget, Limits};
 use crate::protocol::records::varint;
-
-/// What reading may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes that one batch may decompress to. 128 MiB; the expansion of zstd is practically unlimited, and brokers do not look.
-    pub max_decompressed: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_decompressed: 128 * 1024 * 1024 }
-    }
-}
 
 /// The batches of a record set, as a fetch response carries it for one partition.
 ///
@@ -39,13 +28,26 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 pub struct RecordBatches {
     rest: Bytes,
+    limits: Limits,
     cut: Option<Option<usize>>,
+    /// Bytes of the batches before.
+    position: usize,
 }
 
 impl RecordBatches {
     /// The batches in `records`.
     pub fn new(records: Bytes) -> Self {
-        Self { rest: records, cut: None }
+        Self::with_limits(records, Limits::default())
+    }
+
+    /// [`new`](Self::new), where checksums are only looked at if [`Limits::verify_checksum`] says so.
+    pub fn with_limits(records: Bytes, limits: Limits) -> Self {
+        Self { rest: records, limits, cut: None, position: 0 }
+    }
+
+    /// Where the next batch begins, or the one that could not be read: bytes from the start of the record set.
+    pub fn position(&self) -> usize {
+        self.position
     }
 
     /// Was the iteration ended by a batch that is not there to its end?
@@ -70,7 +72,11 @@ impl Iterator for RecordBatches {
                 self.rest = Bytes::new();
                 return None;
             }
-            Ok(Next::Whole(size)) => Batch::check(self.rest.split_to(size)),
+            Ok(Next::Whole(size)) => {
+                let batch = Batch::check(self.rest.split_to(size), self.limits);
+                self.position += if batch.is_ok() { size } else { 0 };
+                batch
+            }
             Err(error) => Err(error),
         };
         if result.is_err() {
@@ -84,18 +90,37 @@ impl Batch {
     /// Its records, decompressed where need be; they share the batch's memory where not.
     ///
     /// # Errors
-    /// What decompression says, or [`BatchErrorKind::BadCount`] if so many records cannot be in what came out.
+    /// What decompression says, or [`BatchErrorKind::BadCount`] if so many records cannot be in what came out. Messages of formats 0
+    /// and 1 that were compressed are all checked here.
     pub fn records(&self, limits: Limits) -> Result<Records, BatchError> {
-        let compression = self.compression()?;
+        self.open(limits, None)
+    }
+
+    /// [`records`](Self::records), where what comes out of decompression is charged to the `budget` of the fetch that brought it.
+    ///
+    /// # Errors
+    /// As those of [`records`](Self::records), and [`BatchErrorKind::FetchTooLarge`].
+    pub fn records_within(&self, limits: Limits, budget: &mut FetchBudget) -> Result<Records, BatchError> {
+        self.open(limits, Some(budget))
+    }
+
+    fn open(&self, limits: Limits, budget: Option<&mut FetchBudget>) -> Result<Records, BatchError> {
+        let records =
+            if self.magic() == batch::MAGIC { self.open_batch(limits, budget) } else { self.open_legacy(limits, budget) };
+        records.map_err(|kind| self.error(kind))
+    }
+
+    fn open_batch(&self, limits: Limits, budget: Option<&mut FetchBudget>) -> Result<Records, BatchErrorKind> {
+        let compression = self.compression().map_err(|error| error.kind)?;
         let body = match compression {
             _ if self.record_count() == 0 && self.size() == super::BATCH_HEADER_SIZE => Bytes::new(),
             Compression::None => self.body(),
-            _ => compression.decompress(&self.body(), limits.max_decompressed).map_err(|kind| self.error(kind))?.into(),
+            _ => limits.decompress(&self.body(), budget, |input, limit| compression.decompress(input, limit))?.into(),
         };
         // Not negative: checked when the batch was taken.
         let count = usize::try_from(self.record_count()).unwrap_or(usize::MAX);
         if count > body.len() / MIN_RECORD_SIZE || (count == 0 && !body.is_empty()) {
-            return Err(self.error(BatchErrorKind::BadCount(self.record_count())));
+            return Err(BatchErrorKind::BadCount(self.record_count()));
         }
         Ok(Records {
             body,
@@ -104,6 +129,29 @@ impl Batch {
             append_time: (self.timestamp_type() == TimestampType::LogAppendTime).then_some(self.max_timestamp()),
             last_offset_delta: self.last_offset_delta(),
             count: self.record_count(),
+            legacy: None,
+        })
+    }
+
+    fn open_legacy(&self, limits: Limits, budget: Option<&mut FetchBudget>) -> Result<Records, BatchErrorKind> {
+        let (body, messages) = if self.is_compressed() {
+            Messages::wrapped(self, limits, |compression, value| {
+                limits.decompress(value, budget, |input, limit| match self.magic() {
+                    0 => compression.decompress_format_0(input, limit),
+                    _ => compression.decompress(input, limit),
+                })
+            })?
+        } else {
+            (self.bytes.clone(), Messages::alone())
+        };
+        Ok(Records {
+            base_offset: messages.first_offset(&body),
+            body,
+            base_timestamp: self.base_timestamp(),
+            append_time: None,
+            last_offset_delta: 0,
+            count: 0,
+            legacy: Some(messages),
         })
     }
 
@@ -121,10 +169,17 @@ pub struct Records {
     base_timestamp: i64,
     append_time: Option<i64>,
     last_offset_delta: i32,
+    /// 0 in formats 0 and 1, so that the path of every record has one question only.
     count: i32,
+    legacy: Option<Messages>,
 }
 
 impl Records {
+    /// The offset that deltas count from; in formats 0 and 1 that of the first record.
+    pub fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
     /// From the first record to the last.
     pub fn iter(&self) -> RecordsIter<'_> {
         RecordsIter { records: self, cursor: Cursor::default() }
@@ -165,11 +220,18 @@ impl Records {
     }
 
     #[cold]
-    fn end(&self, cursor: &mut Cursor) -> Option<Result<RecordRef<'static>, BatchError>> {
-        if cursor.index == self.count && cursor.position < self.body.len() {
+    fn end(&self, cursor: &mut Cursor) -> Option<Result<RecordRef<'_>, BatchError>> {
+        if let Some(messages) = self.legacy.as_ref().filter(|messages| cursor.index < messages.count) {
+            return Some(messages.read(&self.body, cursor).map_err(|reason| self.fail(cursor, reason)));
+        }
+        if cursor.index == self.total() && cursor.position < self.body.len() {
             return Some(Err(self.fail(cursor, "bytes follow the last record")));
         }
         None
+    }
+
+    fn total(&self) -> i32 {
+        self.legacy.as_ref().map_or(self.count, |messages| messages.count)
     }
 
     #[cold]
@@ -189,7 +251,7 @@ impl Records {
     /// How many there are.
     pub fn count(&self) -> usize {
         // Not negative: checked when the batch was taken.
-        usize::try_from(self.count).unwrap_or_default()
+        usize::try_from(self.total()).unwrap_or_default()
     }
 
     /// Their bytes, decompressed.
@@ -202,7 +264,7 @@ impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records")
             .field("base_offset", &self.base_offset)
-            .field("count", &self.count)
+            .field("count", &self.total())
             .field("size", &self.size())
             .finish_non_exhaustive()
     }
@@ -221,7 +283,7 @@ impl<'a> IntoIterator for &'a Records {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     pub(super) position: usize,
-    index: i32,
+    pub(super) index: i32,
     next_delta: i64,
 }
 
@@ -241,7 +303,7 @@ impl<'a> Iterator for RecordsIter<'a> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = usize::try_from(self.records.count.saturating_sub(self.cursor.index)).unwrap_or(0);
+        let left = usize::try_from(self.records.total().saturating_sub(self.cursor.index)).unwrap_or(0);
         // None of them may be readable; one error comes on top.
         (0, Some(left.saturating_add(1)))
     }
@@ -252,7 +314,7 @@ impl<'a> Iterator for RecordsIter<'a> {
 pub struct RecordRef<'a> {
     /// Its offset in the partition.
     pub offset: i64,
-    /// In milliseconds since 1970-01-01 UTC; the broker's for a batch with `LogAppendTime`.
+    /// In milliseconds since 1970-01-01 UTC; the broker's for a batch with `LogAppendTime`; -1 in format 0, which has none.
     pub timestamp: i64,
     /// The key; null is not the same as empty.
     pub key: Option<&'a [u8]>,
@@ -272,7 +334,7 @@ pub struct HeaderRef<'a> {
 }
 
 /// The headers of a record, in order, parsed as they are asked for; ends after an error.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Headers<'a> {
     rest: &'a [u8],
     left: usize,

@@ -25,11 +25,16 @@ impl BatchError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BatchErrorKind {
-    /// The length field is below the header's size.
-    BadLength(i32),
+    /// The length field is below what the format needs at least.
+    BadLength {
+        /// As it stands there.
+        length: i32,
+        /// Bytes that a batch of its format has at least, counted as the field counts.
+        least: usize,
+    },
     /// There is not one whole batch where exactly one was expected.
     Truncated,
-    /// A format that klamm does not read: 0 and 1 are what brokers before 0.11 wrote.
+    /// A format that Kafka does not have: 0, 1 and 2 there are.
     UnsupportedFormat(i8),
     /// The bytes are not those that were written.
     BadChecksum {
@@ -42,6 +47,8 @@ pub enum BatchErrorKind {
     BadCount(i32),
     /// The last offset delta is negative, below the number of records, or leaves the range of offsets.
     BadLastOffsetDelta(i32),
+    /// The base sequence is below -1, or negative where the producer has an id.
+    BadBaseSequence(i32),
     /// Compression codec bits that no codec has.
     UnknownCompression(u8),
     /// This build of klamm was made without the codec.
@@ -55,6 +62,20 @@ pub enum BatchErrorKind {
     },
     /// Decompressing was stopped at the limit.
     TooLarge {
+        /// The codec.
+        compression: Compression,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Decompressing was stopped where the data had grown by more than the highest ratio.
+    RatioTooHigh {
+        /// The codec.
+        compression: Compression,
+        /// How many times its size it may come to.
+        ratio: usize,
+    },
+    /// Decompressing was stopped where the batches of one fetch had come to more than they may together.
+    FetchTooLarge {
         /// The codec.
         compression: Compression,
         /// The limit in bytes.
@@ -82,13 +103,11 @@ impl std::error::Error for BatchError {}
 impl fmt::Display for BatchErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadLength(length) => write!(f, "its length field says {length}, at least 49 is needed"),
+            Self::BadLength { length, least } => write!(f, "its length field says {length}, at least {least} is needed"),
             Self::Truncated => f.write_str("it is cut short"),
-            Self::UnsupportedFormat(magic @ 0..=1) => write!(
-                f,
-                "unsupported format: message format version {magic} is from before Kafka 0.11 and is not read; rewrite the topic with a newer producer"
-            ),
-            Self::UnsupportedFormat(magic) => write!(f, "unsupported format: message format version {magic} is not known"),
+            Self::UnsupportedFormat(magic) => {
+                write!(f, "unsupported format: message format version {magic} is not known, only 0, 1 and 2 are")
+            }
             Self::BadChecksum { stored, computed } => {
                 write!(
                     f,
@@ -97,6 +116,7 @@ impl fmt::Display for BatchErrorKind {
             }
             Self::BadCount(count) => write!(f, "{count} records cannot be in it"),
             Self::BadLastOffsetDelta(delta) => write!(f, "its last offset delta {delta} contradicts its records"),
+            Self::BadBaseSequence(sequence) => write!(f, "its base sequence {sequence} contradicts its producer"),
             Self::UnknownCompression(id) => write!(f, "no compression codec has the number {id}"),
             Self::CodecNotCompiledIn(compression) => {
                 write!(
@@ -107,6 +127,15 @@ impl fmt::Display for BatchErrorKind {
             Self::BadCompression { compression, reason } => write!(f, "its {compression} data is broken: {reason}"),
             Self::TooLarge { compression, limit } => {
                 write!(f, "its {compression} data decompresses to more than the limit of {limit} bytes")
+            }
+            Self::RatioTooHigh { compression, ratio } => {
+                write!(f, "its {compression} data decompresses to more than {ratio} times its size")
+            }
+            Self::FetchTooLarge { compression, limit } => {
+                write!(
+                    f,
+                    "with its {compression} data the batches of the fetch decompress to more than the limit of {limit} bytes"
+                )
             }
             Self::BadRecord { index, reason } => write!(f, "record {index} in it is broken: {reason}"),
             Self::BadControlRecord(reason) => write!(f, "its control record is broken: {reason}"),

@@ -1,10 +1,14 @@
 //! LZ4 frames with independent blocks of 64 KiB and no checksums: the form Java writes, and the only one it reads.
 //!
 //! Read are dependent blocks and checksums as well. The decoder holds two blocks of the declared size, at most 4 MiB each.
+//!
+//! In message format 0 Kafka computed the checksum of a frame's header over the magic number, too, which LZ4 does not (KAFKA-3160). Like
+//! Kafka we don't look at it there: it is replaced by the right one.
 
 use std::io::{Read, Write};
 
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use twox_hash::XxHash32;
 
 use super::{Stop, expected_size, read_limited};
 
@@ -17,6 +21,20 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> Result<(), Box<str>> 
 
 pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, Stop> {
     read_limited(Frames { decoder: FrameDecoder::new(input) }, expected_size(input.len()), limit)
+}
+
+/// [`decompress`], whatever the header's checksum is.
+pub(super) fn decompress_format_0(input: &[u8], limit: usize) -> Result<Vec<u8>, Stop> {
+    const MAGIC: usize = 4;
+    let flags = input.get(MAGIC).ok_or_else(|| Stop::broken("a frame's header is cut short"))?;
+    // Flags, block size and, where the flags say so, the content's size and a dictionary's id.
+    let described = 2 + if flags & 0b1000 != 0 { 8 } else { 0 } + if flags & 1 != 0 { 4 } else { 0 };
+    let mut mended = input.to_vec();
+    let header = mended.get_mut(MAGIC..).and_then(|header| header.split_at_mut_checked(described));
+    let Some((described, [checksum, ..])) = header else { return Err(Stop::broken("a frame's header is cut short")) };
+    // The second lowest byte of the hash.
+    *checksum = (XxHash32::oneshot(0, described) >> 8) as u8;
+    decompress(&mended, limit)
 }
 
 /// All frames of the input: a decoder says "end" after each.

@@ -3,7 +3,7 @@
 //! A batch's records are compressed as one piece. Writing goes straight behind the batch's header; reading stops at a limit while
 //! it streams, and sizes that the data declares are compared with the limit before memory is asked for. Formats are those of the
 //! Java client: gzip members, snappy in the blocks of snappy-java ("xerial") or bare, LZ4 frames with independent blocks, zstd
-//! frames with a window of at most 128 MiB.
+//! frames with a window of at most 128 MiB. zstd is the C library's (`zstd`) or one in Rust (`zstd-rust`); with both, C does the work.
 
 #[cfg(feature = "gzip")]
 mod gzip;
@@ -13,6 +13,11 @@ mod lz4;
 mod snappy;
 #[cfg(feature = "zstd")]
 mod zstd;
+#[cfg(all(feature = "zstd-rust", any(test, not(feature = "zstd"))))]
+mod zstd_rust;
+
+#[cfg(all(feature = "zstd-rust", not(feature = "zstd")))]
+use zstd_rust as zstd;
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,7 +39,7 @@ pub enum Compression {
     Snappy,
     /// LZ4: fast, moderate.
     Lz4,
-    /// Zstandard: small and fast; brokers from 2.1. Levels 1 to 22.
+    /// Zstandard: small and fast; brokers from 2.1. Levels 1 to 22; the codec in Rust has one level, about 1.
     Zstd,
 }
 
@@ -70,7 +75,7 @@ impl Compression {
             Self::Gzip => cfg!(feature = "gzip"),
             Self::Snappy => cfg!(feature = "snappy"),
             Self::Lz4 => cfg!(feature = "lz4"),
-            Self::Zstd => cfg!(feature = "zstd"),
+            Self::Zstd => cfg!(any(feature = "zstd", feature = "zstd-rust")),
         }
     }
 
@@ -98,7 +103,7 @@ impl Compression {
             Self::Snappy => snappy::compress(input, out),
             #[cfg(feature = "lz4")]
             Self::Lz4 => lz4::compress(input, out),
-            #[cfg(feature = "zstd")]
+            #[cfg(any(feature = "zstd", feature = "zstd-rust"))]
             Self::Zstd => zstd::compress(level, input, out),
             #[allow(unreachable_patterns, reason = "with all codec features on, nothing is left")]
             _ => return Err(CompressError::CodecNotCompiledIn(self)),
@@ -117,11 +122,24 @@ impl Compression {
             Self::Snappy => snappy::decompress(input, limit),
             #[cfg(feature = "lz4")]
             Self::Lz4 => lz4::decompress(input, limit),
-            #[cfg(feature = "zstd")]
+            #[cfg(any(feature = "zstd", feature = "zstd-rust"))]
             Self::Zstd => zstd::decompress(input, limit),
             #[allow(unreachable_patterns, reason = "with all codec features on, nothing is left")]
             _ => return Err(BatchErrorKind::CodecNotCompiledIn(self)),
         };
+        self.stopped(result, limit)
+    }
+
+    /// [`decompress`](Self::decompress) for the value of a message of format 0.
+    pub(crate) fn decompress_format_0(self, input: &[u8], limit: usize) -> Result<Vec<u8>, BatchErrorKind> {
+        match self {
+            #[cfg(feature = "lz4")]
+            Self::Lz4 => self.stopped(lz4::decompress_format_0(input, limit), limit),
+            other => other.decompress(input, limit),
+        }
+    }
+
+    fn stopped(self, result: Result<Vec<u8>, Stop>, limit: usize) -> Result<Vec<u8>, BatchErrorKind> {
         result.map_err(|stop| match stop {
             Stop::TooLarge => BatchErrorKind::TooLarge { compression: self, limit },
             Stop::Broken(reason) => BatchErrorKind::BadCompression { compression: self, reason },
@@ -156,7 +174,10 @@ impl FromStr for Compression {
 }
 
 /// Why decompressing stopped.
-#[cfg_attr(not(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd")), expect(dead_code))]
+#[cfg_attr(
+    not(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd", feature = "zstd-rust")),
+    expect(dead_code)
+)]
 #[derive(Debug)]
 enum Stop {
     /// There would be more than the limit.
@@ -166,14 +187,14 @@ enum Stop {
 }
 
 impl Stop {
-    #[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+    #[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd", feature = "zstd-rust"))]
     fn broken(reason: impl ToString) -> Self {
         Self::Broken(reason.to_string().into())
     }
 }
 
 /// Reads `from` to its end, or stops one byte past `limit`. Memory grows as bytes really come out.
-#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
+#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd", feature = "zstd-rust"))]
 fn read_limited(from: impl std::io::Read, expected: usize, limit: usize) -> Result<Vec<u8>, Stop> {
     use std::io::Read;
     let mut out = Vec::with_capacity(expected.min(limit));
@@ -183,7 +204,7 @@ fn read_limited(from: impl std::io::Read, expected: usize, limit: usize) -> Resu
 }
 
 /// A first guess of the decompressed size, where the data does not say: what typical records come to.
-#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
+#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd", feature = "zstd-rust"))]
 fn expected_size(compressed: usize) -> usize {
     compressed.saturating_mul(4)
 }

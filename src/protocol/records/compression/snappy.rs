@@ -57,11 +57,11 @@ pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, Stop> {
 /// Appends what `data` decompresses to.
 fn block(data: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), Stop> {
     let size = decompress_len(data).map_err(Stop::broken)?;
-    if size > limit.saturating_sub(out.len()) {
-        return Err(Stop::TooLarge);
-    }
     if size > data.len().saturating_mul(MAX_RATIO) {
         return Err(Stop::broken("a block declares more than it can hold"));
+    }
+    if size > limit.saturating_sub(out.len()) {
+        return Err(Stop::TooLarge);
     }
     let start = out.len();
     out.resize(start + size, 0);

@@ -63,11 +63,19 @@ fn javas_commit_marker_is_read_and_ours_carries_the_same() {
 }
 
 #[test]
-fn rk_079_a_message_set_of_format_1_is_refused_by_name() {
+fn rk_079_what_java_compressed_in_format_1_is_read_with_its_offsets() {
     let bytes = Bytes::from_static(include_bytes!("../../../../tests/fixtures/records/java-v1-gzip.bin"));
     let mut batches = RecordBatches::new(bytes);
-    let error = batches.next().expect("something").expect_err("not format 2");
-    assert_eq!(error.kind, BatchErrorKind::UnsupportedFormat(1));
-    assert!(error.to_string().contains("unsupported format"), "{error}");
-    assert!(batches.next().is_none());
+    let batch = batches.next().expect("something").expect("readable");
+    assert!(batches.next().is_none() && !batches.is_truncated());
+    assert_eq!((batch.magic(), batch.next_offset()), (1, 105));
+    let text = |text: &str| Some(text.as_bytes().to_vec());
+    let record = |index: i64| Owned {
+        offset: 100 + index,
+        timestamp: T + index,
+        key: text("k"),
+        value: text(&format!("v{index}")),
+        headers: Vec::new(),
+    };
+    assert_eq!(read(&batch), (0..5).map(record).collect::<Vec<_>>());
 }

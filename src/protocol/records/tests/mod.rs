@@ -9,7 +9,9 @@ mod differential;
 mod encoding;
 mod golden;
 mod hostile;
+mod legacy;
 mod property;
+mod rebatch;
 
 type OwnedHeader = (Vec<u8>, Option<Vec<u8>>);
 

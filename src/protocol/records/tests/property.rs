@@ -25,7 +25,7 @@ pub(super) fn records(count: std::ops::Range<usize>) -> impl Strategy<Value = Ve
 
 /// Reads all there is, however it ends.
 fn exhaust(bytes: Bytes) {
-    let limits = Limits { max_decompressed: 1 << 20 };
+    let limits = Limits { max_decompressed: 1 << 20, ..Limits::default() };
     for batch in RecordBatches::new(bytes).flatten() {
         let _ = batch.control_marker();
         let _ = try_read(&batch, limits);
