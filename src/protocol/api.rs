@@ -136,6 +136,7 @@ declared! {
         INCREMENTAL_ALTER_CONFIGS "IncrementalAlterConfigs" = incremental_alter_configs::IncrementalAlterConfigsRequest;
         OFFSET_DELETE "OffsetDelete" = offset_delete::OffsetDeleteRequest;
         DESCRIBE_CLUSTER "DescribeCluster" = describe_cluster::DescribeClusterRequest;
+        CONSUMER_GROUP_HEARTBEAT "ConsumerGroupHeartbeat" = consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
     }
     data {
         consumer_protocol_assignment::ConsumerProtocolAssignment;

@@ -8,6 +8,7 @@
 #![allow(missing_docs, reason = "most fields are named after what they are")]
 
 pub mod api_versions;
+pub mod consumer_group_heartbeat;
 pub mod consumer_protocol_assignment;
 pub mod consumer_protocol_subscription;
 pub mod create_partitions;
