@@ -22,7 +22,7 @@ use klamm::protocol::messages::offset_fetch::{
     OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
 use klamm::protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use klamm::protocol::{ApiMessage, BrokerId, GroupId, ProducerId, Records, Str, TopicName, Uuid, Writer};
+use klamm::protocol::{ApiMessage, BrokerId, GroupId, ProducerId, Records, Str, TopicName, Uuid};
 
 /// One thing to do, again and again.
 struct Case {
@@ -89,10 +89,7 @@ where
 }
 
 fn encode<M: ApiMessage>(message: &M, version: i16) -> Vec<Bytes> {
-    message.check_version(version).expect("the version has all that is set");
-    let mut writer = Writer::with_capacity(message.encoded_len(version) - message.shared_len(version));
-    message.encode(version, &mut writer);
-    writer.finish()
+    message.checked(version).expect("the version has all that is set").write(&[])
 }
 
 fn encode_theirs<O: Encodable>(message: &O, version: i16) -> Bytes {
