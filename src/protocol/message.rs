@@ -99,15 +99,15 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
         let message = Self::take(&mut r, cx::<Self>(version))?;
         if r.left() > 0 { Err(r.error(DecodeErrorKind::Trailing)) } else { Ok(message) }
     }
-    /// Says in words what is wrong with a `body` that `decode` refused: message, field, place. For logs and errors only: it walks
+    /// Says in words what is wrong with a `body` that `decode` refused: message, field, place, what was expected there. For logs and errors only: it walks
     /// the body again by the declaration.
     #[cold]
     fn explain(body: &Bytes, version: i16, error: DecodeError) -> String {
         if matches!(error.kind, DecodeErrorKind::UnsupportedVersion(_) | DecodeErrorKind::UnknownApi(_)) {
             return format!("{}: {}", Self::NAME, error.kind);
         }
-        let place = reflect::place(&Self::fields(), version, Self::is_flexible(version), body, error);
-        format!("{} version {version}, {place}: {}", Self::NAME, error.kind)
+        let what = reflect::describe(&Self::fields(), version, Self::is_flexible(version), body, error);
+        format!("{} version {version}, {what}", Self::NAME)
     }
 }
 
