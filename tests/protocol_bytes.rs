@@ -126,15 +126,15 @@ fn errors_name_the_field_and_the_byte() {
     // Version 4: an array of text, then a time-out, then tags.
     assert_eq!(
         explained::<Delete>(vec![3, 2, b'a', 9, b'b'], 4),
-        "DeleteTopicsRequest version 4, TopicNames[1] (byte 4 of 5): a length is negative, malformed or longer than the frame"
+        "DeleteTopicsRequest version 4, TopicNames[1] (byte 4 of 5): a length is negative, malformed or longer than the frame; expected string of at most 1 bytes, found the length 8"
     );
     assert_eq!(
         explained::<Delete>(vec![2, 3, 0xc3, 0x28, 0, 0, 0, 1, 0], 4),
-        "DeleteTopicsRequest version 4, TopicNames[0] (byte 4 of 9): text is not UTF-8 or too long"
+        "DeleteTopicsRequest version 4, TopicNames[0] (byte 4 of 9): text is not UTF-8 or too long; expected UTF-8 of at most 32767 bytes, found 2 bytes"
     );
     assert_eq!(
         explained::<Delete>(vec![0, 0, 0, 0, 1, 0], 4),
-        "DeleteTopicsRequest version 4, TopicNames (byte 1 of 6): null where this version has none"
+        "DeleteTopicsRequest version 4, TopicNames (byte 1 of 6): null where this version has none; expected array of at most 5 elements, found the length -1"
     );
     assert_eq!(
         explained::<Delete>(vec![1, 0, 0, 0, 1, 0, 7], 4),
@@ -142,7 +142,7 @@ fn errors_name_the_field_and_the_byte() {
     );
     assert_eq!(
         explained::<Delete>(vec![1, 0, 0], 4),
-        "DeleteTopicsRequest version 4, TimeoutMs (byte 1 of 3): the frame ends inside a value"
+        "DeleteTopicsRequest version 4, TimeoutMs (byte 1 of 3): the frame ends inside a value; expected int32, 2 bytes are left"
     );
     assert_eq!(explained::<Find>(vec![], 7), "FindCoordinatorRequest: version 7 of the message is not known");
 }
@@ -156,12 +156,12 @@ fn tags_must_ascend_and_known_ones_must_fill_their_size() {
     let good = Bytes::from(with_tags(&[2, 1, 8, 0, 0, 0, 0, 0, 0, 0, 5, 9, 1, 1]));
     assert_eq!(Versions::decode(&good, 3).unwrap().finalized_features_epoch, 5);
     for (tags, name, why) in [
-        (&[2, 3, 1, 1, 1, 8, 0, 0, 0, 0, 0, 0, 0, 5][..], "FinalizedFeaturesEpoch", "tagged fields are not in ascending order"),
-        (&[2, 9, 0, 9, 0], "tag 9", "tagged fields are not in ascending order"),
-        (&[1, 1, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0], "FinalizedFeaturesEpoch", "bytes are left over after the value"),
-        (&[1, 1, 7, 0, 0, 0, 0, 0, 0, 0], "FinalizedFeaturesEpoch", "the frame ends inside a value"),
-        (&[1, 1, 9, 0, 0], "FinalizedFeaturesEpoch", "a length is negative, malformed or longer than the frame"),
-        (&[1, 0xff, 0xff, 0xff, 0xff, 0x10, 0], "", "a length is negative, malformed or longer than the frame"),
+        (&[2, 3, 1, 1, 1, 8, 0, 0, 0, 0, 0, 0, 0, 5][..], "FinalizedFeaturesEpoch", "order; expected a tag above 3, found 1"),
+        (&[2, 9, 0, 9, 0], "tag 9", "order; expected a tag above 9, found 9"),
+        (&[1, 1, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0], "FinalizedFeaturesEpoch", "expected a value of 9 bytes, found one of 8"),
+        (&[1, 1, 7, 0, 0, 0, 0, 0, 0, 0], "FinalizedFeaturesEpoch", "ends inside a value; expected int64, 7 bytes are left"),
+        (&[1, 1, 9, 0, 0], "FinalizedFeaturesEpoch", "expected a tagged field of at most 2 bytes, found the size 9"),
+        (&[1, 0xff, 0xff, 0xff, 0xff, 0x10, 0], "", "expected the number and the size of a tagged field"),
     ] {
         let text = explained::<Versions>(with_tags(tags), 3);
         assert!(text.contains(name) && text.ends_with(why), "{text}");
@@ -169,20 +169,33 @@ fn tags_must_ascend_and_known_ones_must_fill_their_size() {
     let mut many = start.to_vec();
     put_uvarint(&mut many, 10_001);
     many.extend([0; 30_000]);
-    assert!(explained::<Versions>(many, 3).ends_with("more elements than any message may have"));
+    assert!(explained::<Versions>(many, 3).ends_with("expected the number of tagged fields, at most 10000"));
 }
 
 #[test]
 fn what_a_version_cannot_carry_is_an_error_and_not_dropped() {
-    use klamm::protocol::{EncodeError, TopicName};
+    use klamm::protocol::{EncodeError, Misfit, TopicName};
+    let unfit = |message, version, path: &str, misfit| Err(EncodeError::Field { message, version, path: path.to_owned(), misfit });
     let fetch = fetch::FetchRequest { rack_id: "a".try_into().unwrap(), ..Default::default() };
     assert_eq!(fetch.check_version(4), Ok(()), "the schema says that a broker can do without");
     let forgotten = fetch::ForgottenTopic { topic: TopicName::default(), ..Default::default() };
     let fetch = fetch::FetchRequest { forgotten_topics_data: vec![forgotten], ..fetch };
-    assert_eq!(fetch.check_version(6), Err(EncodeError::NotInVersion { field: "forgotten_topics_data", version: 6 }));
+    assert_eq!(fetch.check_version(6), unfit("FetchRequest", 6, "forgotten_topics_data", Misfit::NotInVersion));
     assert_eq!(fetch.check_version(7), Ok(()));
-    assert_eq!(fetch.check_version(99), Err(EncodeError::UnsupportedVersion(99)));
+    assert_eq!(fetch.check_version(99), Err(EncodeError::UnsupportedVersion { message: "FetchRequest", version: 99 }));
     let metadata = metadata::MetadataRequest { topics: None, ..Default::default() };
-    assert_eq!(metadata.check_version(0), Err(EncodeError::Null { field: "topics", version: 0 }));
+    assert_eq!(metadata.check_version(0), unfit("MetadataRequest", 0, "topics", Misfit::Null));
     assert_eq!(metadata.check_version(1), Ok(()));
+    // In the lists as well: by names and places.
+    let partition = |last_fetched_epoch| fetch::FetchPartition { last_fetched_epoch, ..Default::default() };
+    let topic = fetch::FetchTopic { partitions: vec![partition(-1), partition(-1), partition(5)], ..Default::default() };
+    let fetch = fetch::FetchRequest { topics: vec![fetch::FetchTopic::default(), topic], ..Default::default() };
+    let path = "topics[1].partitions[2].last_fetched_epoch";
+    assert_eq!(fetch.check_version(11), unfit("FetchRequest", 11, path, Misfit::NotInVersion));
+    assert_eq!(fetch.check_version(12), Ok(()));
+    assert_eq!(
+        fetch.check_version(11).unwrap_err().to_string(),
+        "FetchRequest version 11, topics[1].partitions[2].last_fetched_epoch: is set, but this version has no such field"
+    );
+    assert!(klamm::protocol::header::encode_request(1, None, 11, &fetch).is_err(), "before a byte is written");
 }

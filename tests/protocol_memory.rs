@@ -7,9 +7,18 @@ use bytes::Bytes;
 use declarations::{Random, cases, put_uvarint};
 use klamm::protocol::frame::{FrameError, Frames};
 use klamm::protocol::messages::describe_configs::DescribeConfigsRequest;
+use klamm::protocol::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, TopicPartitions};
 use klamm::protocol::messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
 use klamm::protocol::messages::find_coordinator::FindCoordinatorRequest;
-use klamm::protocol::{ApiMessage, DecodeErrorKind, Reader, Records, header};
+use klamm::protocol::messages::join_group::{JoinGroupResponse, JoinGroupResponseMember};
+use klamm::protocol::messages::metadata::{
+    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use klamm::protocol::messages::offset_fetch::{
+    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+};
+use klamm::protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use klamm::protocol::{ApiMessage, BrokerId, DecodeErrorKind, Reader, Records, Str, TopicName, header};
 
 /// What a frame of `len` bytes may make the decoder allocate.
 fn budget(len: usize) -> u64 {
@@ -35,7 +44,7 @@ fn ten_megabytes_of_empty_strings_stay_within_the_budget() {
     assert_eq!(error.kind, DecodeErrorKind::OverBudget);
     assert_eq!(
         DescribeConfigsRequest::explain(&frame, 4, error),
-        "DescribeConfigsRequest version 4, Resources[2].ConfigurationKeys (byte 2000018 of 10000064): the message would take far more memory than its frame"
+        "DescribeConfigsRequest version 4, Resources[2].ConfigurationKeys (byte 2000018 of 10000064): the message would take far more memory than its frame; expected at most 81049088 bytes of memory in all"
     );
     assert!(used.bytes_max <= budget(frame.len()), "{} bytes for a frame of {}", used.bytes_max, frame.len());
 }
@@ -130,4 +139,64 @@ fn a_response_of_a_thousand_topics_is_written_with_few_allocations() {
     assert!(used.bytes_max < 1_000_000, "{} bytes", used.bytes_max);
     // The head, the copied bytes (two: a buffer and its owner), the list of shared ones as it grows, the list of buffers.
     assert!(used.count_total <= 16, "{} allocations", used.count_total);
+}
+
+/// Writes and reads `message`, which has `arrays` arrays that are not empty; nothing in it is large enough to be shared.
+fn few_allocations<M: ApiMessage + std::fmt::Debug>(message: &M, version: i16, arrays: u64) {
+    let mut written = Vec::new();
+    let used = measure(|| written = message.checked(version).unwrap().write(&[]));
+    // The bytes, and the list of one buffer.
+    assert_eq!(used.count_total, 2, "{} is written", M::NAME);
+    // As a frame comes off a connection: one that others share already.
+    let mut frame = bytes::BytesMut::from(&written.concat()[..]);
+    let frame = frame.split().freeze();
+    let mut read = None;
+    let used = measure(|| read = Some(M::decode(&frame, version).unwrap()));
+    assert_eq!(read.as_ref(), Some(message));
+    assert!(used.count_total <= arrays, "{} allocations to read {} with {arrays} arrays", used.count_total, M::NAME);
+}
+
+#[test]
+fn a_message_is_read_with_one_allocation_for_each_array_and_written_with_two_in_all() {
+    let name = |at: usize| TopicName::try_from(format!("topic-{at}")).unwrap();
+    let text = |text: &str| Str::try_from(text).unwrap();
+    let partition = |at: i32| MetadataResponsePartition {
+        partition_index: at,
+        replica_nodes: vec![BrokerId(1), BrokerId(2)],
+        isr_nodes: vec![BrokerId(1)],
+        ..Default::default()
+    };
+    let topic = |at: usize| MetadataResponseTopic {
+        name: Some(name(at)),
+        partitions: (0..12).map(partition).collect(),
+        ..Default::default()
+    };
+    let brokers = vec![MetadataResponseBroker { host: text("broker"), ..Default::default() }];
+    let metadata = MetadataResponse { brokers, topics: (0..100).map(topic).collect(), ..Default::default() };
+    few_allocations(&metadata, 12, 1 + 1 + 100 * (1 + 12 * 2));
+
+    let records = Some(Records(Bytes::from(vec![1; 100])));
+    let partition = |at: i32| PartitionData { partition_index: at, records: records.clone(), ..Default::default() };
+    let topic = |_| FetchableTopicResponse { partitions: (0..10).map(partition).collect(), ..Default::default() };
+    few_allocations(&FetchResponse { responses: (0..100).map(topic).collect(), ..Default::default() }, 17, 1 + 100);
+
+    let partition = |at: i32| PartitionProduceData { index: at, records: records.clone() };
+    let topic = |at| TopicProduceData { name: name(at), partition_data: (0..10).map(partition).collect(), ..Default::default() };
+    few_allocations(&ProduceRequest { topic_data: (0..100).map(topic).collect(), ..Default::default() }, 11, 1 + 100);
+
+    let owned = |_| TopicPartitions { partitions: vec![1, 2, 3], ..Default::default() };
+    let heartbeat = ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: Some((0..5).map(name).collect()),
+        topic_partitions: Some((0..5).map(owned).collect()),
+        ..Default::default()
+    };
+    few_allocations(&heartbeat, 1, 1 + 1 + 5);
+
+    let member = |_| JoinGroupResponseMember { member_id: text("m"), metadata: Bytes::from(vec![1; 50]), ..Default::default() };
+    few_allocations(&JoinGroupResponse { members: (0..100).map(member).collect(), ..Default::default() }, 9, 1);
+
+    let partition = |at: i32| OffsetFetchResponsePartitions { partition_index: at, ..Default::default() };
+    let topic = |at| OffsetFetchResponseTopics { name: name(at), partitions: (0..12).map(partition).collect(), ..Default::default() };
+    let groups = vec![OffsetFetchResponseGroup { topics: (0..100).map(topic).collect(), ..Default::default() }];
+    few_allocations(&OffsetFetchResponse { groups, ..Default::default() }, 9, 1 + 1 + 100);
 }

@@ -15,7 +15,7 @@ use crate::network::setup::{SetupAction, SetupStep, Work, WorkResult};
 use crate::network::throttle::duration;
 use crate::network::{ApiVersions, Cause, CauseKind, ConnectionConfig, LOG, SetupSteps};
 use crate::protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
-use crate::protocol::{ApiKey, ApiMessage, ErrorCode, Str, Writer};
+use crate::protocol::{ApiKey, ApiMessage, ErrorCode, Str};
 
 /// What the set-up wants next.
 pub(crate) enum Step {
@@ -210,9 +210,10 @@ impl Handshake {
     /// Sends ApiVersions.
     fn ask(&mut self, version: i16) -> Step {
         self.version = version;
-        let mut writer = Writer::with_capacity(self.request.encoded_len(version));
-        self.request.encode(version, &mut writer);
-        Step::Send { api: ApiKey::API_VERSIONS, version, body: writer.finish() }
+        match self.request.checked(version) {
+            Ok(body) => Step::Send { api: ApiKey::API_VERSIONS, version, body: body.write(&[]) },
+            Err(error) => Step::Fail(Cause::new(CauseKind::Protocol, error.to_string())),
+        }
     }
 
     /// Begins the next step.

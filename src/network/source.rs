@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::network::{ApiVersions, Cause, Failure};
 use crate::protocol::messages::fetch::FetchRequest;
-use crate::protocol::{ApiKey, EncodeError, Request, Writer};
+use crate::protocol::{ApiKey, EncodeError, Request};
 
 /// A request ready to be written.
 #[derive(Clone, Debug)]
@@ -39,10 +39,8 @@ impl Outgoing {
     /// # Errors
     /// When `version` cannot carry what is set in `request`.
     pub(crate) fn new<R: Request>(ticket: u64, version: i16, request: &R, timeout: Duration) -> Result<Self, EncodeError> {
-        request.check_version(version)?;
-        let mut writer = Writer::with_capacity(request.encoded_len(version) - request.shared_len(version));
-        request.encode(version, &mut writer);
-        let (api, body, expected_len) = (ApiKey(R::API_KEY), writer.finish(), expected_len(request));
+        let body = request.checked(version)?.write(&[]);
+        let (api, expected_len) = (ApiKey(R::API_KEY), expected_len(request));
         Ok(Self { ticket, api, version, body, timeout, expects_response: true, expected_len })
     }
 

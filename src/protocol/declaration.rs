@@ -9,7 +9,8 @@ use bytes::Bytes;
 use crate::protocol::api::DECLARATIONS;
 use crate::protocol::message::ApiMessage;
 use crate::protocol::reflect::Field;
-use crate::protocol::wire::{DecodeError, EncodeError, Writer};
+use crate::protocol::unfit::EncodeError;
+use crate::protocol::wire::DecodeError;
 
 /// What a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ pub struct Recoded {
 }
 
 /// A body could not be read, or what was read could not be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecodeError {
     /// It could not be read.
     Decode(DecodeError),
@@ -119,9 +120,6 @@ fn decode<M: ApiMessage>(body: &Bytes, version: i16) -> Result<(), DecodeError> 
 
 fn recode<M: ApiMessage>(body: &Bytes, version: i16) -> Result<Recoded, RecodeError> {
     let message = M::decode(body, version).map_err(RecodeError::Decode)?;
-    message.check_version(version).map_err(RecodeError::Encode)?;
-    let encoded_len = message.encoded_len(version);
-    let mut w = Writer::with_capacity(encoded_len.saturating_sub(message.shared_len(version)));
-    message.encode(version, &mut w);
-    Ok(Recoded { buffers: w.finish(), encoded_len })
+    let body = message.checked(version).map_err(RecodeError::Encode)?;
+    Ok(Recoded { buffers: body.write(&[]), encoded_len: body.body_len() })
 }

@@ -5,7 +5,8 @@
 
 use crate::protocol::primitives::newtype;
 use crate::protocol::reflect::{Type, Value};
-use crate::protocol::wire::{Cx, DecodeError, Null, Reader, Wire, Writer};
+use crate::protocol::unfit::Unfit;
+use crate::protocol::wire::{Cx, DecodeError, Null, Reader, Room, Shared, Wire};
 
 newtype! {
     /// A broker's verdict. Codes that this version of the library does not know are kept.

@@ -14,7 +14,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::protocol::api::ApiKey;
 use crate::protocol::message::{ApiMessage, Request};
 use crate::protocol::primitives::Str;
-use crate::protocol::wire::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use crate::protocol::unfit::EncodeError;
+use crate::protocol::wire::{DecodeError, DecodeErrorKind, Reader};
 
 /// What stands before every request's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,11 +98,10 @@ pub fn encode_request<R: Request>(
     version: i16,
     request: &R,
 ) -> Result<Vec<Bytes>, EncodeError> {
-    request.check_version(version)?;
+    let body = request.checked(version)?;
     let (key, flexible) = (ApiKey(R::API_KEY), R::is_flexible(version));
-    let body_len = request.encoded_len(version);
-    let head = encode_request_head(key, version, flexible, correlation_id, client_id, body_len)?;
-    Ok(frame(&head, body_len, request, version))
+    let head = encode_request_head(key, version, flexible, correlation_id, client_id, body.body_len())?;
+    Ok(body.write(&head))
 }
 
 /// A whole response frame, its length included, as buffers for one vectored write.
@@ -109,16 +109,15 @@ pub fn encode_request<R: Request>(
 /// # Errors
 /// As [`encode_request`].
 pub fn encode_response<M: ApiMessage>(correlation_id: i32, version: i16, response: &M) -> Result<Vec<Bytes>, EncodeError> {
-    response.check_version(version)?;
+    let body = response.checked(version)?;
     let tags = has_response_tags(ApiKey(M::API_KEY), M::is_flexible(version));
-    let body_len = response.encoded_len(version);
     let mut head = BytesMut::with_capacity(9);
-    head.put_i32(frame_len(4 + usize::from(tags) + body_len)?);
+    head.put_i32(frame_len(4 + usize::from(tags) + body.body_len())?);
     head.put_i32(correlation_id);
     if tags {
         head.put_u8(0);
     }
-    Ok(frame(&head, body_len, response, version))
+    Ok(body.write(&head))
 }
 
 /// Reads a response's correlation id and nothing else: the connection looks up with it what it had asked.
@@ -153,20 +152,13 @@ fn frame_len(len: usize) -> Result<i32, EncodeError> {
     i32::try_from(len).map_err(|_| EncodeError::TooLarge { len })
 }
 
-fn frame<M: ApiMessage>(head: &[u8], body_len: usize, message: &M, version: i16) -> Vec<Bytes> {
-    let mut w = Writer::with_capacity(head.len() + body_len - message.shared_len(version));
-    w.copy(head);
-    message.encode(version, &mut w);
-    w.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
     use crate::protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
     use crate::protocol::messages::{request_header, response_header};
-    use crate::protocol::{ClientId, ErrorCode, GroupId};
+    use crate::protocol::{ClientId, ErrorCode, GroupId, Writer};
 
     fn heartbeat() -> HeartbeatRequest {
         HeartbeatRequest {
@@ -302,7 +294,7 @@ mod tests {
     fn requests_are_checked_before_they_are_written() {
         let request = ApiVersionsRequest { cluster_id: Str::new("c"), ..Default::default() };
         assert!(encode_request(1, None, 4, &request).is_ok(), "a broker of version 4 can do without");
-        assert_eq!(encode_request(1, None, 6, &request), Err(EncodeError::UnsupportedVersion(6)));
+        assert_eq!(encode_request(1, None, 6, &request), Err(EncodeError::UnsupportedVersion { message: "ApiVersionsRequest", version: 6 }));
         let head = encode_request_head(ApiKey::PRODUCE, 9, true, 1, None, i32::MAX as usize);
         assert_eq!(head, Err(EncodeError::TooLarge { len: i32::MAX as usize + 11 }));
     }

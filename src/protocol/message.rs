@@ -38,7 +38,8 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use crate::protocol::reflect::{self, Field};
-use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, EncodeError, Reader, Wire, Writer};
+use crate::protocol::unfit::EncodeError;
+use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, Reader, Wire, Writer};
 
 /// A whole request or response body.
 pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
@@ -68,13 +69,28 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     /// Finds the first field that `version` cannot carry and that may not be dropped.
     fn check_version(&self, version: i16) -> Result<(), EncodeError> {
         if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion(version));
+            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
-        self.check(cx::<Self>(version))
+        self.check(cx::<Self>(version), false).map_err(|unfit| unfit.in_message(Self::NAME, version))
     }
-    /// Writes the body. Call `check_version` first if the fields are not known to fit.
+    /// Checks and measures the message: what passes can be written in `version`.
+    ///
+    /// # Errors
+    /// When `version` is not one of the message's, cannot carry a field that is set, or the message is too long for any frame.
+    fn checked(&self, version: i16) -> Result<Checked<'_, Self>, EncodeError> {
+        self.check_version(version)?;
+        let len = self.encoded_len(version);
+        if len > i32::MAX as usize {
+            // Which field it is, if it is one alone.
+            self.check(cx::<Self>(version), true).map_err(|unfit| unfit.in_message(Self::NAME, version))?;
+            return Err(EncodeError::TooLarge { len });
+        }
+        Ok(Checked { message: self, version, len })
+    }
+    /// Writes the body. What the version has no place for is dropped, so call `check_version` first if the fields are not known to
+    /// fit, or [`checked`](Self::checked), which also measures only once.
     fn encode(&self, version: i16, w: &mut Writer) {
-        self.put(w, cx::<Self>(version));
+        w.put(self, self.encoded_len(version) - self.shared_len(version), cx::<Self>(version));
     }
     /// Reads the body, which must fill `body`; text and bytes keep sharing its memory.
     fn decode(body: &Bytes, version: i16) -> Result<Self, DecodeError> {
@@ -85,15 +101,39 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
         let message = Self::take(&mut r, cx::<Self>(version))?;
         if r.left() > 0 { Err(r.error(DecodeErrorKind::Trailing)) } else { Ok(message) }
     }
-    /// Says in words what is wrong with a `body` that `decode` refused: message, field, place. For logs and errors only: it walks
+    /// Says in words what is wrong with a `body` that `decode` refused: message, field, place, what was expected there. For logs and errors only: it walks
     /// the body again by the declaration.
     #[cold]
     fn explain(body: &Bytes, version: i16, error: DecodeError) -> String {
         if matches!(error.kind, DecodeErrorKind::UnsupportedVersion(_) | DecodeErrorKind::UnknownApi(_)) {
             return format!("{}: {}", Self::NAME, error.kind);
         }
-        let place = reflect::place(&Self::fields(), version, Self::is_flexible(version), body, error);
-        format!("{} version {version}, {place}: {}", Self::NAME, error.kind)
+        let what = reflect::describe(&Self::fields(), version, Self::is_flexible(version), body, error);
+        format!("{} version {version}, {what}", Self::NAME)
+    }
+}
+
+/// A message that fits its version, and its length there.
+#[derive(Debug)]
+pub struct Checked<'a, M> {
+    message: &'a M,
+    version: i16,
+    len: usize,
+}
+
+impl<M: ApiMessage> Checked<'_, M> {
+    /// Bytes of the body.
+    pub fn body_len(&self) -> usize {
+        self.len
+    }
+
+    /// `head` and the body, as buffers for one vectored write.
+    pub fn write(&self, head: &[u8]) -> Vec<Bytes> {
+        let len = self.len - self.message.shared_len(self.version);
+        let mut w = Writer::with_capacity(head.len() + len);
+        w.copy(head);
+        w.put(self.message, len, cx::<M>(self.version));
+        w.finish()
     }
 }
 
@@ -181,6 +221,7 @@ macro_rules! wire_struct {
         impl $crate::protocol::Wire for $name {
             const TYPE: $crate::protocol::Type = $crate::protocol::Type::Struct(spec!(struct $name $($schema)?), Self::fields);
             const NULL: $crate::protocol::Null = $crate::protocol::Null::Marker;
+            const SHARES: bool = false $(|| <$type as $crate::protocol::Wire>::SHARES)*;
 
             fn initial() -> Self {
                 Self::default()
@@ -202,30 +243,45 @@ macro_rules! wire_struct {
 
             fn shared_size(&self, cx: $crate::protocol::Cx) -> usize {
                 let mut size = 0;
-                $(if spec!(body cx [$($spec)*]) { size += $crate::protocol::Wire::shared_size(&self.$field, cx); })*
+                $(if <$type as $crate::protocol::Wire>::SHARES {
+                    // Tagged fields as well: `put` shares what is in them.
+                    spec! { tagged cx tag [$($spec)*] { size += $crate::protocol::Wire::shared_size(&self.$field, cx); } }
+                    if spec!(body cx [$($spec)*]) { size += $crate::protocol::Wire::shared_size(&self.$field, cx); }
+                })*
                 size
             }
 
-            fn put(&self, w: &mut $crate::protocol::Writer, cx: $crate::protocol::Cx) {
-                $(if spec!(body cx [$($spec)*]) { $crate::protocol::Wire::put(&self.$field, w, spec!(cx cx [$($spec)*])); })*
+            fn put<'a>(
+                &self,
+                mut room: $crate::protocol::Room<'a>,
+                shared: &mut $crate::protocol::Shared,
+                cx: $crate::protocol::Cx,
+            ) -> $crate::protocol::Room<'a> {
+                $(if spec!(body cx [$($spec)*]) {
+                    room = $crate::protocol::Wire::put(&self.$field, room, shared, spec!(cx cx [$($spec)*]));
+                })*
                 if cx.flexible {
                     let mut tags = 0;
                     $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) { tags += 1; }})*
-                    w.uvarint(tags);
-                    $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) {
-                        w.uvarint(tag);
-                        w.uvarint($crate::protocol::Wire::size(&self.$field, cx) as u32);
-                        $crate::protocol::Wire::put(&self.$field, w, cx);
-                    }})*
+                    room = room.uvarint(tags);
+                    if tags > 0 {
+                        $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) {
+                            room = room.uvarint(tag).uvarint($crate::protocol::Wire::size(&self.$field, cx) as u32);
+                            room = $crate::protocol::Wire::put(&self.$field, room, shared, cx);
+                        }})*
+                    }
                 }
+                room
             }
 
             fn take(r: &mut $crate::protocol::Reader<'_>, cx: $crate::protocol::Cx) -> Result<Self, $crate::protocol::DecodeError> {
+                let mut rest = r.rest;
                 let mut this = Self {$($field: if spec!(body cx [$($spec)*]) {
-                    $crate::protocol::Wire::take(r, spec!(cx cx [$($spec)*]))?
+                    $crate::protocol::Wire::take_next(r, &mut rest, spec!(cx cx [$($spec)*]))?
                 } else {
                     spec!(default $type $(, $default)?)
                 },)*};
+                r.rest = rest;
                 if cx.flexible {
                     r.tags(|found, r| {
                         $(spec! { tagged cx tag [$($spec)*] if found == tag {
@@ -238,11 +294,20 @@ macro_rules! wire_struct {
                 Ok(this)
             }
 
-            fn check(&self, cx: $crate::protocol::Cx) -> Result<(), $crate::protocol::EncodeError> {
+            fn must_check(cx: $crate::protocol::Cx) -> bool {
+                false $(|| if spec!(present cx [$($spec)*]) {
+                    <$type as $crate::protocol::Wire>::must_check(spec!(cx cx [$($spec)*]))
+                } else {
+                    !spec!(flag $($ignorable)?)
+                })*
+            }
+
+            fn check(&self, cx: $crate::protocol::Cx, whole: bool) -> Result<(), $crate::protocol::Unfit> {
                 $(if spec!(present cx [$($spec)*]) {
-                    $crate::protocol::Wire::check(&self.$field, spec!(cx cx [$($spec)*])).map_err(|error| error.or_in(stringify!($field)))?;
+                    $crate::protocol::Wire::check(&self.$field, spec!(cx cx [$($spec)*]), whole)
+                        .map_err(|unfit| unfit.inside(stringify!($field)))?;
                 } else if !spec!(flag $($ignorable)?) && self.$field != spec!(default $type $(, $default)?) {
-                    return Err($crate::protocol::EncodeError::NotInVersion { field: stringify!($field), version: cx.version });
+                    return Err($crate::protocol::Unfit::not_in_version(stringify!($field)));
                 })*
                 Ok(())
             }

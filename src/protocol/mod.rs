@@ -60,15 +60,17 @@ pub mod messages;
 mod primitives;
 pub mod records;
 mod reflect;
+mod unfit;
 mod wire;
 
 pub use api::{ApiKey, DECLARATIONS};
 pub use declaration::{Declaration, Kind, RecodeError, Recoded};
 pub use error_code::ErrorCode;
-pub use message::{ApiMessage, Request};
+pub use message::{ApiMessage, Checked, Request};
 pub use primitives::{
     BrokerId, ClientId, GroupId, ProducerId, Records, SecretBytes, Str, TaggedOption, TextTooLong, TopicName, TransactionalId,
     Uuid,
 };
 pub use reflect::{Field, Type, Value, Versions};
-pub use wire::{Cx, DecodeError, DecodeErrorKind, EncodeError, Null, Reader, Wire, Writer};
+pub use unfit::{EncodeError, Misfit, Unfit};
+pub use wire::{Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, Writer};

@@ -7,7 +7,8 @@
 use bytes::Bytes;
 
 use crate::protocol::reflect::{Type, Value};
-use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, EncodeError, Null, Reader, Wire, Writer, len_size};
+use crate::protocol::unfit::{Misfit, Unfit};
+use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, Writer, len_size};
 
 /// Text that shares its frame's memory; at most `i16::MAX` bytes, so that writing it cannot fail.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,13 +116,26 @@ macro_rules! fixed {
         impl Wire for $type {
             const TYPE: Type = Type::Plain($name);
             const NULL: Null = Null::Marker;
+            const FIXED: usize = $size;
             fn initial() -> Self { Self::default() }
             #[inline]
             fn size(&self, _: Cx) -> usize { $size }
             #[inline]
-            fn put(&self, w: &mut Writer, _: Cx) { w.copy(&$to(*self)) }
+            fn put<'a>(&self, room: Room<'a>, _: &mut Shared, _: Cx) -> Room<'a> { room.array::<$size>($to(*self)) }
             #[inline]
-            fn take(r: &mut Reader<'_>, _: Cx) -> Result<Self, DecodeError> { r.array().map($from) }
+            fn take(r: &mut Reader<'_>, _: Cx) -> Result<Self, DecodeError> { r.array::<$size>().map($from) }
+            #[inline]
+            fn take_next<'a>(_: &mut Reader<'a>, rest: &mut &'a [u8], _: Cx) -> Result<Self, DecodeError> {
+                let Some((head, behind)) = rest.split_first_chunk::<$size>() else { return Err(truncated(rest)) };
+                *rest = behind;
+                Ok($from(*head))
+            }
+            #[inline]
+            fn to_fixed(&self, to: &mut [u8]) {
+                if let Some(to) = to.first_chunk_mut::<$size>() { *to = $to(*self); }
+            }
+            #[inline]
+            fn from_fixed(bytes: &[u8]) -> Self { bytes.first_chunk::<$size>().map_or_else(Self::initial, |bytes| $from(*bytes)) }
             fn value(&self) -> Value { $value(*self) }
         }
     )*};
@@ -138,9 +152,16 @@ fixed! {
     [u8; 16], "uuid", 16, |_| Value::Empty, |x: [u8; 16]| x, |x| x;
 }
 
+/// An error at the start of what is left.
+#[cold]
+fn truncated(rest: &[u8]) -> DecodeError {
+    DecodeError { kind: DecodeErrorKind::Truncated, left: rest.len() }
+}
+
 impl Wire for Bytes {
     const TYPE: Type = Type::Plain("bytes");
     const NULL: Null = Null::Long;
+    const SHARES: bool = true;
     fn initial() -> Self {
         Self::new()
     }
@@ -153,14 +174,16 @@ impl Wire for Bytes {
         if self.len() < Writer::SHARE { 0 } else { self.len() }
     }
     #[inline]
-    fn put(&self, w: &mut Writer, cx: Cx) {
-        w.len(self.len(), Self::NULL, cx);
-        w.share(self);
+    fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
+        room.len(self.len(), Self::NULL, cx).share(self, shared)
     }
     #[inline]
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
         let len = r.len(Self::NULL, cx)?;
         r.shared(len)
+    }
+    fn check(&self, _: Cx, _: bool) -> Result<(), Unfit> {
+        Unfit::longer(self.len())
     }
 }
 
@@ -175,9 +198,8 @@ impl Wire for Str {
         len_size(self.0.len(), Self::NULL, cx) + self.0.len()
     }
     #[inline]
-    fn put(&self, w: &mut Writer, cx: Cx) {
-        w.len(self.0.len(), Self::NULL, cx);
-        w.copy(&self.0);
+    fn put<'a>(&self, room: Room<'a>, _: &mut Shared, cx: Cx) -> Room<'a> {
+        room.len(self.0.len(), Self::NULL, cx).copy(&self.0)
     }
     #[inline]
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
@@ -189,22 +211,45 @@ impl Wire for Str {
 impl<T: Wire> Wire for Vec<T> {
     const TYPE: Type = Type::Array(&T::TYPE);
     const NULL: Null = Null::Long;
+    const SHARES: bool = T::SHARES;
     fn initial() -> Self {
         Self::new()
     }
     fn size(&self, cx: Cx) -> usize {
-        len_size(self.len(), Self::NULL, cx) + self.iter().map(|item| item.size(cx)).sum::<usize>()
+        let items = match T::FIXED {
+            0 => self.iter().map(|item| item.size(cx)).sum(),
+            size => self.len() * size,
+        };
+        len_size(self.len(), Self::NULL, cx) + items
     }
     fn shared_size(&self, cx: Cx) -> usize {
-        self.iter().map(|item| item.shared_size(cx)).sum()
+        if T::SHARES { self.iter().map(|item| item.shared_size(cx)).sum() } else { 0 }
     }
-    fn put(&self, w: &mut Writer, cx: Cx) {
-        w.len(self.len(), Self::NULL, cx);
-        self.iter().for_each(|item| item.put(w, cx));
+    fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
+        let room = room.len(self.len(), Self::NULL, cx);
+        if T::FIXED == 0 {
+            return self.iter().fold(room, |room, item| item.put(room, shared, cx));
+        }
+        // One range check for all, where all have the same size.
+        let (items, room) = room.take(self.len().saturating_mul(T::FIXED));
+        for (to, item) in items.chunks_exact_mut(T::FIXED).zip(self) {
+            item.to_fixed(to);
+        }
+        room
     }
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
         let len = r.len(Self::NULL, cx)?;
+        if len == 0 {
+            return Ok(Self::new());
+        }
         r.charge(len, size_of::<T>())?;
+        // One range check for all, where all have the same size.
+        if T::FIXED > 0
+            && let Some((items, rest)) = r.rest.split_at_checked(len.saturating_mul(T::FIXED))
+        {
+            r.rest = rest;
+            return Ok(items.chunks_exact(T::FIXED).map(T::from_fixed).collect());
+        }
         // At first no more is allocated than the frame has bytes left. Only a frame that really brought so many elements gets
         // the rest, which was paid for.
         let mut items = Self::with_capacity(len.min(r.left() / size_of::<T>().max(1) + 1));
@@ -216,18 +261,27 @@ impl<T: Wire> Wire for Vec<T> {
         }
         Ok(items)
     }
-    fn check(&self, cx: Cx) -> Result<(), EncodeError> {
-        self.iter().try_for_each(|item| item.check(cx))
+    fn must_check(cx: Cx) -> bool {
+        T::must_check(cx)
+    }
+    fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
+        if !whole && !T::must_check(cx) {
+            return Ok(());
+        }
+        Unfit::longer(self.len())?;
+        self.iter().enumerate().try_for_each(|(at, item)| item.check(cx, whole).map_err(|unfit| unfit.at(at)))
     }
 }
 
 impl<T: Wire> Wire for Option<T> {
     const TYPE: Type = T::TYPE;
     const NULL: Null = T::NULL;
+    const SHARES: bool = T::SHARES;
     /// Not null: a nullable field is null by default only where its declaration says so.
     fn initial() -> Self {
         Some(T::initial())
     }
+    #[inline]
     fn size(&self, cx: Cx) -> usize {
         match self {
             Some(value) => usize::from(T::NULL == Null::Marker) + value.size(cx),
@@ -235,21 +289,22 @@ impl<T: Wire> Wire for Option<T> {
             None => Self::initial().size(cx),
         }
     }
+    #[inline]
     fn shared_size(&self, cx: Cx) -> usize {
         self.as_ref().map_or(0, |value| value.shared_size(cx))
     }
-    fn put(&self, w: &mut Writer, cx: Cx) {
+    #[inline]
+    fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
         match self {
             Some(value) => {
-                if T::NULL == Null::Marker {
-                    w.copy(&[1]);
-                }
-                value.put(w, cx);
+                let room = if T::NULL == Null::Marker { room.array([1]) } else { room };
+                value.put(room, shared, cx)
             }
-            None if cx.nullable => w.copy(T::NULL.bytes(cx)),
-            None => Self::initial().put(w, cx),
+            None if cx.nullable => room.null(T::NULL, cx),
+            None => Self::initial().put(room, shared, cx),
         }
     }
+    #[inline]
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
         if cx.nullable && r.skip_null(T::NULL, cx) {
             return Ok(None);
@@ -259,11 +314,14 @@ impl<T: Wire> Wire for Option<T> {
         }
         T::take(r, cx).map(Some)
     }
-    fn check(&self, cx: Cx) -> Result<(), EncodeError> {
+    fn must_check(cx: Cx) -> bool {
+        !cx.nullable || T::must_check(cx)
+    }
+    fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
         match self {
-            Some(value) => value.check(cx),
+            Some(value) => value.check(cx, whole),
             None if cx.nullable => Ok(()),
-            None => Err(EncodeError::Null { field: "", version: cx.version }),
+            None => Err(Unfit::new(Misfit::Null)),
         }
     }
     fn value(&self) -> Value {
@@ -283,15 +341,26 @@ macro_rules! newtype {
         impl Wire for $name {
             const TYPE: Type = $type;
             const NULL: Null = <$inner as Wire>::NULL;
+            const FIXED: usize = <$inner as Wire>::FIXED;
+            const SHARES: bool = <$inner as Wire>::SHARES;
             fn initial() -> Self { Self::default() }
             #[inline]
             fn size(&self, cx: Cx) -> usize { self.0.size(cx) }
             #[inline]
             fn shared_size(&self, cx: Cx) -> usize { self.0.shared_size(cx) }
             #[inline]
-            fn put(&self, w: &mut Writer, cx: Cx) { self.0.put(w, cx) }
+            fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> { self.0.put(room, shared, cx) }
             #[inline]
             fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> { Wire::take(r, cx).map(Self) }
+            #[inline]
+            fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+                Wire::take_next(r, rest, cx).map(Self)
+            }
+            #[inline]
+            fn to_fixed(&self, to: &mut [u8]) { self.0.to_fixed(to) }
+            #[inline]
+            fn from_fixed(bytes: &[u8]) -> Self { Self(Wire::from_fixed(bytes)) }
+            fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> { self.0.check(cx, whole) }
             fn value(&self) -> Value { self.0.value() }
         }
     };
@@ -349,14 +418,17 @@ impl Wire for ClientId {
     fn size(&self, cx: Cx) -> usize {
         self.0.size(Self::fixed(cx))
     }
-    fn put(&self, w: &mut Writer, cx: Cx) {
-        self.0.put(w, Self::fixed(cx));
+    fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
+        self.0.put(room, shared, Self::fixed(cx))
     }
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
         Wire::take(r, Self::fixed(cx)).map(Self)
     }
-    fn check(&self, cx: Cx) -> Result<(), EncodeError> {
-        self.0.check(cx)
+    fn must_check(cx: Cx) -> bool {
+        <Option<Str>>::must_check(cx)
+    }
+    fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
+        self.0.check(cx, whole)
     }
     fn value(&self) -> Value {
         self.0.value()
@@ -370,6 +442,7 @@ pub struct TaggedOption<T>(pub Option<T>);
 impl<T: Wire> Wire for TaggedOption<T> {
     const TYPE: Type = T::TYPE;
     const NULL: Null = T::NULL;
+    const SHARES: bool = T::SHARES;
     fn initial() -> Self {
         Self(Wire::initial())
     }
@@ -379,10 +452,10 @@ impl<T: Wire> Wire for TaggedOption<T> {
     fn shared_size(&self, cx: Cx) -> usize {
         self.0.shared_size(cx)
     }
-    fn put(&self, w: &mut Writer, cx: Cx) {
-        w.copy(&[u8::from(self.0.is_some())]);
-        if let Some(value) = &self.0 {
-            value.put(w, cx);
+    fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
+        match &self.0 {
+            Some(value) => value.put(room.array([1]), shared, cx),
+            None => room.array([0]),
         }
     }
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
@@ -392,8 +465,11 @@ impl<T: Wire> Wire for TaggedOption<T> {
             _ => Err(r.error(DecodeErrorKind::BadLength)),
         }
     }
-    fn check(&self, cx: Cx) -> Result<(), EncodeError> {
-        self.0.check(cx)
+    fn must_check(cx: Cx) -> bool {
+        <Option<T>>::must_check(cx)
+    }
+    fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
+        self.0.check(cx, whole)
     }
     fn value(&self) -> Value {
         self.0.value()

@@ -82,8 +82,8 @@ pub(crate) fn versions(range: impl RangeBounds<i16>) -> Versions {
     (end(range.start_bound(), 0), end(range.end_bound(), i16::MAX))
 }
 
-/// Finds the field at which `body` cannot be read as `fields`, and says where it stands.
-pub(crate) fn place(fields: &[Field], version: i16, flexible: bool, body: &[u8], error: DecodeError) -> String {
+/// Finds the field at which `body` cannot be read as `fields`, and says where it stands, what is wrong there and what should be.
+pub(crate) fn describe(fields: &[Field], version: i16, flexible: bool, body: &[u8], error: DecodeError) -> String {
     let at_fault = body.len().saturating_sub(error.left);
     let mut walk = Walk {
         body,
@@ -93,10 +93,16 @@ pub(crate) fn place(fields: &[Field], version: i16, flexible: bool, body: &[u8],
         over_budget: error.kind == DecodeErrorKind::OverBudget,
         at_fault,
         path: String::new(),
+        length: None,
+        expected: String::new(),
     };
     let found = walk.structure(fields).is_break();
     let path = if found { walk.path.trim_start_matches('.') } else { "end" };
-    format!("{path} (byte {at_fault} of {})", body.len())
+    let mut text = format!("{path} (byte {at_fault} of {}): {}", body.len(), error.kind);
+    if found && !walk.expected.is_empty() {
+        let _ = write!(text, "; expected {}", walk.expected);
+    }
+    text
 }
 
 /// A walk over a frame that stops, by `Break`, where the frame does not fit its declaration.
@@ -109,6 +115,10 @@ struct Walk<'a> {
     over_budget: bool,
     at_fault: usize,
     path: String,
+    /// The last length that was read, and how much there was behind it.
+    length: Option<(i64, usize)>,
+    /// What should stand where the walk ended.
+    expected: String,
 }
 
 impl<'a> Walk<'a> {
@@ -121,32 +131,78 @@ impl<'a> Walk<'a> {
         if !self.flexible {
             return ControlFlow::Continue(());
         }
+        self.expected = format!("the number of tagged fields, at most {}", Reader::MAX_TAGS);
         let count = self.uvarint()?;
         let mut last = None;
         for _ in 0..limited(count, Reader::MAX_TAGS as usize)? {
+            self.expected = "the number and the size of a tagged field".to_owned();
             let (tag, len) = (self.uvarint()?, self.uvarint()?);
             let field = fields.iter().find(|field| field.tag.is_some_and(|known| known as usize == tag) && has(field.versions));
             let name = field.map_or_else(|| format!(".tag {tag}"), |field| format!(".{}", field.schema_name()));
             self.inside(format_args!("{name}"), |walk| {
-                let end = walk.at + limited(len, walk.body.len() - walk.at)?;
-                if last.replace(tag).is_some_and(|last| last >= tag) {
+                let left = walk.body.len() - walk.at;
+                if let Some(last) = last.replace(tag).filter(|last| *last >= tag) {
+                    walk.expected = format!("a tag above {last}, found {tag}");
                     return ControlFlow::Break(());
                 }
+                walk.expected = format!("a tagged field of at most {left} bytes, found the size {len}");
+                let end = walk.at + limited(len, left)?;
                 if let Some(field) = field {
                     let whole = walk.body;
                     walk.body = whole.get(..end).unwrap_or_default();
                     walk.tagged(field.ty, field.nullable.is_some_and(has))?;
                     walk.body = whole;
+                    walk.expected = format!("a value of {len} bytes, found one of {}", (walk.at + len).saturating_sub(end));
                     return if walk.at == end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
                 }
                 walk.at = end;
                 ControlFlow::Continue(())
             })?;
         }
+        self.expected.clear();
         ControlFlow::Continue(())
     }
 
     fn value(&mut self, ty: Type, nullable: bool) -> ControlFlow<()> {
+        let start = self.at;
+        self.length = None;
+        self.expected.clear();
+        let read = self.read(ty, nullable);
+        // What ended the walk further inside has said already what it is.
+        if read.is_break() && self.expected.is_empty() {
+            self.expected = self.wanted(ty, nullable, start);
+        }
+        read
+    }
+
+    /// What should have been read at `start`.
+    fn wanted(&self, ty: Type, nullable: bool, start: usize) -> String {
+        let (name, unit) = match ty {
+            Type::Plain(name) | Type::Fixed(name) | Type::Entity(name, _) => (name, "bytes"),
+            Type::Array(_) => ("array", "elements"),
+            Type::Struct(..) => return "the marker before a struct, or that of null".to_owned(),
+        };
+        let or_null = if nullable { " or null" } else { "" };
+        match self.length {
+            None if matches!(name, "string" | "bytes" | "records" | "array") => {
+                format!("{name}{or_null}: its length, {} bytes are left", self.body.len().saturating_sub(start))
+            }
+            None => format!("{name}, {} bytes are left", self.body.len().saturating_sub(start)),
+            Some((len, left)) if len < 0 || len > left as i64 => {
+                format!("{name}{or_null} of at most {} {unit}, found the length {len}", left.min(Reader::MAX_ELEMENTS))
+            }
+            Some((len, _)) if len > Reader::MAX_ELEMENTS as i64 && unit == "elements" => {
+                format!("{name}{or_null} of at most {} {unit}, found the length {len}", Reader::MAX_ELEMENTS)
+            }
+            Some(_) if self.over_budget => {
+                let most = self.body.len().saturating_mul(Reader::BUDGET_FACTOR).saturating_add(Reader::BUDGET_BASE);
+                format!("at most {most} bytes of memory in all")
+            }
+            Some((len, _)) => format!("UTF-8 of at most {} bytes, found {len} bytes", i16::MAX),
+        }
+    }
+
+    fn read(&mut self, ty: Type, nullable: bool) -> ControlFlow<()> {
         match ty {
             Type::Plain(name) | Type::Entity(name, _) => match name {
                 "bool" | "int8" => self.take(1).map_continue(drop),
@@ -215,6 +271,7 @@ impl<'a> Walk<'a> {
             (false, true) => i64::from(i16::from_be_bytes(self.array()?)),
             (false, false) => i64::from(i32::from_be_bytes(self.array()?)),
         };
+        self.length = Some((len, self.body.len() - self.at));
         match usize::try_from(len) {
             Ok(len) => ControlFlow::Continue(Some(limited(len, self.body.len() - self.at)?)),
             Err(_) if len == -1 && nullable => ControlFlow::Continue(None),

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::protocol::reflect::{Type, Value};
+use crate::protocol::unfit::Unfit;
 
 /// What decides the form of a value: the message version, and what follows from it.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,10 @@ pub trait Wire: Sized + PartialEq {
     const TYPE: Type;
     /// How its null form looks, for `Option<Self>`.
     const NULL: Null;
+    /// The size, where it is the same for every value in every version; else 0.
+    const FIXED: usize = 0;
+    /// Can there be something in it that is shared and not copied?
+    const SHARES: bool = false;
     /// The value of a field whose declaration gives no default.
     fn initial() -> Self;
     /// Bytes that `put` will write.
@@ -33,12 +38,33 @@ pub trait Wire: Sized + PartialEq {
     fn shared_size(&self, _cx: Cx) -> usize {
         0
     }
-    /// Writes the value.
-    fn put(&self, w: &mut Writer, cx: Cx);
+    /// Writes the value, and gives back the room that is left.
+    fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a>;
     /// Reads a value.
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError>;
-    /// Finds what this version cannot carry.
-    fn check(&self, _cx: Cx) -> Result<(), EncodeError> {
+    /// As `take`, from a copy of what the reader has left: values of a fixed size are read without touching the reader, so that
+    /// a run of them stays in registers.
+    #[inline]
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        r.rest = rest;
+        let value = Self::take(r, cx)?;
+        *rest = r.rest;
+        Ok(value)
+    }
+    /// Writes a value of a fixed size into exactly so many bytes.
+    #[inline]
+    fn to_fixed(&self, _to: &mut [u8]) {}
+    /// A value of a fixed size, from exactly so many bytes.
+    #[inline]
+    fn from_fixed(_bytes: &[u8]) -> Self {
+        Self::initial()
+    }
+    /// Is there anything that `check` could find in this version, whatever the value? Lets it pass over whole lists.
+    fn must_check(_cx: Cx) -> bool {
+        false
+    }
+    /// Finds what this version cannot carry. `whole`: also what no version can, which is looked for when the size is out of bounds.
+    fn check(&self, _cx: Cx, _whole: bool) -> Result<(), Unfit> {
         Ok(())
     }
     /// The value in a form that can be compared with a schema's default.
@@ -135,56 +161,6 @@ impl std::fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// A message holds what cannot be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EncodeError {
-    /// A field is set that this version does not have and that may not be dropped.
-    NotInVersion {
-        /// The field's name in Rust.
-        field: &'static str,
-        /// The version asked for.
-        version: i16,
-    },
-    /// A field is null where this version has no null.
-    Null {
-        /// The field's name in Rust; empty until known.
-        field: &'static str,
-        /// The version asked for.
-        version: i16,
-    },
-    /// The message is not declared for this version.
-    UnsupportedVersion(i16),
-    /// The frame would be longer than its length field can say.
-    TooLarge {
-        /// The frame's length.
-        len: usize,
-    },
-}
-
-impl EncodeError {
-    /// Names the field where that was not yet known.
-    pub(crate) fn or_in(self, field: &'static str) -> Self {
-        match self {
-            Self::Null { field: "", version } => Self::Null { field, version },
-            other => other,
-        }
-    }
-}
-
-impl std::fmt::Display for EncodeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NotInVersion { field, version } => write!(f, "{field} is set, but version {version} has no such field"),
-            Self::Null { field, version } => write!(f, "{field} is null, which version {version} does not allow"),
-            Self::UnsupportedVersion(version) => write!(f, "version {version} of the message is not known"),
-            Self::TooLarge { len } => write!(f, "the message is too large: {len} bytes do not fit one frame"),
-        }
-    }
-}
-
-impl std::error::Error for EncodeError {}
-
 /// A cursor over one frame; text and bytes read from it share the frame's memory.
 ///
 /// A frame of a few bytes can claim to hold millions of things that each take a hundred bytes once decoded. So whatever is
@@ -192,7 +168,7 @@ impl std::error::Error for EncodeError {}
 #[derive(Debug)]
 pub struct Reader<'a> {
     frame: &'a Bytes,
-    rest: &'a [u8],
+    pub(crate) rest: &'a [u8],
     /// Bytes that may still be allocated.
     budget: usize,
 }
@@ -242,7 +218,8 @@ impl<'a> Reader<'a> {
     pub fn shared(&mut self, len: usize) -> Result<Bytes, DecodeError> {
         let Some((head, rest)) = self.rest.split_at_checked(len) else { return Err(self.error(DecodeErrorKind::Truncated)) };
         self.rest = rest;
-        Ok(self.frame.slice_ref(head))
+        // What is empty shares nothing: no count to keep.
+        Ok(if head.is_empty() { Bytes::new() } else { self.frame.slice_ref(head) })
     }
 
     /// Skips a null form if it comes next.
@@ -275,6 +252,19 @@ impl<'a> Reader<'a> {
     /// Reads a length. Whatever is counted takes at least one byte apiece, so more than what is left is refused here.
     #[inline]
     pub fn len(&mut self, null: Null, cx: Cx) -> Result<usize, DecodeError> {
+        if let (true, [byte @ 1..=0x7f, rest @ ..]) = (cx.flexible, self.rest) {
+            let len = usize::from(*byte) - 1;
+            if len <= rest.len() {
+                self.rest = rest;
+                return Ok(len);
+            }
+        }
+        self.any_len(null, cx)
+    }
+
+    /// A length that is not in one byte, or none.
+    #[inline(never)]
+    fn any_len(&mut self, null: Null, cx: Cx) -> Result<usize, DecodeError> {
         let len = match null {
             _ if cx.flexible => i64::from(self.uvarint()?) - 1,
             Null::Short => i64::from(i16::from_be_bytes(self.array()?)),
@@ -301,7 +291,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a struct's tagged fields. `known` reads the value of a tag it knows and says so; others are skipped.
-    pub fn tags(&mut self, mut known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
+    #[inline]
+    pub fn tags(&mut self, known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
+        if let [0, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(());
+        }
+        self.some_tags(known)
+    }
+
+    #[inline(never)]
+    fn some_tags(&mut self, mut known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
         let count = self.uvarint()?;
         if count > Self::MAX_TAGS {
             return Err(self.error(DecodeErrorKind::TooMany));
@@ -334,8 +334,7 @@ impl<'a> Reader<'a> {
 #[derive(Debug, Default)]
 pub struct Writer {
     copied: Vec<u8>,
-    /// Buffers that are not copied, each with its place in `copied`.
-    shared: Vec<(usize, Bytes)>,
+    shared: Shared,
 }
 
 impl Writer {
@@ -344,7 +343,7 @@ impl Writer {
 
     /// With room for `bytes` copied bytes.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { copied: Vec::with_capacity(bytes), shared: Vec::new() }
+        Self { copied: Vec::with_capacity(bytes), shared: Shared::default() }
     }
 
     /// Copies `bytes`.
@@ -353,62 +352,156 @@ impl Writer {
         self.copied.extend_from_slice(bytes);
     }
 
-    /// Adds `bytes`, sharing them where they are large.
-    #[inline]
-    pub fn share(&mut self, bytes: &Bytes) {
-        if bytes.len() < Self::SHARE {
-            self.copy(bytes);
-        } else {
-            self.shared.push((self.copied.len(), bytes.clone()));
-        }
-    }
-
-    /// Writes an unsigned varint.
-    #[inline]
-    pub fn uvarint(&mut self, mut value: u32) {
-        while value >= 0x80 {
-            self.copied.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.copied.push(value as u8);
-    }
-
-    /// Writes a length.
-    #[inline]
-    pub fn len(&mut self, len: usize, null: Null, cx: Cx) {
-        match null {
-            _ if cx.flexible => self.uvarint(len as u32 + 1),
-            Null::Short => self.copy(&(len as i16).to_be_bytes()),
-            _ => self.copy(&(len as i32).to_be_bytes()),
-        }
+    /// Writes a value that copies `len` bytes: its `size` without its `shared_size`.
+    pub(crate) fn put<T: Wire>(&mut self, value: &T, len: usize, cx: Cx) {
+        let start = self.copied.len();
+        let end = start + len;
+        self.copied.resize(end, 0);
+        self.shared.end = end;
+        let room = Room(self.copied.get_mut(start..).unwrap_or_default());
+        let left = value.put(room, &mut self.shared, cx).left();
+        debug_assert_eq!(left, 0, "size and bytes agree");
+        self.copied.truncate(end - left);
     }
 
     /// What was written, in order, ready for a vectored write; no buffer is empty.
     pub fn finish(self) -> Vec<Bytes> {
         let mut copied = Bytes::from(self.copied);
-        let mut buffers = Vec::with_capacity(2 * self.shared.len() + 1);
+        let mut buffers = Vec::with_capacity(2 * self.shared.buffers.len() + 1);
         let mut cut = 0;
-        for (at, shared) in self.shared {
-            buffers.push(copied.split_to(at - cut));
+        for (at, shared) in self.shared.buffers {
+            if at > cut {
+                buffers.push(copied.split_to(at - cut));
+            }
             buffers.push(shared);
             cut = at;
         }
-        buffers.push(copied);
-        buffers.retain(|buffer| !buffer.is_empty());
+        if !copied.is_empty() {
+            buffers.push(copied);
+        }
         buffers
+    }
+}
+
+/// Buffers that are not copied.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Each with its place among the bytes copied.
+    buffers: Vec<(usize, Bytes)>,
+    /// Where the room ends that is being written to.
+    end: usize,
+}
+
+/// Room for the bytes that a value's size foretold.
+///
+/// Each step takes what is left and gives back what is left then. So it stays in registers over all fields of a struct, which is
+/// what makes writing fast. What does not fit is dropped; the tests write every message to show that sizes are right.
+#[derive(Debug)]
+pub struct Room<'a>(&'a mut [u8]);
+
+impl<'a> Room<'a> {
+    /// Bytes not yet written.
+    #[inline]
+    pub fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Copies a fixed number of bytes.
+    #[inline]
+    #[must_use]
+    pub fn array<const N: usize>(self, bytes: [u8; N]) -> Self {
+        let Some((head, rest)) = self.0.split_first_chunk_mut() else { return Self::overrun() };
+        *head = bytes;
+        Self(rest)
+    }
+
+    /// Copies `bytes`.
+    #[inline]
+    #[must_use]
+    pub fn copy(self, bytes: &[u8]) -> Self {
+        let Some((head, rest)) = self.0.split_at_mut_checked(bytes.len()) else { return Self::overrun() };
+        head.copy_from_slice(bytes);
+        Self(rest)
+    }
+
+    /// Copies `bytes`, or shares them where they are many.
+    #[inline]
+    #[must_use]
+    pub fn share(self, bytes: &Bytes, shared: &mut Shared) -> Self {
+        if bytes.len() < Writer::SHARE {
+            return self.copy(bytes);
+        }
+        shared.buffers.push((shared.end - self.left(), bytes.clone()));
+        self
+    }
+
+    /// Takes the next `len` bytes, to be filled in by the caller.
+    #[inline]
+    pub fn take(self, len: usize) -> (&'a mut [u8], Self) {
+        match self.0.split_at_mut_checked(len) {
+            Some((head, rest)) => (head, Self(rest)),
+            None => (&mut [], Self::overrun()),
+        }
+    }
+
+    /// Writes an unsigned varint.
+    #[inline]
+    #[must_use]
+    pub fn uvarint(self, value: u32) -> Self {
+        if value < 0x80 { self.array([value as u8]) } else { self.long_uvarint(value) }
+    }
+
+    #[inline(never)]
+    fn long_uvarint(mut self, mut value: u32) -> Self {
+        while value >= 0x80 {
+            self = self.array([value as u8 | 0x80]);
+            value >>= 7;
+        }
+        self.array([value as u8])
+    }
+
+    /// Writes a length.
+    #[inline]
+    #[must_use]
+    pub fn len(self, len: usize, null: Null, cx: Cx) -> Self {
+        match null {
+            _ if cx.flexible => self.uvarint((len as u32).wrapping_add(1)),
+            Null::Short => self.array((len as i16).to_be_bytes()),
+            _ => self.array((len as i32).to_be_bytes()),
+        }
+    }
+
+    /// Writes a null.
+    #[inline]
+    #[must_use]
+    pub fn null(self, null: Null, cx: Cx) -> Self {
+        self.copy(null.bytes(cx))
+    }
+
+    #[cold]
+    fn overrun() -> Self {
+        debug_assert!(false, "a value is longer than its size");
+        Self(&mut [])
     }
 }
 
 /// Bytes an unsigned varint takes.
 #[inline]
 pub(crate) fn uvarint_size(value: u32) -> usize {
+    if value < 0x80 {
+        return 1;
+    }
     (38 - (value | 1).leading_zeros() as usize) / 7
 }
 
 /// Bytes a length takes.
 #[inline]
 pub(crate) fn len_size(len: usize, null: Null, cx: Cx) -> usize {
-    if cx.flexible { uvarint_size(len as u32 + 1) } else { null.bytes(cx).len() }
+    match null {
+        _ if cx.flexible => uvarint_size((len as u32).wrapping_add(1)),
+        Null::Short => 2,
+        _ => 4,
+    }
 }
 
 /// Bytes a tagged field takes: number, size, value.
@@ -423,10 +516,9 @@ mod tests {
     #[test]
     fn varints_come_back_and_have_the_size_foretold() {
         for value in [0, 1, 127, 128, 300, 16_383, 16_384, 2_097_151, 2_097_152, 268_435_455, 268_435_456, u32::MAX] {
-            let mut w = Writer::default();
-            w.uvarint(value);
-            let bytes = Bytes::from(w.finish().concat());
-            assert_eq!(bytes.len(), uvarint_size(value), "{value}");
+            let mut bytes = vec![0; uvarint_size(value)];
+            assert_eq!(Room(&mut bytes).uvarint(value).left(), 0, "{value}");
+            let bytes = Bytes::from(bytes);
             assert_eq!(Reader::new(&bytes).uvarint(), Ok(value));
         }
     }
@@ -449,14 +541,16 @@ mod tests {
     fn large_buffers_are_shared_in_their_place() {
         let large = Bytes::from(vec![7; Writer::SHARE]);
         let mut w = Writer::default();
-        w.share(&large);
+        let cx = Cx { version: 0, flexible: true, nullable: false };
+        w.put(&large, 2, cx);
         w.copy(&[1, 2]);
-        w.share(&Bytes::from_static(&[3]));
-        w.share(&large);
-        w.share(&large);
+        w.put(&Bytes::from_static(&[3]), 2, cx);
+        w.put(&vec![large.clone(), large.clone()], 5, cx);
         let buffers = w.finish();
-        assert_eq!(buffers, [large.clone(), Bytes::from_static(&[1, 2, 3]), large.clone(), large.clone()]);
-        assert!([0, 2, 3].iter().all(|at| buffers[*at].as_ptr() == large.as_ptr()), "not copied");
+        let between = |bytes| Bytes::from_static(bytes);
+        let copied = [between(&[0x81, 0x20]), between(&[1, 2, 2, 3, 3, 0x81, 0x20]), between(&[0x81, 0x20])];
+        assert_eq!(buffers, [&copied[0], &large, &copied[1], &large, &copied[2], &large].map(Bytes::clone));
+        assert!([1, 3, 5].iter().all(|at| buffers[*at].as_ptr() == large.as_ptr()), "not copied");
         assert!(Writer::default().finish().is_empty());
     }
 

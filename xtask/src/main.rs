@@ -3,6 +3,7 @@
 //! Everything here runs other programs (cargo, Maven, Java, Docker) and says which one failed and what to do about it.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod compatibility;
 mod count;
 mod kafka;
@@ -25,6 +26,7 @@ usage: cargo xtask COMMAND
   kafka up [--nodes 1|3] [--version V] | --secure
                               starts Apache Kafka for work by hand and prints its addresses; with TLS, SASL and users
   kafka down                  stops what `kafka up` started
+  bench                       counts the instructions of the message codec, beside kafka-protocol's (needs valgrind)
   msrv                        compares every dependency's rust-version with ours
   compatibility [--check]     writes (or compares) the table of acceptance checks in COMPATIBILITY.md
   compatibility --shown       writes the tables of versions and clients there, as the last `cargo xtask test` has shown them";
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::run(rest),
         ["kafka", "up", rest @ ..] => kafka::by_hand::up(rest),
         ["kafka", "down"] => kafka::by_hand::down(),
+        ["bench"] => bench::messages(),
         ["msrv"] => msrv::compare(),
         ["compatibility"] => compatibility::write(),
         ["compatibility", "--check"] => compatibility::check(),

@@ -16,7 +16,7 @@ use crate::network::setup::{SetupAction, SetupStep, Work, WorkResult};
 use crate::network::{ApiVersions, Cause, CauseKind};
 use crate::protocol::messages::sasl_authenticate::{SaslAuthenticateRequest, SaslAuthenticateResponse};
 use crate::protocol::messages::sasl_handshake::{SaslHandshakeRequest, SaslHandshakeResponse};
-use crate::protocol::{ApiKey, ApiMessage, ErrorCode, Request, SecretBytes, Str, Writer};
+use crate::protocol::{ApiKey, ApiMessage, ErrorCode, Request, SecretBytes, Str};
 
 /// A session that is shorter is of no use: it would be renewed all the time.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);
@@ -205,10 +205,12 @@ impl fmt::Debug for Exchange {
 
 /// The request, in memory that is wiped when it was sent.
 fn send<R: Request>(version: i16, request: &R) -> SetupAction {
-    let mut writer = Writer::with_capacity(request.encoded_len(version));
-    request.encode(version, &mut writer);
+    let body = match request.checked(version) {
+        Ok(body) => body.write(&[]),
+        Err(error) => return SetupAction::Fail(Cause::new(CauseKind::Protocol, error.to_string())),
+    };
     let wiped = |part: Bytes| Bytes::from_owner(Zeroizing::new(Vec::from(part)));
-    SetupAction::Send { api: ApiKey(R::API_KEY), version, body: writer.finish().into_iter().map(wiped).collect() }
+    SetupAction::Send { api: ApiKey(R::API_KEY), version, body: body.into_iter().map(wiped).collect() }
 }
 
 fn unreadable(why: &str) -> SetupAction {

@@ -1,0 +1,136 @@
+//! Why a message cannot be written: which field, where in it, and what is wrong with it there.
+//!
+//! Found before a byte is written. The path is put together on the way out of the fields, so that a message that fits pays nothing
+//! for it.
+
+/// A message holds what cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A field that this version cannot carry as it is.
+    Field {
+        /// Name of the message.
+        message: &'static str,
+        /// The version asked for.
+        version: i16,
+        /// The field's names in Rust from the message on, with places in lists: `topics[3].partitions[0].current_leader_epoch`.
+        path: String,
+        /// What is wrong with it.
+        misfit: Misfit,
+    },
+    /// The message is not declared for this version.
+    UnsupportedVersion {
+        /// Name of the message.
+        message: &'static str,
+        /// The version asked for.
+        version: i16,
+    },
+    /// The frame would be longer than its length field can say.
+    TooLarge {
+        /// The frame's length.
+        len: usize,
+    },
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misfit {
+    /// It is set, the version does not have it, and it may not be dropped.
+    NotInVersion,
+    /// It is null where the version has no null.
+    Null,
+    /// It has more bytes or elements than a length field can say.
+    TooLong {
+        /// How many it has.
+        len: usize,
+    },
+}
+
+impl std::fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Field { message, version, path, misfit } => {
+                write!(f, "{message} version {version}, {path}: ")?;
+                match misfit {
+                    Misfit::NotInVersion => f.write_str("is set, but this version has no such field"),
+                    Misfit::Null => f.write_str("is null, which this version does not allow"),
+                    Misfit::TooLong { len } => write!(f, "has length {len}; at most {} can be written", i32::MAX),
+                }
+            }
+            Self::UnsupportedVersion { message, version } => write!(f, "{message}: version {version} of the message is not known"),
+            Self::TooLarge { len } => {
+                write!(f, "the message is too large: {len} bytes do not fit one frame, which has at most {}", i32::MAX)
+            }
+        }
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// What a check found, on its way out of the fields. A pointer wide, for it is in the result of every check.
+#[derive(Debug)]
+pub struct Unfit(Box<(Vec<Step>, Misfit)>);
+
+/// A step of a path.
+#[derive(Debug)]
+enum Step {
+    Field(&'static str),
+    At(usize),
+}
+
+impl Unfit {
+    /// The value at hand does not fit.
+    #[cold]
+    pub fn new(misfit: Misfit) -> Self {
+        Self(Box::new((Vec::new(), misfit)))
+    }
+
+    /// This field is not in the version.
+    #[cold]
+    pub fn not_in_version(field: &'static str) -> Self {
+        Self::new(Misfit::NotInVersion).inside(field)
+    }
+
+    /// Is `len` more than a length field can say?
+    #[inline]
+    pub fn longer(len: usize) -> Result<(), Self> {
+        if len > i32::MAX as usize { Err(Self::new(Misfit::TooLong { len })) } else { Ok(()) }
+    }
+
+    /// It was found in this field.
+    #[cold]
+    #[must_use]
+    pub fn inside(self, field: &'static str) -> Self {
+        self.step(Step::Field(field))
+    }
+
+    /// It was found in this element of a list.
+    #[cold]
+    #[must_use]
+    pub fn at(self, index: usize) -> Self {
+        self.step(Step::At(index))
+    }
+
+    fn step(mut self, step: Step) -> Self {
+        self.0.0.push(step);
+        self
+    }
+
+    /// It was found in this message.
+    #[cold]
+    pub(crate) fn in_message(self, message: &'static str, version: i16) -> EncodeError {
+        let (steps, misfit) = *self.0;
+        let mut path = String::new();
+        for step in steps.iter().rev() {
+            match step {
+                Step::Field(name) => {
+                    path.push_str(if path.is_empty() { "" } else { "." });
+                    path.push_str(name.trim_start_matches("r#"));
+                }
+                Step::At(index) => path.push_str(&format!("[{index}]")),
+            }
+        }
+        EncodeError::Field { message, version, path, misfit }
+    }
+}
