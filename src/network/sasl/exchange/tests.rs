@@ -1,5 +1,6 @@
 use super::*;
 use crate::network::sasl::plain::Plain;
+use crate::protocol::Writer;
 use crate::protocol::messages::api_versions::{ApiVersion, ApiVersionsResponse};
 
 const USER: &str = "alice";
