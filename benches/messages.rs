@@ -157,18 +157,18 @@ fn fetch(topics: usize, partitions: usize) -> FetchResponse {
         records: records(),
         ..Default::default()
     };
-    let of_topic =
-        |at: usize| FetchableTopicResponse { topic_id: id(at), partitions: (0..partitions).map(partition).collect(), ..Default::default() };
+    let of_topic = |at: usize| FetchableTopicResponse {
+        topic_id: id(at),
+        partitions: (0..partitions).map(partition).collect(),
+        ..Default::default()
+    };
     FetchResponse { session_id: 77, responses: (0..topics).map(of_topic).collect(), ..Default::default() }
 }
 
 fn produce() -> ProduceRequest {
     let partition = |at: usize| PartitionProduceData { index: at as i32, records: records() };
-    let of_topic = |at: usize| TopicProduceData {
-        name: topic(at),
-        partition_data: (0..10).map(partition).collect(),
-        ..Default::default()
-    };
+    let of_topic =
+        |at: usize| TopicProduceData { name: topic(at), partition_data: (0..10).map(partition).collect(), ..Default::default() };
     ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data: (0..100).map(of_topic).collect(), ..Default::default() }
 }
 

@@ -175,7 +175,8 @@ fn tags_must_ascend_and_known_ones_must_fill_their_size() {
 #[test]
 fn what_a_version_cannot_carry_is_an_error_and_not_dropped() {
     use klamm::protocol::{EncodeError, Misfit, TopicName};
-    let unfit = |message, version, path: &str, misfit| Err(EncodeError::Field { message, version, path: path.to_owned(), misfit });
+    let unfit =
+        |message, version, path: &str, misfit| Err(EncodeError::Field { message, version, path: path.to_owned(), misfit });
     let fetch = fetch::FetchRequest { rack_id: "a".try_into().unwrap(), ..Default::default() };
     assert_eq!(fetch.check_version(4), Ok(()), "the schema says that a broker can do without");
     let forgotten = fetch::ForgottenTopic { topic: TopicName::default(), ..Default::default() };

@@ -6,8 +6,8 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use declarations::{Random, cases, put_uvarint};
 use klamm::protocol::frame::{FrameError, Frames};
-use klamm::protocol::messages::describe_configs::DescribeConfigsRequest;
 use klamm::protocol::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, TopicPartitions};
+use klamm::protocol::messages::describe_configs::DescribeConfigsRequest;
 use klamm::protocol::messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
 use klamm::protocol::messages::find_coordinator::FindCoordinatorRequest;
 use klamm::protocol::messages::join_group::{JoinGroupResponse, JoinGroupResponseMember};
@@ -196,7 +196,8 @@ fn a_message_is_read_with_one_allocation_for_each_array_and_written_with_two_in_
     few_allocations(&JoinGroupResponse { members: (0..100).map(member).collect(), ..Default::default() }, 9, 1);
 
     let partition = |at: i32| OffsetFetchResponsePartitions { partition_index: at, ..Default::default() };
-    let topic = |at| OffsetFetchResponseTopics { name: name(at), partitions: (0..12).map(partition).collect(), ..Default::default() };
+    let topic =
+        |at| OffsetFetchResponseTopics { name: name(at), partitions: (0..12).map(partition).collect(), ..Default::default() };
     let groups = vec![OffsetFetchResponseGroup { topics: (0..100).map(topic).collect(), ..Default::default() }];
     few_allocations(&OffsetFetchResponse { groups, ..Default::default() }, 9, 1 + 1 + 100);
 }

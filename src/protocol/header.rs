@@ -8,6 +8,32 @@
 //! The schemas have messages for both, `messages::request_header` and `response_header`, for tools that treat all messages alike.
 //!
 //! Nothing here is kept from one request to the next; correlation ids are given out and matched by the connection.
+//!
+//! A proxy reads no more than the header and hands on the bytes of the frame: so nothing is lost of what it does not know, fields of
+//! newer versions and unknown tags among them.
+//!
+//! ```
+//! use klamm::protocol::frame::Frames;
+//! use klamm::protocol::header::{RequestHeader, encode_request_head};
+//! use klamm::protocol::ApiKey;
+//! # use klamm::protocol::header::encode_request;
+//! # use klamm::protocol::messages::heartbeat::HeartbeatRequest;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut frames = Frames::new(100_000_000);
+//! # frames.read_buffer().extend_from_slice(&encode_request(7, None, 4, &HeartbeatRequest::default())?.concat());
+//! let frame = frames.next_frame()?.expect("a whole request was received");
+//! let (header, body) = RequestHeader::decode(&frame)?;
+//! assert_eq!((header.api_key, header.correlation_id), (ApiKey::HEARTBEAT, 7));
+//! // To the broker under a correlation id of the proxy's own; the body goes as it came.
+//! let flexible = header.api_key.api().is_some_and(|api| (api.is_flexible)(header.api_version));
+//! let client_id = header.client_id.as_ref();
+//! let head = encode_request_head(header.api_key, header.api_version, flexible, 1001, client_id, body.len())?;
+//! let forwarded = [head, body];
+//! # assert_eq!(forwarded.concat(), encode_request(1001, None, 4, &HeartbeatRequest::default())?.concat());
+//! # Ok(())
+//! # }
+//! ```
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -294,7 +320,10 @@ mod tests {
     fn requests_are_checked_before_they_are_written() {
         let request = ApiVersionsRequest { cluster_id: Str::new("c"), ..Default::default() };
         assert!(encode_request(1, None, 4, &request).is_ok(), "a broker of version 4 can do without");
-        assert_eq!(encode_request(1, None, 6, &request), Err(EncodeError::UnsupportedVersion { message: "ApiVersionsRequest", version: 6 }));
+        assert_eq!(
+            encode_request(1, None, 6, &request),
+            Err(EncodeError::UnsupportedVersion { message: "ApiVersionsRequest", version: 6 })
+        );
         let head = encode_request_head(ApiKey::PRODUCE, 9, true, 1, None, i32::MAX as usize);
         assert_eq!(head, Err(EncodeError::TooLarge { len: i32::MAX as usize + 11 }));
     }

@@ -250,9 +250,9 @@ impl<T: Wire> Wire for Vec<T> {
             r.rest = rest;
             return Ok(items.chunks_exact(T::FIXED).map(T::from_fixed).collect());
         }
-        // At first no more is allocated than the frame has bytes left. Only a frame that really brought so many elements gets
-        // the rest, which was paid for.
-        let mut items = Self::with_capacity(len.min(r.left() / size_of::<T>().max(1) + 1));
+        // It is paid for, and yet more than an honest frame needs for what it has left is allocated only when the elements come.
+        let honest = r.left().saturating_mul(Reader::BUDGET_FACTOR).saturating_add(4096);
+        let mut items = Self::with_capacity(len.min(honest / size_of::<T>().max(1) + 1));
         for _ in 0..len {
             if items.len() == items.capacity() {
                 items.reserve_exact(len - items.len());

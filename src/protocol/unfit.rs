@@ -58,7 +58,9 @@ impl std::fmt::Display for EncodeError {
                     Misfit::TooLong { len } => write!(f, "has length {len}; at most {} can be written", i32::MAX),
                 }
             }
-            Self::UnsupportedVersion { message, version } => write!(f, "{message}: version {version} of the message is not known"),
+            Self::UnsupportedVersion { message, version } => {
+                write!(f, "{message}: version {version} of the message is not known")
+            }
             Self::TooLarge { len } => {
                 write!(f, "the message is too large: {len} bytes do not fit one frame, which has at most {}", i32::MAX)
             }

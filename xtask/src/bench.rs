@@ -20,11 +20,16 @@ const TUNABLES: &str = "glibc.cpu.x86_rep_stosb_threshold=1000000000:glibc.cpu.x
 pub(crate) fn messages() -> Result<(), String> {
     let bench = build()?;
     let list = process::output(Command::new(&bench).arg("--list"))?;
-    let cases: Vec<(&str, f64)> =
-        list.lines().filter_map(|line| line.split_once('\t')).filter_map(|(name, count)| Some((name, count.parse().ok()?))).collect();
+    let cases: Vec<(&str, f64)> = list
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .filter_map(|(name, count)| Some((name, count.parse().ok()?)))
+        .collect();
     println!("| instructions an element | klamm | kafka-protocol | ratio |\n|---|--:|--:|--:|");
     for pair in cases.chunks(2) {
-        let [(ours, elements), (theirs, _)] = pair else { return Err("the benchmark does not list its cases in pairs".to_owned()) };
+        let [(ours, elements), (theirs, _)] = pair else {
+            return Err("the benchmark does not list its cases in pairs".to_owned());
+        };
         let (klamm, other) = (round(&bench, ours)? / elements, round(&bench, theirs)? / elements);
         println!("| {} | {klamm:.0} | {other:.0} | {:.1} |", ours.trim_end_matches(" klamm"), other / klamm);
     }
@@ -49,7 +54,8 @@ fn round(bench: &str, case: &str) -> Result<f64, String> {
         let mut command = Command::new("valgrind");
         command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", bench, "--instructions", case, &rounds.to_string()]);
         let output = command.env("GLIBC_TUNABLES", TUNABLES).output();
-        let output = output.map_err(|error| format!("valgrind could not be started: {error}; install Debian's package valgrind"))?;
+        let output =
+            output.map_err(|error| format!("valgrind could not be started: {error}; install Debian's package valgrind"))?;
         let text = String::from_utf8_lossy(&output.stderr);
         let collected = text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse::<f64>().ok());
         collected.ok_or_else(|| format!("valgrind did not count `{case}`:\n{text}"))
