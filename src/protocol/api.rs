@@ -2,7 +2,8 @@
 //!
 //! Numbers and names are those of Kafka 4.4.0, retired APIs left out. [`ApiKey`] is an open set, since a broker lists what it serves
 //! and may know more than this library. [`Api`] describes a declared API by the very constants of its message, so nothing is said
-//! twice; versions that Kafka calls unstable are kept apart, for a client must not choose them unasked.
+//! twice; versions that Kafka calls unstable are kept apart, for a client must not choose them unasked. That an API is declared does
+//! not say that the client has a use for it.
 
 use std::ops::RangeInclusive;
 

@@ -12,7 +12,7 @@
 //!     struct Inner { … }
 //! }
 //! message! { response KEY, versions A..=B, flexible F..; struct Response { … } }
-//! message! { data, versions A..=B; struct Payload { … } }
+//! message! { data, versions A..=B; struct Payload { … } }      // or `header`
 //! message! { coordinator key KEY, versions A..=B; struct RecordKey { … } }      // or `coordinator value`: records of a coordinator's log
 //! ```
 //!

@@ -1,6 +1,7 @@
-//! The messages of the protocol, one file per API: request, response, where it is routed.
+//! The messages of the protocol, one file per API: request, response, where it is routed. All that Kafka's client knows are here, what
+//! only brokers and controllers say to one another too.
 //!
-//! Structs and fields have the names of Kafka's schemas, fields in snake case. `tests/protocol_schema.rs` compares each declaration
+//! Structs and fields have the names of Kafka's schemas, fields in snake case. `tests/protocol_schema` compares each declaration
 //! with the official schema; what is said in words is ours. A field goes without when its name says it all.
 //!
 //! Build a message with `..Default::default()`: the next Kafka release adds fields. Remember that a nullable field is `Some` of
