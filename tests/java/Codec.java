@@ -101,16 +101,14 @@ public class Codec {
         int equal = 0;
         try {
             Message again = read(constructor, version, new ByteBufferAccessor(ByteBuffer.wrap(kafka)));
-            equal |= message.equals(again) && message.hashCode() == again.hashCode() ? KAFKA_EQUAL : 0;
-            equal |= message.toString().equals(again.toString()) ? KAFKA_TEXT : 0;
+            equal |= same(message, again, KAFKA_EQUAL, KAFKA_TEXT);
             if (klamm != null) {
                 ByteBufferAccessor readable = new ByteBufferAccessor(ByteBuffer.wrap(klamm));
                 again = read(constructor, version, readable);
                 if (readable.remaining() > 0) {
                     throw new RuntimeException(readable.remaining() + " bytes are left over");
                 }
-                equal |= message.equals(again) && again.equals(message) ? KLAMM_EQUAL : 0;
-                equal |= message.toString().equals(again.toString()) ? KLAMM_TEXT : 0;
+                equal |= same(message, again, KLAMM_EQUAL, KLAMM_TEXT);
             }
         } catch (RuntimeException refused) {
             out.writeByte(1);
@@ -123,6 +121,14 @@ public class Codec {
         out.writeInt(kafka.length);
         out.write(kafka);
         out.writeByte(equal);
+    }
+
+    /** Text takes long to make, and says nothing more of what is equal already. */
+    static int same(Message message, Message again, int equal, int text) {
+        if (message.equals(again) && again.equals(message) && message.hashCode() == again.hashCode()) {
+            return equal | text;
+        }
+        return message.toString().equals(again.toString()) ? text : 0;
     }
 
     static Message read(Constructor<? extends Message> constructor, short version, ByteBufferAccessor readable) throws Exception {
