@@ -89,7 +89,8 @@ fn java_with(name: &str, source: &str, more: impl IntoIterator<Item = PathBuf>) 
 pub(crate) fn run_java_with_json(name: &str, source: &str, input: String) -> String {
     let run_it = || {
         let json = fetch_jackson()?;
-        let mut command = java_with(name, source, JACKSON.iter().map(|(jar, version)| json.join(format!("{jar}-{version}.jar"))))?;
+        let mut command =
+            java_with(name, source, JACKSON.iter().map(|(jar, version)| json.join(format!("{jar}-{version}.jar"))))?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("cannot run java: {error}"))?;
         let mut stdin = child.stdin.take().ok_or("java has no standard input")?;
