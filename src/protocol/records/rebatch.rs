@@ -24,7 +24,7 @@ impl Batch {
     ///
     /// // To a socket, without a copy: 61 bytes that are new, and the records where they are.
     /// let (header, records) = moved.parts()?;
-    /// assert_eq!([&header[..], &records].concat(), moved.apply()?.bytes());
+    /// assert_eq!([&header[..], &records].concat(), moved.apply()?.bytes()[..]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn edit(&self) -> BatchEdit<'_> {
