@@ -77,3 +77,13 @@ proptest! {
         prop_assert_eq!(edited.bytes(), &closed.stamp(id, epoch, sequence, true));
     }
 }
+
+#[test]
+fn checksums_are_moved_over_any_length_as_the_crate_would() {
+    for (bytes, difference) in
+        (0..64).map(|bit| (1_usize << bit, 0x1234_5678)).chain([(0, 7), (110_464, u32::MAX), (usize::MAX, 1)])
+    {
+        let expected = if bytes == 0 { difference } else { crc32c::crc32c_combine(difference, 0, bytes) };
+        assert_eq!(super::super::rebatch::shifted(difference, bytes), expected, "{bytes}");
+    }
+}
