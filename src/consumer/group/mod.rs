@@ -15,6 +15,8 @@ pub(crate) mod leading;
 pub(crate) mod messages;
 mod offset_reads;
 mod offset_writes;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 #[cfg(test)]
 mod tests;
 
