@@ -1,4 +1,4 @@
 //! The connection's core against a broker that says anything: see `klamm_properties`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| klamm_properties::check("connection", input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| klamm_properties::CONNECTION.check(input));

@@ -39,48 +39,42 @@ pub struct Target {
 
 const MIB: usize = 1 << 20;
 
-/// All of them.
-pub const TARGETS: &[Target] = &[
-    target("frames", "a stream of bytes cut into frames, in pieces of any size", framing::frames, (8 * MIB, 8)),
-    target("headers", "headers of requests and responses", framing::headers, (3 * MIB, 32)),
-    target("primitives", "values of every type on the wire, varints", framing::primitives, (3 * MIB, 64)),
-    target("requests", "whole request frames: header, then body by API and version", messages::requests, (3 * MIB, 32)),
-    target("responses", "bodies of responses by API and version", messages::responses, (3 * MIB, 32)),
-    target("data", "messages inside others and in records, by name and version", messages::data, (3 * MIB, 32)),
-    target("messages", "valid messages of every kind, made from their declarations", messages::valid, (4 * MIB, 4096)),
-    target("batches", "record sets with right and wrong checksums", records::batches, (16 * MIB, 64)),
-    target("compression", "compressed data of each codec against a limit", records::compression, (16 * MIB, 64)),
-    target("building", "batches made of any records, with each codec", records::building, (4 * MIB, 64)),
-    target("connection", "the connection's core against a broker that says anything", connection::script, (64 * MIB, 64)),
-    target("scram", "a SCRAM server's messages", login::scram, (MIB, 64)),
-    target(
-        "subscriptions",
-        "what members of a group say, read by its leader and by members",
-        groups::subscriptions,
-        (16 * MIB, 256),
-    ),
-    target("assignors", "assignments for members that claim anything", groups::assignors, (16 * MIB, 256)).within(4000),
-    target("properties", "settings as a properties file", settings::properties, (MIB, 64)),
-    target("jaas", "Java's login configuration in one line", settings::jaas, (MIB, 64)),
-    target("broker", "the embedded broker's core against clients that say anything", broker::script, (64 * MIB, 4096))
-        .within(1000),
-];
+/// A constant for each, so that a fuzz target is linked with nothing of the others; and all of them.
+macro_rules! targets {
+    ($($constant:ident $name:literal $about:literal: $holds:path, ($base:expr, $factor:expr), $time:literal ms;)*) => {
+        $(
+            #[doc = $about]
+            pub const $constant: Target =
+                Target { name: $name, about: $about, holds: $holds, memory: ($base, $factor), time: $time };
+        )*
 
-const fn target(name: &'static str, about: &'static str, holds: fn(&[u8]), memory: (usize, usize)) -> Target {
-    Target { name, about, holds, memory, time: 200 }
+        /// All of them.
+        pub const TARGETS: &[Target] = &[$($constant),*];
+    };
+}
+
+// Memory: bytes, and times the input's length. Time beside that of the length.
+targets! {
+    FRAMES "frames" "a stream of bytes cut into frames, in pieces of any size": framing::frames, (8 * MIB, 8), 200 ms;
+    HEADERS "headers" "headers of requests and responses": framing::headers, (3 * MIB, 32), 200 ms;
+    PRIMITIVES "primitives" "values of every type on the wire, varints": framing::primitives, (3 * MIB, 64), 200 ms;
+    REQUESTS "requests" "whole request frames: header, then body by API and version": messages::requests, (3 * MIB, 32), 200 ms;
+    RESPONSES "responses" "bodies of responses by API and version": messages::responses, (3 * MIB, 32), 200 ms;
+    DATA "data" "messages inside others and in records, by name and version": messages::data, (3 * MIB, 32), 200 ms;
+    MESSAGES "messages" "valid messages of every kind, made from their declarations": messages::valid, (4 * MIB, 4096), 200 ms;
+    BATCHES "batches" "record sets with right and wrong checksums": records::batches, (16 * MIB, 64), 200 ms;
+    COMPRESSION "compression" "compressed data of each codec against a limit": records::compression, (16 * MIB, 64), 200 ms;
+    BUILDING "building" "batches made of any records, with each codec": records::building, (4 * MIB, 64), 200 ms;
+    CONNECTION "connection" "the connection's core against a broker that says anything": connection::script, (64 * MIB, 64), 200 ms;
+    SCRAM "scram" "a SCRAM server's messages": login::scram, (MIB, 64), 200 ms;
+    SUBSCRIPTIONS "subscriptions" "what members of a group say, read by its leader and by members": groups::subscriptions, (16 * MIB, 256), 200 ms;
+    ASSIGNORS "assignors" "assignments for members that claim anything": groups::assignors, (16 * MIB, 256), 4000 ms;
+    PROPERTIES "properties" "settings as a properties file": settings::properties, (MIB, 64), 200 ms;
+    JAAS "jaas" "Java's login configuration in one line": settings::jaas, (MIB, 64), 200 ms;
+    BROKER "broker" "the embedded broker's core against clients that say anything": broker::script, (64 * MIB, 4096), 1000 ms;
 }
 
 impl Target {
-    /// With this many milliseconds in place of the usual ones.
-    const fn within(self, time: u64) -> Self {
-        Self { time, ..self }
-    }
-
-    /// The target of this name.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        TARGETS.iter().find(|target| target.name == name)
-    }
-
     /// Tries `input`.
     ///
     /// # Panics
@@ -98,13 +92,4 @@ impl Target {
             * (Duration::from_millis(self.time) + Duration::from_micros(20) * u32::try_from(input.len()).unwrap_or(u32::MAX));
         assert!(took <= most, "{took:?} of processor time for {} bytes of input, at most {most:?}", input.len());
     }
-}
-
-/// Tries `input` on the target of this name.
-///
-/// # Panics
-/// When something does not hold, or there is no such target.
-pub fn check(name: &str, input: &[u8]) {
-    let target = Target::named(name);
-    target.expect("a target of this name").check(input);
 }

@@ -77,7 +77,10 @@ fn every_target_is_one_of_the_fuzz_targets_and_has_its_own_files_only() {
     let manifest = fs::read_to_string(folder("Cargo.toml")).expect("the manifest");
     for name in &names {
         let source = fs::read_to_string(folder("fuzz_targets").join(name).with_extension("rs")).expect("its source");
-        assert!(source.contains(&format!("check(\"{name}\", input)")), "{name} tries another target");
+        assert!(
+            source.contains(&format!("klamm_properties::{}.check(input)", name.to_uppercase())),
+            "{name} tries another target"
+        );
         assert!(
             manifest.contains(&format!("name = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"")),
             "{name} is not in the manifest"

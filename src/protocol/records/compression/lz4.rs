@@ -1,12 +1,16 @@
 //! LZ4 frames with independent blocks of 64 KiB and no checksums: the form Java writes, and the only one it reads.
 //!
-//! Read are dependent blocks and checksums as well. The decoder holds two blocks of the declared size, at most 4 MiB each.
+//! Read are dependent blocks and checksums as well. The decoder holds two blocks of the declared size, at most 4 MiB each; frames of
+//! the format before that one ("legacy"), whose blocks have 8 MiB, Kafka does not know.
 
-use std::io::{Read, Write};
+use std::io::{Error, ErrorKind, Read, Write};
 
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
 use super::{Stop, expected_size, read_limited};
+
+/// What the older format begins with.
+const LEGACY: [u8; 4] = 0x184c_2102u32.to_le_bytes();
 
 pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> Result<(), Box<str>> {
     let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
@@ -16,23 +20,47 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> Result<(), Box<str>> 
 }
 
 pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, Stop> {
-    read_limited(Frames { decoder: FrameDecoder::new(input) }, expected_size(input.len()), limit)
+    read_limited(Frames { decoder: FrameDecoder::new(input), at_start: true }, expected_size(input.len()), limit)
 }
 
 /// All frames of the input: a decoder says "end" after each.
 struct Frames<'a> {
     decoder: FrameDecoder<&'a [u8]>,
+    /// Does a frame come next?
+    at_start: bool,
 }
 
 impl Read for Frames<'_> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         loop {
             let before = self.decoder.get_ref().len();
+            if self.at_start && self.decoder.get_ref().starts_with(&LEGACY) {
+                return Err(Error::new(ErrorKind::InvalidData, "an LZ4 frame of the legacy format, which Kafka does not know"));
+            }
             let size = self.decoder.read(out)?;
+            self.at_start = size == 0;
             // A turn that yields and takes nothing is the end; a frame without content takes some.
             if size > 0 || out.is_empty() || self.decoder.get_ref().len() == before {
                 return Ok(size);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_the_legacy_format_are_refused_before_their_blocks_are_allocated() {
+        let mut legacy = LEGACY.to_vec();
+        legacy.extend([0; 4]);
+        let mut behind = Vec::new();
+        compress(b"first", &mut behind).unwrap();
+        behind.extend(&legacy);
+        for input in [legacy, behind] {
+            let Err(Stop::Broken(why)) = decompress(&input, 100) else { panic!("it is not refused") };
+            assert!(why.contains("legacy"), "{why}");
         }
     }
 }
