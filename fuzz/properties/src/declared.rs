@@ -11,8 +11,8 @@ pub(crate) fn by_number(number: u16, kinds: &[Kind]) -> Option<&'static Declarat
     declarations.min_by_key(|declaration| number_of(declaration.name).wrapping_sub(number))
 }
 
-/// See [`by_number`]: FNV-1a, folded.
-pub(crate) fn number_of(name: &str) -> u16 {
+/// The number of a message's name in inputs: FNV-1a, folded.
+pub fn number_of(name: &str) -> u16 {
     let hash = name.bytes().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     (hash >> 16 ^ hash) as u16
 }

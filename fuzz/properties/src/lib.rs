@@ -21,6 +21,8 @@ mod settings;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
+pub use declared::number_of;
+use klamm::protocol::Declaration;
 
 /// Something that must hold for any bytes.
 #[derive(Clone, Copy, Debug)]
@@ -92,4 +94,9 @@ impl Target {
             * (Duration::from_millis(self.time) + Duration::from_micros(20) * u32::try_from(input.len()).unwrap_or(u32::MAX));
         assert!(took <= most, "{took:?} of processor time for {} bytes of input, at most {most:?}", input.len());
     }
+}
+
+/// A valid body, of these choices: for seeds.
+pub fn declared_body(declaration: &Declaration, version: i16, choices: &[u8]) -> Vec<u8> {
+    declared::Message::new(&mut input::Input(choices), declaration, version).body(declaration)
 }
