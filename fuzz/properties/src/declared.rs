@@ -52,15 +52,20 @@ impl<'a, 'b> Message<'a, 'b> {
     /// A message as it must be written.
     pub(crate) fn body(&mut self, declaration: &Declaration) -> Vec<u8> {
         let mut body = Vec::new();
-        self.put_struct(&mut body, &(declaration.fields)());
+        self.put_struct(&mut body, &(declaration.fields)(), false);
         body
     }
 
-    fn put_struct(&mut self, out: &mut Vec<u8>, fields: &[Field]) {
+    /// A struct; `set` is one whose first field is no default, and so is none itself.
+    fn put_struct(&mut self, out: &mut Vec<u8>, fields: &[Field], set: bool) {
         let version = self.version;
         let has = move |(first, last): Versions| (first..=last).contains(&version);
-        for field in fields.iter().filter(|field| has(field.versions) && field.tag.is_none()) {
-            self.put(out, field.ty, field.nullable.is_some_and(has), false);
+        for (at, field) in fields.iter().filter(|field| has(field.versions) && field.tag.is_none()).enumerate() {
+            let set = set && at == 0;
+            match field.default {
+                Value::Bool(default) if set => out.push(u8::from(!default)),
+                _ => self.put(out, field.ty, field.nullable.is_some_and(has), set),
+            }
         }
         if !self.flexible {
             return;
@@ -94,7 +99,7 @@ impl<'a, 'b> Message<'a, 'b> {
     /// A value; `set` is one that is no field's default.
     fn put(&mut self, out: &mut Vec<u8>, ty: Type, nullable: bool, set: bool) {
         self.budget = self.budget.saturating_sub(1);
-        let null = nullable && self.input.below(4) == 1;
+        let null = nullable && !set && self.input.below(4) == 1;
         match ty {
             Type::Plain("bool") => out.push(u8::from(set || self.input.flag())),
             Type::Plain("int8" | "uint8") => self.put_number(out, 1, set),
@@ -121,31 +126,11 @@ impl<'a, 'b> Message<'a, 'b> {
             Type::Struct(fields) => {
                 out.extend(nullable.then_some(if null { 0xff } else { 1 }));
                 if !null {
-                    let fields = fields();
-                    let start = out.len();
-                    self.put_struct(out, &fields);
-                    if set && out[start..].iter().all(|byte| *byte == 0) {
-                        // All of it may be its default: write one that certainly is not.
-                        out.truncate(start);
-                        self.put_set_struct(out, &fields);
-                    }
+                    self.put_struct(out, &fields(), set);
                 }
             }
             other => panic!("no such type: {other:?}"),
         }
-    }
-
-    /// A struct none of whose fields has its default.
-    fn put_set_struct(&mut self, out: &mut Vec<u8>, fields: &[Field]) {
-        let version = self.version;
-        let has = move |(first, last): Versions| (first..=last).contains(&version);
-        for field in fields.iter().filter(|field| has(field.versions) && field.tag.is_none()) {
-            if field.nullable.is_some_and(has) && matches!(field.ty, Type::Struct(_)) {
-                out.push(1);
-            }
-            self.put(out, field.ty, false, true);
-        }
-        out.extend(self.flexible.then_some(0));
     }
 
     fn put_number(&mut self, out: &mut Vec<u8>, size: usize, set: bool) {
