@@ -6,8 +6,8 @@ use crate::input::Input;
 
 /// The declaration of this number. A name's number is its hash, so that seeds keep their meaning when messages are added; a number
 /// that is none stands for the next one.
-pub(crate) fn by_number(number: u16, kinds: &[Kind]) -> Option<&'static Declaration> {
-    let declarations = DECLARATIONS.iter().filter(|declaration| kinds.contains(&declaration.kind));
+pub(crate) fn by_number(number: u16, is_meant: impl Fn(Kind) -> bool) -> Option<&'static Declaration> {
+    let declarations = DECLARATIONS.iter().filter(|declaration| is_meant(declaration.kind));
     declarations.min_by_key(|declaration| number_of(declaration.name).wrapping_sub(number))
 }
 

@@ -29,7 +29,9 @@ pub(crate) fn responses(input: &[u8]) {
 /// Number of the name, version, body.
 pub(crate) fn data(input: &[u8]) {
     let mut input = Input(input);
-    let Some(declaration) = declared::by_number(input.short(), &[Kind::Data, Kind::Header]) else { return };
+    let Some(declaration) = declared::by_number(input.short(), |kind| !matches!(kind, Kind::Request | Kind::Response)) else {
+        return;
+    };
     let version = declared::version(declaration, input.byte());
     read(declaration, version, &Bytes::copy_from_slice(input.0));
 }
@@ -66,8 +68,7 @@ fn read(declaration: &Declaration, version: i16, body: &Bytes) -> Option<Vec<u8>
 /// Number of the name, version, what to do, then the choices that make a message.
 pub(crate) fn valid(input: &[u8]) {
     let mut input = Input(input);
-    let kinds = [Kind::Request, Kind::Response, Kind::Header, Kind::Data];
-    let Some(declaration) = declared::by_number(input.short(), &kinds) else { return };
+    let Some(declaration) = declared::by_number(input.short(), |_| true) else { return };
     let version = declared::version(declaration, input.byte());
     let (unknown_tags, cut) = (input.flag(), input.short());
     let mut message = Message::new(&mut input, declaration, version);

@@ -40,7 +40,7 @@ pub(crate) fn batches(input: &[u8]) {
     assert!(failed || at == set.len() || batches.is_truncated(), "{} bytes were passed over", set.len() - at);
 }
 
-/// Makes the checksums of format 2 right where batches are whole.
+/// Makes the checksums right where batches are whole, also those of the formats before.
 fn seal(set: &mut [u8]) {
     let mut rest = set;
     while let Some(length) = rest.get(8..LOG_OVERHEAD).and_then(|length| length.first_chunk()) {
@@ -52,9 +52,16 @@ fn seal(set: &mut [u8]) {
 }
 
 fn seal_one(batch: &mut [u8]) {
-    if batch.len() >= BATCH_HEADER_SIZE {
-        let sum = crc32c::crc32c(&batch[21..]);
-        batch[17..21].copy_from_slice(&sum.to_be_bytes());
+    match batch.get(16) {
+        Some(0 | 1) => {
+            let sum = crc32fast::hash(&batch[16..]);
+            batch[12..16].copy_from_slice(&sum.to_be_bytes());
+        }
+        _ if batch.len() < BATCH_HEADER_SIZE => {}
+        _ => {
+            let sum = crc32c::crc32c(&batch[21..]);
+            batch[17..21].copy_from_slice(&sum.to_be_bytes());
+        }
     }
 }
 

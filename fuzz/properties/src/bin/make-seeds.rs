@@ -167,7 +167,7 @@ fn declared(made: &mut Made) {
                     frame.extend((declaration.is_flexible)(version).then_some(0));
                     made.add("requests", &name, [frame, body].concat());
                 }
-                Kind::Data | Kind::Header => {
+                _ => {
                     let head = [&number_of(declaration.name).to_be_bytes()[..], &[version as u8]].concat();
                     made.add("data", &name, [head, body].concat());
                 }
