@@ -15,10 +15,10 @@ pub(crate) mod leading;
 pub(crate) mod messages;
 mod offset_reads;
 mod offset_writes;
-#[cfg(feature = "unstable-cores")]
-pub(crate) mod unstable;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! LZ4 frames with independent blocks of 64 KiB and no checksums: the form Java writes, and the only one it reads.
 //!
-//! Read are dependent blocks and checksums as well. The decoder holds two blocks of the declared size, at most 4 MiB each; frames of
-//! the format before that one ("legacy"), whose blocks have 8 MiB, Kafka does not know.
+//! Read are dependent blocks and checksums as well. The decoder holds two blocks of the declared size, at most 4 MiB each.
 
 use std::io::{Error, ErrorKind, Read, Write};
 
@@ -9,7 +8,7 @@ use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInf
 
 use super::{Stop, expected_size, read_limited};
 
-/// What the older format begins with.
+/// What frames of the format before this one begin with: Kafka does not know it, and its blocks have 8 MiB.
 const LEGACY: [u8; 4] = 0x184c_2102u32.to_le_bytes();
 
 pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> Result<(), Box<str>> {
