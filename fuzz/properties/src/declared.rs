@@ -123,7 +123,7 @@ impl<'a, 'b> Message<'a, 'b> {
                 self.put_len(out, false, (!null).then_some(len));
                 (0..len).for_each(|_| self.put(out, *item, false, false));
             }
-            Type::Struct(fields) => {
+            Type::Struct(.., fields) => {
                 out.extend(nullable.then_some(if null { 0xff } else { 1 }));
                 if !null {
                     self.put_struct(out, &fields(), set);
