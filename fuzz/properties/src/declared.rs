@@ -80,7 +80,10 @@ impl<'a, 'b> Message<'a, 'b> {
             match field.default {
                 Value::Bool(default) => value.push(u8::from(!default)),
                 // A value that is the default would be left out. Null is that of nullable fields; the others are never drawn.
-                _ => self.put(&mut value, field.ty, false, true),
+                _ => {
+                    value.extend((matches!(field.ty, Type::Struct(..)) && field.nullable.is_some_and(has)).then_some(1));
+                    self.put(&mut value, field.ty, false, true);
+                }
             }
             tagged.push((tag, value));
         }
