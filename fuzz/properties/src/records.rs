@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use klamm::protocol::records::{
-    BATCH_HEADER_SIZE, Batch, BatchBuilder, Compression, Cursor, LOG_OVERHEAD, Limits, RecordBatches, RecordRef, Records,
-    TimestampType,
+    BATCH_HEADER_SIZE, Batch, BatchBuilder, BatchErrorKind, Compression, Cursor, LOG_OVERHEAD, Limits, RecordBatches, RecordRef,
+    Records, TimestampType,
 };
 
 use crate::input::Input;
@@ -162,8 +162,13 @@ pub(crate) fn compression(input: &[u8]) {
     match records {
         Some(Ok(records)) => {
             assert!(records.size() <= limit, "{} bytes came out, of {limit} at most", records.size());
-            let all = batch.records(limits(records.size())).expect("the same with a limit that is just enough");
-            assert_eq!(all.size(), records.size());
+            match batch.records(limits(records.size())) {
+                Ok(all) => assert_eq!(all.size(), records.size()),
+                // A frame that ends in an empty block may have declared any size: zstd does not compare it, and it is above the limit.
+                Err(error) => {
+                    assert!(codec == Compression::Zstd && matches!(error.kind, BatchErrorKind::TooLarge { .. }), "{error}")
+                }
+            }
             if records.size() > 0 {
                 assert!(batch.records(limits(records.size() - 1)).is_err(), "one byte less is too little");
             }
