@@ -182,7 +182,7 @@ fn every_api(version: i16) -> Vec<u8> {
     let mut body = vec![0, 0];
     match version {
         ..=2 => body.extend((requests.len() as u32).to_be_bytes()),
-        _ => body.extend([(requests.len() as u8 + 1) | 0x80, (requests.len() + 1 >> 7) as u8]),
+        _ => body.extend([(requests.len() as u8 + 1) | 0x80, ((requests.len() + 1) >> 7) as u8]),
     }
     for request in requests {
         for number in [request.api_key, request.versions.0, request.versions.1] {

@@ -93,7 +93,7 @@ fn build(sanitizer: bool) -> Result<PathBuf, String> {
         flags += " -Zsanitizer=address";
         target.push("sanitized");
     }
-    cargo.current_dir(root()).args(["build", "--release", "--locked", "--bins", "--target", triple]);
+    cargo.current_dir(root()).args(["build", "--release", "--bins", "--target", triple]);
     cargo.args(["--config", "profile.release.debug=\"line-tables-only\"", "--target-dir"]).arg(&target);
     cargo.env("RUSTFLAGS", flags);
     process::run(&mut cargo).map_err(|error| match sanitizer {
