@@ -9,7 +9,7 @@ use super::{root, unpack};
 use crate::process;
 
 /// Digits of what fuzzing added that are kept for a target.
-const MOST: usize = 48_000;
+const MOST: usize = 24_000;
 /// The name of what fuzzing added, in front of a number.
 const FOUND: &str = "fuzzed-";
 
