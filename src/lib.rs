@@ -53,6 +53,15 @@ pub mod protocol;
 #[cfg(feature = "client")]
 mod record;
 
+/// Cores for fuzz targets and simulators: no part of the library's promises, and changed without a word.
+#[cfg(feature = "unstable-cores")]
+#[doc(hidden)]
+pub mod unstable {
+    pub use crate::consumer::group::unstable::{lead, read_assignment, read_subscription, write_assignment, write_subscription};
+    pub use crate::network::sasl::unstable::{Login, Wish};
+    pub use crate::network::unstable::{Connection, Told};
+}
+
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder};
 #[cfg(feature = "client")]

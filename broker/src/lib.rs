@@ -53,6 +53,10 @@ mod groups;
 mod logs;
 mod raw_client;
 mod script;
+/// The broker's core for fuzz targets: no part of the crate's promises, and changed without a word.
+#[cfg(feature = "unstable-cores")]
+#[doc(hidden)]
+pub mod unstable;
 
 pub use broker::{Broker, InterceptId};
 pub use builder::BrokerBuilder;

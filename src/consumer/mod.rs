@@ -39,7 +39,7 @@ mod chunk;
 mod fetch;
 mod fetch_driver;
 mod fetch_messages;
-mod group;
+pub(crate) mod group;
 mod group_driver;
 mod group_handle;
 mod group_link;

@@ -42,6 +42,8 @@ mod source;
 pub(crate) mod throttle;
 pub(crate) mod tls;
 mod transport;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 mod versions;
 
 use std::fmt;

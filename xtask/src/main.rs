@@ -6,6 +6,7 @@
 mod bench;
 mod compatibility;
 mod count;
+mod fuzz;
 mod kafka;
 mod msrv;
 mod peers;
@@ -27,6 +28,11 @@ usage: cargo xtask COMMAND
                               starts Apache Kafka for work by hand and prints its addresses; with TLS, SASL and users
   kafka down                  stops what `kafka up` started
   bench                       counts the instructions of the message codec, beside kafka-protocol's (needs valgrind)
+  fuzz [TARGET…] [--seconds N] [--sanitizer]
+                              builds the fuzz targets and runs them, two at a time, each for so long (60 s)
+  fuzz keep TARGET FILE…      adds inputs that failed to those that the tests try again
+  fuzz pack [TARGET…]         keeps the smallest inputs of fuzz/corpus that add something to the seeds
+  fuzz record                 makes the seeds anew, of what Java's tools and Kafka say to each other
   msrv                        compares every dependency's rust-version with ours
   compatibility [--check]     writes (or compares) the table of acceptance checks in COMPATIBILITY.md
   compatibility --shown       writes the tables of versions and clients there, as the last `cargo xtask test` has shown them";
@@ -39,6 +45,7 @@ fn main() -> ExitCode {
         ["kafka", "up", rest @ ..] => kafka::by_hand::up(rest),
         ["kafka", "down"] => kafka::by_hand::down(),
         ["bench"] => bench::messages(),
+        ["fuzz", rest @ ..] => fuzz::command(rest),
         ["msrv"] => msrv::compare(),
         ["compatibility"] => compatibility::write(),
         ["compatibility", "--check"] => compatibility::check(),

@@ -17,6 +17,8 @@ mod offset_reads;
 mod offset_writes;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -13,6 +13,8 @@ mod exchange;
 mod plain;
 mod salted;
 mod scram;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 
 use std::sync::Arc;
 
