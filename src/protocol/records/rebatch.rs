@@ -186,6 +186,7 @@ const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// x to the power of 2^index.
 const POWERS: [u32; 32] = powers();
 
+#[expect(clippy::indexing_slicing, reason = "computed by the compiler, which would say so")]
 const fn powers() -> [u32; 32] {
     let mut powers = [1 << 30; 32];
     let mut index = 1;
