@@ -352,8 +352,9 @@ impl Writer {
         self.copied.extend_from_slice(bytes);
     }
 
-    /// Writes a value that copies `len` bytes: its `size` without its `shared_size`.
-    pub(crate) fn put<T: Wire>(&mut self, value: &T, len: usize, cx: Cx) {
+    /// Writes a value that copies `len` bytes: its `size` without its `shared_size`. More room than that is left out again; with less,
+    /// what does not fit is lost.
+    pub fn put<T: Wire>(&mut self, value: &T, len: usize, cx: Cx) {
         let start = self.copied.len();
         let end = start + len;
         self.copied.resize(end, 0);
