@@ -119,7 +119,7 @@ impl Questions {
     }
 
     fn answered(self) {
-        let answers = schemas::run_java_with_json("JsonConverters", ORACLE, self.lines);
+        let answers = schemas::run_java_with("JsonConverters", ORACLE, schemas::JACKSON, self.lines);
         let answers: Vec<_> = answers.lines().collect();
         assert_eq!(answers.len(), self.checks.len(), "one answer for each question");
         for (answer, check) in answers.into_iter().zip(self.checks) {

@@ -1,8 +1,6 @@
 // Writes and reads record batches with Kafka's own classes, for `tests/records_java`: a case per line of the file that is named, and
 // a line of answer each on standard output. How a line is made stands in `oracle.rs`.
 import java.nio.ByteBuffer;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
@@ -30,7 +28,8 @@ public class RecordsOracle {
 
     public static void main(String[] args) throws Exception {
         StringBuilder out = new StringBuilder();
-        for (String line : Files.readAllLines(Path.of(args[0]))) {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
             String[] words = line.split(" ");
             try {
                 if (words[0].equals("write")) {

@@ -22,7 +22,14 @@ const FOLDER: &str = "common/message";
 /// The logging interface that classes of the jar do not load without.
 const SLF4J: &str = "1.7.36";
 /// What Kafka's JSON converters read and write JSON with; it is not among what the jar brings along.
-const JACKSON: [(&str, &str); 3] = [("jackson-databind", "2.21.7"), ("jackson-core", "2.21.7"), ("jackson-annotations", "2.21")];
+pub(crate) const JACKSON: &[&str] = &[
+    "com.fasterxml.jackson.core:jackson-databind:2.21.7",
+    "com.fasterxml.jackson.core:jackson-core:2.21.7",
+    "com.fasterxml.jackson.core:jackson-annotations:2.21",
+];
+/// What Kafka compresses record batches with; gzip is Java's own.
+pub(crate) const CODECS: &[&str] =
+    &["com.github.luben:zstd-jni:1.5.7-17", "at.yawk.lz4:lz4-java:1.11.2", "org.xerial.snappy:snappy-java:1.1.10.7"];
 /// What to do when they cannot be had.
 const ADVICE: &str = "the official schemas come from Kafka's jars: install a JDK (17 or newer, with the `jar` tool) and Maven, \
     see that both are on the PATH and that Maven can reach its repository, then run the test again";
@@ -75,22 +82,25 @@ fn java_with(name: &str, source: &str, more: impl IntoIterator<Item = PathBuf>) 
     let part = home.join(format!("{name}.{}", std::process::id()));
     let written = fs::write(&part, source).and_then(|()| fs::rename(&part, &file));
     written.map_err(|error| format!("{}: {error}", file.display()))?;
-    let entries = fs::read_dir(&home).map_err(|error| format!("{}: {error}", home.display()))?;
-    let names = entries.flatten().map(|entry| entry.path());
-    let jars: Vec<PathBuf> = names.filter(|path| path.extension().is_some_and(|extension| extension == "jar")).collect();
-    let class_path = std::env::join_paths(jars.into_iter().chain(more)).map_err(|error| error.to_string())?;
+    let class_path = std::env::join_paths(jars(&home)?.into_iter().chain(more)).map_err(|error| error.to_string())?;
     let mut command = Command::new(jdk_tool("java"));
     // Little memory and quick to start: the machine has other work.
     command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]).arg(class_path).arg(&file);
     Ok(command)
 }
 
-/// As [`run_java`], with the JSON library that Kafka's JSON converters need, and `input` on standard input.
-pub(crate) fn run_java_with_json(name: &str, source: &str, input: String) -> String {
+/// The jars in a folder.
+fn jars(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let names = entries.flatten().map(|entry| entry.path());
+    Ok(names.filter(|path| path.extension().is_some_and(|extension| extension == "jar")).collect())
+}
+
+/// As [`run_java`], with more artifacts on the class path and `input` on standard input.
+pub(crate) fn run_java_with(name: &str, source: &str, artifacts: &[&str], input: String) -> String {
     let run_it = || {
-        let json = fetch_jackson()?;
-        let mut command =
-            java_with(name, source, JACKSON.iter().map(|(jar, version)| json.join(format!("{jar}-{version}.jar"))))?;
+        let more = once(&format!("jars-{name}"), artifacts.iter().map(ToString::to_string).collect(), |_| Ok(()))?;
+        let mut command = java_with(name, source, jars(&more)?)?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("cannot run java: {error}"))?;
         let mut stdin = child.stdin.take().ok_or("java has no standard input")?;
@@ -110,8 +120,8 @@ pub(crate) fn run_java_with_json(name: &str, source: &str, input: String) -> Str
 /// The folder with the jars and the unpacked schemas of a release, fetched if it is not there.
 fn fetch(release: &str) -> Result<PathBuf, String> {
     let kafka = JARS.iter().map(|jar| format!("org.apache.kafka:{jar}:{release}"));
-    let artifacts: Vec<_> = kafka.chain([format!("org.slf4j:slf4j-api:{SLF4J}")]).collect();
-    once(&format!("kafka-schemas-{release}"), &artifacts, |partial| {
+    let artifacts = kafka.chain([format!("org.slf4j:slf4j-api:{SLF4J}")]).collect();
+    once(&format!("kafka-schemas-{release}"), artifacts, |partial| {
         JARS.iter().try_for_each(|jar| {
             let jar = format!("{jar}-{release}.jar");
             run(Command::new(jdk_tool("jar")).arg("xf").arg(jar).arg(FOLDER).current_dir(partial)).map(drop)
@@ -119,14 +129,8 @@ fn fetch(release: &str) -> Result<PathBuf, String> {
     })
 }
 
-/// The folder with the jars of the JSON library.
-fn fetch_jackson() -> Result<PathBuf, String> {
-    let artifacts = JACKSON.map(|(artifact, version)| format!("com.fasterxml.jackson.core:{artifact}:{version}"));
-    once("jackson", &artifacts, |_| Ok(()))
-}
-
 /// The folder `name` with these artifacts and what `then` makes of them, made if it is not there.
-fn once(name: &str, artifacts: &[String], then: impl Fn(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
+fn once(name: &str, artifacts: Vec<String>, then: impl Fn(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let fail = |what: &str, path: &Path, error: std::io::Error| format!("cannot {what} {}: {error}", path.display());
     fs::create_dir_all(&home).map_err(|error| fail("create", &home, error))?;
