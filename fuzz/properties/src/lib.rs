@@ -2,7 +2,7 @@
 //! committed seeds and with everything that was ever found.
 //!
 //! A target is a function of bytes that panics when something does not hold. Its first bytes choose what is tried (message, version,
-//! codec, …), by numbers that stay the same when messages are added. Around each run, [`check`] holds it to two bounds of its own: what
+//! codec, …), by numbers that stay the same when messages are added. Around each run, [`Target::check`] holds it to two bounds of its own: what
 //! it may ask for in memory, counted by the allocator, and processor time, both linear in the length of the input.
 #![forbid(unsafe_code)]
 
