@@ -3,6 +3,7 @@
 
 mod declarations;
 mod schemas;
+mod shown;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -131,7 +132,7 @@ impl Questions {
 /// Messages whose converters are in Kafka's jars, so that they can be asked.
 fn asked_of_kafka() -> Vec<&'static Declaration> {
     let known = cases().iter().map(|case| format!("write\t{}\t{}\t\n", case.name, case.versions.0)).collect();
-    let answers = schemas::run_java_with_json("JsonConverters", ORACLE, known);
+    let answers = schemas::run_java_with("JsonConverters", ORACLE, schemas::JACKSON, known);
     let (found, missing): (Vec<_>, Vec<_>) = cases().iter().zip(answers.lines()).partition(|(_, answer)| *answer != "?");
     for (case, _) in &missing {
         assert_eq!(case.kind, Kind::Data, "{} has no converter in Kafka's jars", case.name);
@@ -169,9 +170,11 @@ fn the_json_is_that_of_kafkas_own_converters_both_ways() {
             }
         }
     }
-    println!("{} questions about {} message versions; seed {}", questions.checks.len(), seen.len(), seed());
     assert!(questions.checks.len() > 3000, "{}", questions.checks.len());
+    let (asked, versions) = (questions.checks.len() as u64, seen.len() as u64);
     questions.answered();
+    let counts = [(versions, "versions"), (asked, "values"), (0, "differences"), (1, &*format!("seed, {}", seed()))];
+    shown::count(&format!("JSON by klamm and by Kafka's converters, Kafka {}", schemas::RELEASE), &counts);
 }
 
 /// Records are the one kind of text in JSON that Kafka leaves empty.
@@ -199,7 +202,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn json_that_is_wrong_is_refused_where_kafka_refuses_it() {
     let mut questions = Questions::default();
-    let (mut taken, mut refused) = (0, 0);
+    let (mut taken, mut refused) = (0u64, 0u64);
     for case in asked_of_kafka() {
         for version in case.each_version() {
             for at in 0..12 {
@@ -240,9 +243,10 @@ fn json_that_is_wrong_is_refused_where_kafka_refuses_it() {
             }
         }
     }
-    println!("{taken} taken, {refused} refused; seed {}", seed());
     assert!(taken > 500 && refused > 500, "{taken} taken, {refused} refused");
     questions.answered();
+    let counts = [(taken, "taken by both"), (refused, "refused by klamm"), (0, "unexplained differences")];
+    shown::count(&format!("damaged JSON, Kafka {}", schemas::RELEASE), &counts);
 }
 
 /// Changes something somewhere.

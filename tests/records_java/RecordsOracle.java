@@ -1,5 +1,7 @@
 // Writes and reads record batches with Kafka's own classes, for `tests/records_java`: a case per line of the file that is named, and
 // a line of answer each on standard output. How a line is made stands in `oracle.rs`.
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.HexFormat;

@@ -1,9 +1,11 @@
 //! Record batches beside Kafka's own `MemoryRecords`: what Java writes klamm reads, what klamm writes Java reads, to the last field; and
-//! uncompressed batches are the same bytes. Random cases; the seed is printed, and `KLAMM_SEED` sets it. Needs a JVM and Maven.
+//! uncompressed batches are the same bytes. Random cases; `KLAMM_SEED` sets another seed. Needs a JVM and Maven.
 
 mod oracle;
-
-use std::time::SystemTime;
+#[path = "../schemas/mod.rs"]
+mod schemas;
+#[path = "../shown/mod.rs"]
+mod shown;
 
 use bytes::Bytes;
 use klamm::protocol::records::{Batch, BatchBuilder, Compression};
@@ -17,8 +19,7 @@ struct Random(u64);
 
 impl Random {
     fn new() -> Self {
-        let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |now| now.as_nanos() as u64);
-        let seed = std::env::var("KLAMM_SEED").map_or_else(|_| now(), |seed| seed.parse().expect("KLAMM_SEED is a number"));
+        let seed = std::env::var("KLAMM_SEED").map_or(1, |seed| seed.parse().expect("KLAMM_SEED is a number"));
         println!("KLAMM_SEED={seed}");
         Self(seed)
     }
@@ -190,8 +191,8 @@ fn codecs(magic: i8) -> impl Iterator<Item = Compression> {
 }
 
 /// Asks for all `cases` and compares; the bytes that Java wrote.
-fn java_writes_and_klamm_reads(name: &str, lines: &[String]) -> Vec<Vec<u8>> {
-    let answers = ask(name, lines);
+fn java_writes_and_klamm_reads(lines: &[String]) -> Vec<Vec<u8>> {
+    let answers = ask(lines);
     let compare = |(line, answer): (&String, &String)| {
         let shown: String = line.chars().take(200).collect();
         let (bytes, description) = answer.split_once('|').unwrap_or_else(|| panic!("{shown}: {answer}"));
@@ -211,8 +212,9 @@ fn what_java_writes_in_every_format_with_every_codec_is_read_the_same() {
             lines.extend((0..40).map(|_| Case::random(&mut random, magic, codec).line()));
         }
     }
-    let sets = java_writes_and_klamm_reads("java-writes", &lines);
-    println!("{} record sets of formats 0, 1 and 2 written by Java and read by both: no difference", sets.len());
+    let sets = java_writes_and_klamm_reads(&lines);
+    let counts = [(sets.len() as u64, "record sets of formats 0, 1 and 2"), (0, "differences")];
+    shown::count("records written by Java's classes, read by both", &counts);
 }
 
 #[test]
@@ -238,8 +240,9 @@ fn control_batches_and_those_that_compaction_emptied_are_read_the_same() {
             }
         }
     }
-    let sets = java_writes_and_klamm_reads("java-control", &lines);
-    println!("{} control and empty batches written by Java and read by both: no difference", sets.len());
+    let sets = java_writes_and_klamm_reads(&lines);
+    let counts = [(sets.len() as u64, "control and empty batches"), (0, "differences")];
+    shown::count("control records written by Java's classes, read by both", &counts);
 }
 
 #[test]
@@ -260,7 +263,7 @@ fn what_klamm_writes_is_read_the_same_by_java_and_uncompressed_is_the_same_bytes
             }
         }
     }
-    for ((line, answer), (ours, wanted)) in lines.iter().zip(ask("klamm-writes", &lines)).zip(&written) {
+    for ((line, answer), (ours, wanted)) in lines.iter().zip(ask(&lines)).zip(&written) {
         let shown: String = line.chars().take(200).collect();
         let answer = match wanted {
             None => answer,
@@ -272,10 +275,8 @@ fn what_klamm_writes_is_read_the_same_by_java_and_uncompressed_is_the_same_bytes
         };
         assert_eq!(describe(ours.clone()), answer, "{shown}");
     }
-    println!(
-        "{} batches written by klamm and read by both, {same_bytes} of them byte for byte Java's: no difference",
-        lines.len()
-    );
+    let counts = [(lines.len() as u64 - same_bytes, "batches"), (same_bytes, "of them byte for byte Java's"), (0, "differences")];
+    shown::count("records written by klamm, read by both", &counts);
 }
 
 #[test]
@@ -285,7 +286,7 @@ fn a_record_set_of_all_formats_is_read_the_same_and_javas_batches_can_be_changed
     for magic in 0..=2 {
         lines.extend(codecs(magic).map(|codec| Case::random(&mut random, magic, codec).line()));
     }
-    let sets = java_writes_and_klamm_reads("java-mixed", &lines);
+    let sets = java_writes_and_klamm_reads(&lines);
     let mut edited = Vec::new();
     for bytes in &sets {
         let Ok(batch) = Batch::new(bytes.clone().into()) else { continue };
@@ -295,6 +296,6 @@ fn a_record_set_of_all_formats_is_read_the_same_and_javas_batches_can_be_changed
     }
     assert_eq!(edited.len(), 5, "one of format 2 for each codec");
     let whole = [sets.concat(), edited.concat()].concat();
-    let answer = ask("klamm-edits", &[format!("read {}", hex(Some(&whole)))]).remove(0);
+    let answer = ask(&[format!("read {}", hex(Some(&whole)))]).remove(0);
     assert_eq!(describe(whole.into()), answer);
 }

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value as Json;
 
@@ -78,8 +79,9 @@ fn java(name: &str, source: &str) -> Result<Command, String> {
 fn java_with(name: &str, source: &str, more: impl IntoIterator<Item = PathBuf>) -> Result<Command, String> {
     let home = fetch(RELEASE)?;
     let file = home.join(format!("{name}.java"));
-    // Test programs run side by side: each finds a whole file there, whoever wrote it.
-    let part = home.join(format!("{name}.{}", std::process::id()));
+    // Tests and test programs run side by side: each finds a whole file there, whoever wrote it.
+    static WRITES: AtomicU32 = AtomicU32::new(0);
+    let part = home.join(format!("{name}.{}.{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
     let written = fs::write(&part, source).and_then(|()| fs::rename(&part, &file));
     written.map_err(|error| format!("{}: {error}", file.display()))?;
     let class_path = std::env::join_paths(jars(&home)?.into_iter().chain(more)).map_err(|error| error.to_string())?;

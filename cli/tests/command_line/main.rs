@@ -7,6 +7,8 @@ mod exit_codes;
 mod protocol;
 mod record_sets;
 mod records;
+#[path = "../../../tests/schemas/mod.rs"]
+mod schemas;
 mod signals;
 mod typing_errors;
 mod verbose;

@@ -120,6 +120,11 @@ impl<'a, 'b> Message<'a, 'b> {
                 self.put_len(out, false, (!null).then_some(bytes.len()));
                 out.extend(if null { b"" } else { bytes });
             }
+            Type::Fixed(ty) => {
+                let flexible = std::mem::replace(&mut self.flexible, false);
+                self.put(out, Type::Plain(ty), nullable, set);
+                self.flexible = flexible;
+            }
             Type::Array(item) => {
                 let len = if self.budget == 0 { 0 } else { self.input.below(4) }.max(usize::from(set));
                 let len = if null { 0 } else { len };

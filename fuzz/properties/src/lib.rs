@@ -12,6 +12,7 @@ mod declared;
 mod framing;
 mod groups;
 mod input;
+mod json;
 mod login;
 mod messages;
 mod records;
@@ -64,6 +65,7 @@ targets! {
     RESPONSES "responses" "bodies of responses by API and version": messages::responses, (3 * MIB, 32), 200 ms;
     DATA "data" "messages inside others and in records, by name and version": messages::data, (3 * MIB, 32), 200 ms;
     MESSAGES "messages" "valid messages of every kind, made from their declarations": messages::valid, (4 * MIB, 4096), 200 ms;
+    JSON "json" "messages as JSON, both ways": json::json, (8 * MIB, 8192), 200 ms;
     BATCHES "batches" "record sets with right and wrong checksums": records::batches, (16 * MIB, 64), 200 ms;
     COMPRESSION "compression" "compressed data of each codec against a limit": records::compression, (16 * MIB, 64), 200 ms;
     BUILDING "building" "batches made of any records, with each codec": records::building, (4 * MIB, 64), 200 ms;

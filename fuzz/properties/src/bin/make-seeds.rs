@@ -177,10 +177,14 @@ fn declared(made: &mut Made) {
         let [high, low] = number_of(declaration.name).to_be_bytes();
         let last = declaration.versions.1 as u8;
         made.add("messages", declaration.name, [&[high, low, last, 1, 0, 5][..], &[1; 24]].concat());
+        made.add("json", declaration.name, [&[high, low, last, 1][..], &[3; 40]].concat());
     }
 }
 
 fn by_hand(made: &mut Made) {
+    let [high, low] = number_of("HeartbeatRequest").to_be_bytes();
+    let text = br#"{"groupId":"g","generationId":3,"memberId":"m","groupInstanceId":null}"#;
+    made.add("json", "text", [&[high, low, 4, 2][..], text].concat());
     let piece = |bytes: &[u8]| [&[bytes.len() as u8][..], bytes].concat();
     for (at, value) in [&[1][..], &[0xff; 8], &[2, b'a', 0], &[0, 2, b'a', b'b'], &[3, 2, b'a', 2, b'b', 0]].iter().enumerate() {
         made.add("primitives", &format!("value-{at}"), [&[at as u8 * 3, at as u8][..], value].concat());

@@ -1,0 +1,4 @@
+//! Messages as JSON, both ways: see `klamm_properties`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| klamm_properties::JSON.check(input));
