@@ -10,6 +10,11 @@ impl<'a> Input<'a> {
         self.0.is_empty()
     }
 
+    /// Is this text somewhere in what is left? Fuzzing finds out what it is compared with, a password too; whoever says it may hear it.
+    pub(crate) fn knows(&self, text: &str) -> bool {
+        self.0.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
     /// So many bytes, or as many as are left.
     pub(crate) fn slice(&mut self, len: usize) -> &'a [u8] {
         let (head, rest) = self.0.split_at(len.min(self.0.len()));

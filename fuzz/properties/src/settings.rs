@@ -5,6 +5,8 @@ use std::error::Error as _;
 use klamm::Client;
 use klamm::config::Properties;
 
+use crate::input::Input;
+
 const CANARY: &str = "canary-of-a-password";
 
 /// The text of a properties file.
@@ -40,6 +42,9 @@ fn shown(error: &klamm::Error) -> String {
 
 /// How the password stands in the line, and what stands around it.
 pub(crate) fn jaas(input: &[u8]) {
+    if Input(input).knows(CANARY) {
+        return;
+    }
     let (how, text) = input.split_first().map_or((0, input), |(how, text)| (*how, text));
     let text = String::from_utf8_lossy(text);
     // A line of its own for each setting; the line itself may be anything.
