@@ -203,7 +203,7 @@ macro_rules! wire_struct {
         impl $name {
             /// The declaration as data, for tests.
             pub fn fields() -> Vec<$crate::protocol::Field> {
-                vec![$($crate::protocol::Field {
+                const FIELDS: &[$crate::protocol::Field] = &[$($crate::protocol::Field {
                     name: stringify!($field),
                     irregular_name: spec!(name [$($spec)*]),
                     ty: <$type as $crate::protocol::Wire>::TYPE,
@@ -212,8 +212,9 @@ macro_rules! wire_struct {
                     tag: spec!(tag [$($spec)*]),
                     key: spec!(key [$($spec)*]),
                     ignorable: spec!(flag $($ignorable)?),
-                    default: $crate::protocol::Wire::value(&spec!(default $type $(, $default)?)),
-                },)*]
+                    default: spec!(value $type $(, $default)?),
+                },)*];
+                FIELDS.to_vec()
             }
         }
 
@@ -277,21 +278,32 @@ macro_rules! wire_struct {
             fn take(r: &mut $crate::protocol::Reader<'_>, cx: $crate::protocol::Cx) -> Result<Self, $crate::protocol::DecodeError> {
                 let mut rest = r.rest;
                 let mut this = Self {$($field: if spec!(body cx [$($spec)*]) {
-                    $crate::protocol::Wire::take_next(r, &mut rest, spec!(cx cx [$($spec)*]))?
+                    match $crate::protocol::Wire::take_next(r, &mut rest, spec!(cx cx [$($spec)*])) {
+                        Ok(value) => value,
+                        Err(error) => return Err(error),
+                    }
                 } else {
                     spec!(default $type $(, $default)?)
                 },)*};
                 r.rest = rest;
-                if cx.flexible {
-                    r.tags(|found, r| {
+                if !cx.flexible {
+                    return Ok(this);
+                }
+                let tags = if false $(|| spec!(is_tagged [$($spec)*]))* {
+                    r.tags(&mut |found, r| {
                         $(spec! { tagged cx tag [$($spec)*] if found == tag {
                             this.$field = $crate::protocol::Wire::take(r, cx)?;
                             return Ok(true);
                         }})*
                         Ok(false)
-                    })?;
+                    })
+                } else {
+                    r.skip_tags()
+                };
+                match tags {
+                    Ok(()) => Ok(this),
+                    Err(error) => Err(error),
                 }
-                Ok(this)
             }
 
             fn must_check(cx: $crate::protocol::Cx) -> bool {
@@ -304,8 +316,12 @@ macro_rules! wire_struct {
 
             fn check(&self, cx: $crate::protocol::Cx, whole: bool) -> Result<(), $crate::protocol::Unfit> {
                 $(if spec!(present cx [$($spec)*]) {
-                    $crate::protocol::Wire::check(&self.$field, spec!(cx cx [$($spec)*]), whole)
-                        .map_err(|unfit| unfit.inside(stringify!($field)))?;
+                    // What is known to the compiler is not even compiled: there is much of this.
+                    if <$type as $crate::protocol::Wire>::CHECKED
+                        && let Err(unfit) = $crate::protocol::Wire::check(&self.$field, spec!(cx cx [$($spec)*]), whole)
+                    {
+                        return Err(unfit.inside(stringify!($field)));
+                    }
                 } else if !spec!(flag $($ignorable)?) && self.$field != spec!(default $type $(, $default)?) {
                     return Err($crate::protocol::Unfit::not_in_version(stringify!($field)));
                 })*
@@ -319,37 +335,49 @@ macro_rules! wire_struct {
 macro_rules! spec {
     (default $type:ty) => { <$type as $crate::protocol::Wire>::initial() };
     (default $type:ty, $default:expr) => {{ let default: $type = $default; default }};
+    // The default as reflection has it.
+    (value $type:ty) => { <$type as $crate::protocol::Wire>::INITIAL };
+    (value $type:ty, $default:expr) => { $crate::protocol::reflect::Given::<$type>($default).value() };
     (struct $name:ident) => { stringify!($name) };
     (struct $name:ident $schema:literal) => { $schema };
     (flag) => { false };
     (flag ignorable) => { true };
+    // Is the version in a range? Of most fields it always is, and the compiler must see that at once.
+    (has $cx:ident 0 ..) => { true };
+    (has $cx:ident 0 ..= $last:literal) => { $cx.version <= $last };
+    (has $cx:ident $first:tt ..) => { $cx.version >= $first };
+    (has $cx:ident $first:tt ..= $last:literal) => { $cx.version >= $first && $cx.version <= $last };
+    (bounds $first:tt ..) => { ($first, i16::MAX) };
+    (bounds $first:tt ..= $last:literal) => { ($first, $last) };
     // Is the field there, and before the tags?
-    (body $cx:ident [$versions:expr $(, null $null:expr)? $(, key)? $(, name $name:literal)?]) => { ($versions).contains(&$cx.version) };
-    (body $cx:ident [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { false };
+    (body $cx:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?]) => { spec!(has $cx $first $dots $($last)?) };
+    (body $cx:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { false };
     // Is it there at all?
-    (present $cx:ident [$versions:expr $(, $($option:tt)*)?]) => { ($versions).contains(&$cx.version) };
+    (present $cx:ident [$first:tt $dots:tt $($last:literal)? $(, $($option:tt)*)?]) => { spec!(has $cx $first $dots $($last)?) };
     // The context to read or write it in.
-    (cx $cx:ident [$versions:expr $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => { $crate::protocol::Cx { nullable: false, ..$cx } };
-    (cx $cx:ident [$versions:expr, null $null:expr $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => {
-        $crate::protocol::Cx { nullable: ($null).contains(&$cx.version), ..$cx }
+    (cx $cx:ident [$first:tt $dots:tt $($last:literal)? $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => { $crate::protocol::Cx { nullable: false, ..$cx } };
+    (cx $cx:ident [$first:tt $dots:tt $($last:literal)?, null $null:tt $null_dots:tt $($null_last:literal)? $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => {
+        $crate::protocol::Cx { nullable: spec!(has $cx $null $null_dots $($null_last)?), ..$cx }
     };
     // Code for tagged fields only, with the tag's number and the field's context at hand.
-    (tagged $cx:ident $number:ident [$versions:expr $(, null $null:expr)? $(, key)? $(, name $name:literal)?] $($code:tt)*) => {};
-    (tagged $cx:ident $number:ident [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)? $(, name $name:literal)?] $($code:tt)*) => {
-        if ($versions).contains(&$cx.version) {
+    (tagged $cx:ident $number:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $($code:tt)*) => {};
+    (tagged $cx:ident $number:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?] $($code:tt)*) => {
+        if spec!(has $cx $first $dots $($last)?) {
             let $number: u32 = $tag;
-            let $cx = $crate::protocol::Cx { nullable: false $(|| ($null).contains(&$cx.version))?, ..$cx };
+            let $cx = $crate::protocol::Cx { nullable: false $(|| spec!(has $cx $null $null_dots $($null_last)?))?, ..$cx };
             $($code)*
         }
     };
-    (versions [$versions:expr $(, $($option:tt)*)?]) => { $crate::protocol::reflect::versions($versions) };
-    (null [$versions:expr, null $null:expr $(, $($option:tt)*)?]) => { Some($crate::protocol::reflect::versions($null)) };
+    (versions [$first:tt $dots:tt $($last:literal)? $(, $($option:tt)*)?]) => { spec!(bounds $first $dots $($last)?) };
+    (null [$first:tt $dots:tt $($last:literal)?, null $null:tt $null_dots:tt $($null_last:literal)? $(, $($option:tt)*)?]) => { Some(spec!(bounds $null $null_dots $($null_last)?)) };
     (null $other:tt) => { None };
-    (tag [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { Some($tag) };
+    (is_tagged [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { true };
+    (is_tagged $other:tt) => { false };
+    (tag [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { Some($tag) };
     (tag $other:tt) => { None };
-    (key [$versions:expr $(, null $null:expr)? $(, tag $tag:literal)?, key $(, name $name:literal)?]) => { true };
+    (key [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)?, key $(, name $name:literal)?]) => { true };
     (key $other:tt) => { false };
     // The schema's name, where it is not the field's in another case.
-    (name [$versions:expr $(, null $null:expr)? $(, tag $tag:literal)? $(, key)?, name $name:literal]) => { Some($name) };
+    (name [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)? $(, key)?, name $name:literal]) => { Some($name) };
     (name $other:tt) => { None };
 }

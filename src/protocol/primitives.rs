@@ -110,13 +110,15 @@ impl TryFrom<String> for Str {
     }
 }
 
-/// Values of a fixed size: the schemas' name, the size, how a default reads, how it goes out and comes in.
+/// Values of a fixed size: the schemas' name, the size, how zero reads as a default, how it goes out and comes in.
 macro_rules! fixed {
     ($($type:ty, $name:literal, $size:literal, $value:expr, $to:expr, $from:expr;)*) => {$(
         impl Wire for $type {
             const TYPE: Type = Type::Plain($name);
             const NULL: Null = Null::Marker;
             const FIXED: usize = $size;
+            const INITIAL: Value = $value;
+            const CHECKED: bool = false;
             fn initial() -> Self { Self::default() }
             #[inline]
             fn size(&self, _: Cx) -> usize { $size }
@@ -136,20 +138,19 @@ macro_rules! fixed {
             }
             #[inline]
             fn from_fixed(bytes: &[u8]) -> Self { bytes.first_chunk::<$size>().map_or_else(Self::initial, |bytes| $from(*bytes)) }
-            fn value(&self) -> Value { $value(*self) }
         }
     )*};
 }
 
 fixed! {
-    i8, "int8", 1, |x| Value::Int(i64::from(x)), i8::to_be_bytes, i8::from_be_bytes;
-    i16, "int16", 2, |x| Value::Int(i64::from(x)), i16::to_be_bytes, i16::from_be_bytes;
-    u16, "uint16", 2, |x| Value::Int(i64::from(x)), u16::to_be_bytes, u16::from_be_bytes;
-    i32, "int32", 4, |x| Value::Int(i64::from(x)), i32::to_be_bytes, i32::from_be_bytes;
-    i64, "int64", 8, Value::Int, i64::to_be_bytes, i64::from_be_bytes;
-    f64, "float64", 8, Value::Float, f64::to_be_bytes, f64::from_be_bytes;
-    bool, "bool", 1, Value::Bool, |x: bool| [u8::from(x)], |[x]: [u8; 1]| x != 0;
-    [u8; 16], "uuid", 16, |_| Value::Empty, |x: [u8; 16]| x, |x| x;
+    i8, "int8", 1, Value::Int(0), i8::to_be_bytes, i8::from_be_bytes;
+    i16, "int16", 2, Value::Int(0), i16::to_be_bytes, i16::from_be_bytes;
+    u16, "uint16", 2, Value::Int(0), u16::to_be_bytes, u16::from_be_bytes;
+    i32, "int32", 4, Value::Int(0), i32::to_be_bytes, i32::from_be_bytes;
+    i64, "int64", 8, Value::Int(0), i64::to_be_bytes, i64::from_be_bytes;
+    f64, "float64", 8, Value::Float(0.0), f64::to_be_bytes, f64::from_be_bytes;
+    bool, "bool", 1, Value::Bool(false), |x: bool| [u8::from(x)], |[x]: [u8; 1]| x != 0;
+    [u8; 16], "uuid", 16, Value::Empty, |x: [u8; 16]| x, |x| x;
 }
 
 /// An error at the start of what is left.
@@ -190,6 +191,7 @@ impl Wire for Bytes {
 impl Wire for Str {
     const TYPE: Type = Type::Plain("string");
     const NULL: Null = Null::Short;
+    const CHECKED: bool = false;
     fn initial() -> Self {
         Self::default()
     }
@@ -269,13 +271,21 @@ impl<T: Wire> Wire for Vec<T> {
             return Ok(());
         }
         Unfit::longer(self.len())?;
-        self.iter().enumerate().try_for_each(|(at, item)| item.check(cx, whole).map_err(|unfit| unfit.at(at)))
+        if T::CHECKED {
+            for (at, item) in self.iter().enumerate() {
+                if let Err(unfit) = item.check(cx, whole) {
+                    return Err(unfit.at(at));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 impl<T: Wire> Wire for Option<T> {
     const TYPE: Type = T::TYPE;
     const NULL: Null = T::NULL;
+    const INITIAL: Value = T::INITIAL;
     const SHARES: bool = T::SHARES;
     /// Not null: a nullable field is null by default only where its declaration says so.
     fn initial() -> Self {
@@ -324,9 +334,6 @@ impl<T: Wire> Wire for Option<T> {
             None => Err(Unfit::new(Misfit::Null)),
         }
     }
-    fn value(&self) -> Value {
-        self.as_ref().map_or(Value::Null, Wire::value)
-    }
 }
 
 /// Newtypes: on the wire like what they wrap, and `$type` in the reflection.
@@ -342,6 +349,8 @@ macro_rules! newtype {
             const TYPE: Type = $type;
             const NULL: Null = <$inner as Wire>::NULL;
             const FIXED: usize = <$inner as Wire>::FIXED;
+            const INITIAL: Value = <$inner as Wire>::INITIAL;
+            const CHECKED: bool = <$inner as Wire>::CHECKED;
             const SHARES: bool = <$inner as Wire>::SHARES;
             fn initial() -> Self { Self::default() }
             #[inline]
@@ -361,7 +370,6 @@ macro_rules! newtype {
             #[inline]
             fn from_fixed(bytes: &[u8]) -> Self { Self(Wire::from_fixed(bytes)) }
             fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> { self.0.check(cx, whole) }
-            fn value(&self) -> Value { self.0.value() }
         }
     };
 }
@@ -430,9 +438,6 @@ impl Wire for ClientId {
     fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
         self.0.check(cx, whole)
     }
-    fn value(&self) -> Value {
-        self.0.value()
-    }
 }
 
 /// A struct in a tagged field that may be null: there its marker is 0 for null, where in other places it is -1.
@@ -442,6 +447,7 @@ pub struct TaggedOption<T>(pub Option<T>);
 impl<T: Wire> Wire for TaggedOption<T> {
     const TYPE: Type = T::TYPE;
     const NULL: Null = T::NULL;
+    const INITIAL: Value = T::INITIAL;
     const SHARES: bool = T::SHARES;
     fn initial() -> Self {
         Self(Wire::initial())
@@ -470,9 +476,6 @@ impl<T: Wire> Wire for TaggedOption<T> {
     }
     fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
         self.0.check(cx, whole)
-    }
-    fn value(&self) -> Value {
-        self.0.value()
     }
 }
 

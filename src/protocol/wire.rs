@@ -28,6 +28,10 @@ pub trait Wire: Sized + PartialEq {
     const NULL: Null;
     /// The size, where it is the same for every value in every version; else 0.
     const FIXED: usize = 0;
+    /// `initial` in a form that can be compared with a schema's default.
+    const INITIAL: Value = Value::Empty;
+    /// Can `check` find anything at all, in any version?
+    const CHECKED: bool = true;
     /// Can there be something in it that is shared and not copied?
     const SHARES: bool = false;
     /// The value of a field whose declaration gives no default.
@@ -66,10 +70,6 @@ pub trait Wire: Sized + PartialEq {
     /// Finds what this version cannot carry. `whole`: also what no version can, which is looked for when the size is out of bounds.
     fn check(&self, _cx: Cx, _whole: bool) -> Result<(), Unfit> {
         Ok(())
-    }
-    /// The value in a form that can be compared with a schema's default.
-    fn value(&self) -> Value {
-        Value::Empty
     }
 }
 
@@ -292,7 +292,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a struct's tagged fields. `known` reads the value of a tag it knows and says so; others are skipped.
     #[inline]
-    pub fn tags(&mut self, known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
+    pub fn tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
         if let [0, rest @ ..] = self.rest {
             self.rest = rest;
             return Ok(());
@@ -300,8 +300,23 @@ impl<'a> Reader<'a> {
         self.some_tags(known)
     }
 
+    /// Skips the tagged fields of a struct that knows none.
+    #[inline]
+    pub fn skip_tags(&mut self) -> Result<(), DecodeError> {
+        if let [0, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(());
+        }
+        self.unknown_tags()
+    }
+
     #[inline(never)]
-    fn some_tags(&mut self, mut known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
+    fn unknown_tags(&mut self) -> Result<(), DecodeError> {
+        self.some_tags(&mut |_, _| Ok(false))
+    }
+
+    #[inline(never)]
+    fn some_tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
         let count = self.uvarint()?;
         if count > Self::MAX_TAGS {
             return Err(self.error(DecodeErrorKind::TooMany));
