@@ -68,10 +68,13 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     }
     /// Finds the first field that `version` cannot carry and that may not be dropped.
     fn check_version(&self, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
+        if !declared(version, &Self::VERSIONS) {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
-        self.check(cx::<Self>(version), false).map_err(|unfit| unfit.in_message(Self::NAME, version))
+        match self.check(cx::<Self>(version), false) {
+            Ok(()) => Ok(()),
+            Err(unfit) => Err(unfit.in_message(Self::NAME, version)),
+        }
     }
     /// Checks and measures the message: what passes can be written in `version`.
     ///
@@ -82,8 +85,10 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
         let len = self.encoded_len(version);
         if len > i32::MAX as usize {
             // Which field it is, if it is one alone.
-            self.check(cx::<Self>(version), true).map_err(|unfit| unfit.in_message(Self::NAME, version))?;
-            return Err(EncodeError::TooLarge { len });
+            return Err(match self.check(cx::<Self>(version), true) {
+                Ok(()) => EncodeError::TooLarge { len },
+                Err(unfit) => unfit.in_message(Self::NAME, version),
+            });
         }
         Ok(Checked { message: self, version, len })
     }
@@ -94,22 +99,18 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     }
     /// Reads the body, which must fill `body`; text and bytes keep sharing its memory.
     fn decode(body: &Bytes, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
+        if !declared(version, &Self::VERSIONS) {
             return Err(DecodeError { kind: DecodeErrorKind::UnsupportedVersion(version), left: body.len() });
         }
         let mut r = Reader::new(body);
-        let message = Self::take(&mut r, cx::<Self>(version))?;
-        if r.left() > 0 { Err(r.error(DecodeErrorKind::Trailing)) } else { Ok(message) }
+        let read = Self::take(&mut r, cx::<Self>(version));
+        if read.is_ok() && r.left() > 0 { Err(r.error(DecodeErrorKind::Trailing)) } else { read }
     }
     /// Says in words what is wrong with a `body` that `decode` refused: message, field, place, what was expected there. For logs and errors only: it walks
     /// the body again by the declaration.
     #[cold]
     fn explain(body: &Bytes, version: i16, error: DecodeError) -> String {
-        if matches!(error.kind, DecodeErrorKind::UnsupportedVersion(_) | DecodeErrorKind::UnknownApi(_)) {
-            return format!("{}: {}", Self::NAME, error.kind);
-        }
-        let what = reflect::describe(&Self::fields(), version, Self::is_flexible(version), body, error);
-        format!("{} version {version}, {what}", Self::NAME)
+        reflect::explain(Self::NAME, Self::fields, version, Self::is_flexible(version), body, error)
     }
 }
 
@@ -130,8 +131,7 @@ impl<M: ApiMessage> Checked<'_, M> {
     /// `head` and the body, as buffers for one vectored write.
     pub fn write(&self, head: &[u8]) -> Vec<Bytes> {
         let len = self.len - self.message.shared_len(self.version);
-        let mut w = Writer::with_capacity(head.len() + len);
-        w.copy(head);
+        let mut w = Writer::after(head, len);
         w.put(self.message, len, cx::<M>(self.version));
         w.finish()
     }
@@ -141,6 +141,11 @@ impl<M: ApiMessage> Checked<'_, M> {
 pub trait Request: ApiMessage {
     /// What the broker answers with.
     type Response: ApiMessage;
+}
+
+/// Is it one of these?
+fn declared(version: i16, versions: &RangeInclusive<i16>) -> bool {
+    versions.contains(&version)
 }
 
 fn cx<M: ApiMessage>(version: i16) -> Cx {

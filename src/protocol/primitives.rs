@@ -210,6 +210,22 @@ impl Wire for Str {
     }
 }
 
+/// Writes values that all have the same size, with one range check for all. Not inlined: each list would have its own loop.
+#[inline(never)]
+fn put_fixed<'a, T: Wire>(items: &[T], room: Room<'a>) -> Room<'a> {
+    let (to, room) = room.take(items.len().saturating_mul(T::FIXED));
+    for (to, item) in to.chunks_exact_mut(T::FIXED).zip(items) {
+        item.to_fixed(to);
+    }
+    room
+}
+
+/// Reads such values.
+#[inline(never)]
+fn take_fixed<T: Wire>(bytes: &[u8]) -> Vec<T> {
+    bytes.chunks_exact(T::FIXED).map(T::from_fixed).collect()
+}
+
 impl<T: Wire> Wire for Vec<T> {
     const TYPE: Type = Type::Array(&T::TYPE);
     const NULL: Null = Null::Long;
@@ -218,24 +234,30 @@ impl<T: Wire> Wire for Vec<T> {
         Self::new()
     }
     fn size(&self, cx: Cx) -> usize {
-        let items = match T::FIXED {
-            0 => self.iter().map(|item| item.size(cx)).sum(),
-            size => self.len() * size,
-        };
-        len_size(self.len(), Self::NULL, cx) + items
+        let mut size = len_size(self.len(), Self::NULL, cx) + self.len() * T::FIXED;
+        if T::FIXED == 0 {
+            for item in self {
+                size += item.size(cx);
+            }
+        }
+        size
     }
     fn shared_size(&self, cx: Cx) -> usize {
-        if T::SHARES { self.iter().map(|item| item.shared_size(cx)).sum() } else { 0 }
+        let mut size = 0;
+        if T::SHARES {
+            for item in self {
+                size += item.shared_size(cx);
+            }
+        }
+        size
     }
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
-        let room = room.len(self.len(), Self::NULL, cx);
-        if T::FIXED == 0 {
-            return self.iter().fold(room, |room, item| item.put(room, shared, cx));
+        let mut room = room.len(self.len(), Self::NULL, cx);
+        if T::FIXED > 0 {
+            return put_fixed(self, room);
         }
-        // One range check for all, where all have the same size.
-        let (items, room) = room.take(self.len().saturating_mul(T::FIXED));
-        for (to, item) in items.chunks_exact_mut(T::FIXED).zip(self) {
-            item.to_fixed(to);
+        for item in self {
+            room = item.put(room, shared, cx);
         }
         room
     }
@@ -250,7 +272,7 @@ impl<T: Wire> Wire for Vec<T> {
             && let Some((items, rest)) = r.rest.split_at_checked(len.saturating_mul(T::FIXED))
         {
             r.rest = rest;
-            return Ok(items.chunks_exact(T::FIXED).map(T::from_fixed).collect());
+            return Ok(take_fixed(items));
         }
         // It is paid for, and yet more than an honest frame needs for what it has left is allocated only when the elements come.
         let honest = r.left().saturating_mul(Reader::BUDGET_FACTOR).saturating_add(4096);

@@ -112,6 +112,22 @@ impl<T> Given<Option<T>> {
     }
 }
 
+/// Says in words why the message called `name` could not be read.
+#[cold]
+pub(crate) fn explain(
+    name: &str,
+    fields: fn() -> Vec<Field>,
+    version: i16,
+    flexible: bool,
+    body: &[u8],
+    error: DecodeError,
+) -> String {
+    if matches!(error.kind, DecodeErrorKind::UnsupportedVersion(_) | DecodeErrorKind::UnknownApi(_)) {
+        return format!("{name}: {}", error.kind);
+    }
+    format!("{name} version {version}, {}", describe(&fields(), version, flexible, body, error))
+}
+
 /// Finds the field at which `body` cannot be read as `fields`, and says where it stands, what is wrong there and what should be.
 pub(crate) fn describe(fields: &[Field], version: i16, flexible: bool, body: &[u8], error: DecodeError) -> String {
     let at_fault = body.len().saturating_sub(error.left);

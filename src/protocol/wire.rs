@@ -361,6 +361,13 @@ impl Writer {
         Self { copied: Vec::with_capacity(bytes), shared: Shared::default() }
     }
 
+    /// With `head` in it, and room for `bytes` copied bytes more.
+    pub(crate) fn after(head: &[u8], bytes: usize) -> Self {
+        let mut writer = Self::with_capacity(head.len() + bytes);
+        writer.copy(head);
+        writer
+    }
+
     /// Copies `bytes`.
     #[inline]
     pub fn copy(&mut self, bytes: &[u8]) {
@@ -370,14 +377,18 @@ impl Writer {
     /// Writes a value that copies `len` bytes: its `size` without its `shared_size`. More room than that is left out again; with less,
     /// what does not fit is lost.
     pub fn put<T: Wire>(&mut self, value: &T, len: usize, cx: Cx) {
-        let start = self.copied.len();
-        let end = start + len;
-        self.copied.resize(end, 0);
-        self.shared.end = end;
-        let room = Room(self.copied.get_mut(start..).unwrap_or_default());
-        let left = value.put(room, &mut self.shared, cx).left();
+        let (room, shared) = self.room(len);
+        let left = value.put(room, shared, cx).left();
         debug_assert_eq!(left, 0, "size and bytes agree");
-        self.copied.truncate(end - left);
+        self.copied.truncate(self.shared.end - left);
+    }
+
+    /// Room for `len` bytes more.
+    fn room(&mut self, len: usize) -> (Room<'_>, &mut Shared) {
+        let start = self.copied.len();
+        self.shared.end = start + len;
+        self.copied.resize(self.shared.end, 0);
+        (Room(self.copied.get_mut(start..).unwrap_or_default()), &mut self.shared)
     }
 
     /// What was written, in order, ready for a vectored write; no buffer is empty.
