@@ -38,8 +38,8 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use crate::protocol::reflect::{self, Field};
-use crate::protocol::unfit::EncodeError;
-use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, Reader, Wire, Writer};
+use crate::protocol::unfit::{EncodeError, Unfit};
+use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, Reader, Room, Shared, Wire, Writer};
 
 /// A whole request or response body.
 pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
@@ -68,29 +68,17 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     }
     /// Finds the first field that `version` cannot carry and that may not be dropped.
     fn check_version(&self, version: i16) -> Result<(), EncodeError> {
-        if !declared(version, &Self::VERSIONS) {
-            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
-        }
-        match self.check(cx::<Self>(version), false) {
-            Ok(()) => Ok(()),
-            Err(unfit) => Err(unfit.in_message(Self::NAME, version)),
-        }
+        check(self, Self::NAME, &Self::VERSIONS, cx::<Self>(version))
     }
     /// Checks and measures the message: what passes can be written in `version`.
     ///
     /// # Errors
     /// When `version` is not one of the message's, cannot carry a field that is set, or the message is too long for any frame.
     fn checked(&self, version: i16) -> Result<Checked<'_, Self>, EncodeError> {
-        self.check_version(version)?;
-        let len = self.encoded_len(version);
-        if len > i32::MAX as usize {
-            // Which field it is, if it is one alone.
-            return Err(match self.check(cx::<Self>(version), true) {
-                Ok(()) => EncodeError::TooLarge { len },
-                Err(unfit) => unfit.in_message(Self::NAME, version),
-            });
+        match measure(self, Self::NAME, &Self::VERSIONS, cx::<Self>(version)) {
+            Ok(len) => Ok(Checked { message: self, version, len }),
+            Err(error) => Err(error),
         }
-        Ok(Checked { message: self, version, len })
     }
     /// Writes the body. What the version has no place for is dropped, so call `check_version` first if the fields are not known to
     /// fit, or [`checked`](Self::checked), which also measures only once.
@@ -130,10 +118,7 @@ impl<M: ApiMessage> Checked<'_, M> {
 
     /// `head` and the body, as buffers for one vectored write.
     pub fn write(&self, head: &[u8]) -> Vec<Bytes> {
-        let len = self.len - self.message.shared_len(self.version);
-        let mut w = Writer::after(head, len);
-        w.put(self.message, len, cx::<M>(self.version));
-        w.finish()
+        write(self.message, self.len, head, cx::<M>(self.version))
     }
 }
 
@@ -146,6 +131,54 @@ pub trait Request: ApiMessage {
 /// Is it one of these?
 fn declared(version: i16, versions: &RangeInclusive<i16>) -> bool {
     versions.contains(&version)
+}
+
+/// A message whose type is not known: what follows is compiled once and not for each.
+trait Body {
+    fn check_body(&self, cx: Cx, whole: bool) -> Result<(), Unfit>;
+    fn body_size(&self, cx: Cx) -> usize;
+    fn shared_body_size(&self, cx: Cx) -> usize;
+    fn put_body<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a>;
+}
+
+impl<T: Wire> Body for T {
+    fn check_body(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
+        self.check(cx, whole)
+    }
+    fn body_size(&self, cx: Cx) -> usize {
+        self.size(cx)
+    }
+    fn shared_body_size(&self, cx: Cx) -> usize {
+        if T::SHARES { self.shared_size(cx) } else { 0 }
+    }
+    fn put_body<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
+        self.put(room, shared, cx)
+    }
+}
+
+fn check(body: &dyn Body, message: &'static str, versions: &RangeInclusive<i16>, cx: Cx) -> Result<(), EncodeError> {
+    if !declared(cx.version, versions) {
+        return Err(EncodeError::UnsupportedVersion { message, version: cx.version });
+    }
+    body.check_body(cx, false).map_err(|unfit| unfit.in_message(message, cx.version))
+}
+
+fn measure(body: &dyn Body, message: &'static str, versions: &RangeInclusive<i16>, cx: Cx) -> Result<usize, EncodeError> {
+    check(body, message, versions, cx)?;
+    let len = body.body_size(cx);
+    if len > i32::MAX as usize {
+        // Which field it is, if it is one alone.
+        body.check_body(cx, true).map_err(|unfit| unfit.in_message(message, cx.version))?;
+        return Err(EncodeError::TooLarge { len });
+    }
+    Ok(len)
+}
+
+fn write(body: &dyn Body, len: usize, head: &[u8], cx: Cx) -> Vec<Bytes> {
+    let len = len - body.shared_body_size(cx);
+    let mut w = Writer::after(head, len);
+    w.fill(len, |room, shared| body.put_body(room, shared, cx));
+    w.finish()
 }
 
 fn cx<M: ApiMessage>(version: i16) -> Cx {

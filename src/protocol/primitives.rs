@@ -220,10 +220,16 @@ fn put_fixed<'a, T: Wire>(items: &[T], room: Room<'a>) -> Room<'a> {
     room
 }
 
-/// Reads such values.
+/// Reads `len` such values.
 #[inline(never)]
-fn take_fixed<T: Wire>(bytes: &[u8]) -> Vec<T> {
-    bytes.chunks_exact(T::FIXED).map(T::from_fixed).collect()
+fn take_fixed<T: Wire>(r: &mut Reader<'_>, len: usize) -> Result<Vec<T>, DecodeError> {
+    r.charge(len, size_of::<T>())?;
+    let Some((items, rest)) = r.rest.split_at_checked(len.saturating_mul(T::FIXED)) else {
+        // The first that is not whole is at fault.
+        return Err(DecodeError { kind: DecodeErrorKind::Truncated, left: r.left() % T::FIXED });
+    };
+    r.rest = rest;
+    Ok(items.chunks_exact(T::FIXED).map(T::from_fixed).collect())
 }
 
 impl<T: Wire> Wire for Vec<T> {
@@ -235,7 +241,7 @@ impl<T: Wire> Wire for Vec<T> {
     }
     fn size(&self, cx: Cx) -> usize {
         let mut size = len_size(self.len(), Self::NULL, cx) + self.len() * T::FIXED;
-        if T::FIXED == 0 {
+        if const { T::FIXED == 0 } {
             for item in self {
                 size += item.size(cx);
             }
@@ -253,7 +259,7 @@ impl<T: Wire> Wire for Vec<T> {
     }
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
         let mut room = room.len(self.len(), Self::NULL, cx);
-        if T::FIXED > 0 {
+        if const { T::FIXED > 0 } {
             return put_fixed(self, room);
         }
         for item in self {
@@ -266,22 +272,22 @@ impl<T: Wire> Wire for Vec<T> {
         if len == 0 {
             return Ok(Self::new());
         }
-        r.charge(len, size_of::<T>())?;
         // One range check for all, where all have the same size.
-        if T::FIXED > 0
-            && let Some((items, rest)) = r.rest.split_at_checked(len.saturating_mul(T::FIXED))
-        {
-            r.rest = rest;
-            return Ok(take_fixed(items));
+        if const { T::FIXED > 0 } {
+            return take_fixed(r, len);
         }
-        // It is paid for, and yet more than an honest frame needs for what it has left is allocated only when the elements come.
-        let honest = r.left().saturating_mul(Reader::BUDGET_FACTOR).saturating_add(4096);
-        let mut items = Self::with_capacity(len.min(honest / size_of::<T>().max(1) + 1));
+        let mut items = match r.charge_list(len, size_of::<T>()) {
+            Ok(first) => Self::with_capacity(first),
+            Err(error) => return Err(error),
+        };
         for _ in 0..len {
             if items.len() == items.capacity() {
                 items.reserve_exact(len - items.len());
             }
-            items.push(T::take(r, cx)?);
+            match T::take(r, cx) {
+                Ok(item) => items.push(item),
+                Err(error) => return Err(error),
+            }
         }
         Ok(items)
     }

@@ -277,6 +277,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Pays for a list of `count` elements of `size` bytes, and says for how many to allocate at first: it is paid for, and yet more
+    /// than an honest frame needs for what it has left is allocated only when the elements come.
+    #[inline(never)]
+    pub(crate) fn charge_list(&mut self, count: usize, size: usize) -> Result<usize, DecodeError> {
+        self.charge(count, size)?;
+        let honest = self.left().saturating_mul(Self::BUDGET_FACTOR).saturating_add(4096);
+        // Most lists are short, and there a division costs more than all else.
+        if count.saturating_mul(size) <= honest { Ok(count) } else { Ok(count.min(honest / size.max(1) + 1)) }
+    }
+
     /// Pays for `count` elements of `size` bytes before they are allocated.
     #[inline]
     pub fn charge(&mut self, count: usize, size: usize) -> Result<(), DecodeError> {
@@ -377,18 +387,20 @@ impl Writer {
     /// Writes a value that copies `len` bytes: its `size` without its `shared_size`. More room than that is left out again; with less,
     /// what does not fit is lost.
     pub fn put<T: Wire>(&mut self, value: &T, len: usize, cx: Cx) {
-        let (room, shared) = self.room(len);
-        let left = value.put(room, shared, cx).left();
-        debug_assert_eq!(left, 0, "size and bytes agree");
-        self.copied.truncate(self.shared.end - left);
+        self.fill(len, |room, shared| value.put(room, shared, cx));
     }
 
-    /// Room for `len` bytes more.
-    fn room(&mut self, len: usize) -> (Room<'_>, &mut Shared) {
+    /// Lets `put` fill room for `len` bytes.
+    #[inline]
+    pub(crate) fn fill(&mut self, len: usize, put: impl for<'r> FnOnce(Room<'r>, &mut Shared) -> Room<'r>) {
         let start = self.copied.len();
-        self.shared.end = start + len;
-        self.copied.resize(self.shared.end, 0);
-        (Room(self.copied.get_mut(start..).unwrap_or_default()), &mut self.shared)
+        let end = start + len;
+        self.copied.resize(end, 0);
+        self.shared.end = end;
+        let room = Room(self.copied.get_mut(start..).unwrap_or_default());
+        let left = put(room, &mut self.shared).left();
+        debug_assert_eq!(left, 0, "size and bytes agree");
+        self.copied.truncate(end - left);
     }
 
     /// What was written, in order, ready for a vectored write; no buffer is empty.
