@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use crate::protocol::reflect::{Type, Value};
 use crate::protocol::unfit::{Misfit, Unfit};
-use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, Writer, len_size};
+use crate::protocol::wire::{
+    Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, Writer, len_size, short, skip_null,
+};
 
 /// Text that shares its frame's memory; at most `i16::MAX` bytes, so that writing it cannot fail.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -183,6 +185,16 @@ impl Wire for Bytes {
         let len = r.len(Self::NULL, cx)?;
         r.shared(len)
     }
+    #[inline]
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        match short(rest, cx) {
+            Some((bytes, behind)) => {
+                *rest = behind;
+                Ok(r.share(bytes))
+            }
+            None => take_long(r, rest, cx),
+        }
+    }
     fn check(&self, _: Cx, _: bool) -> Result<(), Unfit> {
         Unfit::longer(self.len())
     }
@@ -208,6 +220,28 @@ impl Wire for Str {
         let len = r.len(Self::NULL, cx)?;
         Self::new(r.shared(len)?).ok_or_else(|| r.error(DecodeErrorKind::BadText))
     }
+    #[inline]
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        match short(rest, cx) {
+            Some((text, behind)) => {
+                *rest = behind;
+                match std::str::from_utf8(text) {
+                    Ok(_) => Ok(Self(r.share(text))),
+                    Err(_) => Err(DecodeError { kind: DecodeErrorKind::BadText, left: behind.len() }),
+                }
+            }
+            None => take_long(r, rest, cx),
+        }
+    }
+}
+
+/// A value whose form is not the usual one.
+#[inline(never)]
+fn take_long<'a, T: Wire>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<T, DecodeError> {
+    r.rest = rest;
+    let value = T::take(r, cx);
+    *rest = r.rest;
+    value
 }
 
 /// Writes values that all have the same size, with one range check for all. Not inlined: each list would have its own loop.
@@ -351,6 +385,16 @@ impl<T: Wire> Wire for Option<T> {
             return Err(r.error(DecodeErrorKind::BadLength));
         }
         T::take(r, cx).map(Some)
+    }
+    #[inline]
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        if T::NULL == Null::Marker {
+            r.rest = rest;
+            let value = <Self as Wire>::take(r, cx);
+            *rest = r.rest;
+            return value;
+        }
+        if cx.nullable && skip_null(rest, T::NULL, cx) { Ok(None) } else { T::take_next(r, rest, cx).map(Some) }
     }
     fn must_check(cx: Cx) -> bool {
         !cx.nullable || T::must_check(cx)

@@ -218,21 +218,20 @@ impl<'a> Reader<'a> {
     pub fn shared(&mut self, len: usize) -> Result<Bytes, DecodeError> {
         let Some((head, rest)) = self.rest.split_at_checked(len) else { return Err(self.error(DecodeErrorKind::Truncated)) };
         self.rest = rest;
+        Ok(self.share(head))
+    }
+
+    /// `part` of the frame, sharing its memory.
+    #[inline]
+    pub(crate) fn share(&self, part: &[u8]) -> Bytes {
         // What is empty shares nothing: no count to keep.
-        Ok(if head.is_empty() { Bytes::new() } else { self.frame.slice_ref(head) })
+        if part.is_empty() { Bytes::new() } else { self.frame.slice_ref(part) }
     }
 
     /// Skips a null form if it comes next.
     #[inline]
     pub fn skip_null(&mut self, null: Null, cx: Cx) -> bool {
-        // Spelled out for the compiler: with fixed lengths each of these is one comparison of integers.
-        let rest = match null {
-            Null::Marker => self.rest.strip_prefix(&[0xff]),
-            _ if cx.flexible => self.rest.strip_prefix(&[0]),
-            Null::Short => self.rest.strip_prefix(&[0xff; 2]),
-            Null::Long => self.rest.strip_prefix(&[0xff; 4]),
-        };
-        rest.map(|rest| self.rest = rest).is_some()
+        skip_null(&mut self.rest, null, cx)
     }
 
     /// Reads an unsigned varint of at most five bytes that fits 32 bits. A form longer than needed is taken, as Kafka does.
@@ -350,6 +349,38 @@ impl<'a> Reader<'a> {
             read.map_err(|error| DecodeError { left: error.left + rest.len(), ..error })?;
         }
         Ok(())
+    }
+}
+
+/// Skips a null form if `rest` starts with one.
+#[inline]
+pub(crate) fn skip_null(rest: &mut &[u8], null: Null, cx: Cx) -> bool {
+    // Spelled out for the compiler: with fixed lengths each of these is one comparison of integers.
+    let behind = match null {
+        Null::Marker => rest.strip_prefix(&[0xff]),
+        _ if cx.flexible => match rest.first() {
+            // The one test that most values get: null in one byte, or in more than it needs.
+            Some(first) if first & 0x7f == 0 => compact_null(rest),
+            _ => None,
+        },
+        Null::Short => rest.strip_prefix(&[0xff; 2]),
+        Null::Long => rest.strip_prefix(&[0xff; 4]),
+    };
+    behind.map(|behind| *rest = behind).is_some()
+}
+
+/// What is behind a compact null, a varint of value 0. A form longer than needed is taken, as Kafka does.
+fn compact_null(rest: &[u8]) -> Option<&[u8]> {
+    let more = rest.iter().take(4).take_while(|byte| **byte == 0x80).count();
+    rest.get(more..)?.strip_prefix(&[0])
+}
+
+/// What is behind a compact length in one byte, and the bytes it counts: the usual form of what is short. `None` where it is another.
+#[inline]
+pub(crate) fn short<'a>(rest: &'a [u8], cx: Cx) -> Option<(&'a [u8], &'a [u8])> {
+    match rest {
+        [byte @ 1..=0x7f, behind @ ..] if cx.flexible => behind.split_at_checked(usize::from(*byte) - 1),
+        _ => None,
     }
 }
 
@@ -573,6 +604,28 @@ mod tests {
             (&[0x85, 0x80, 0x00], Ok(5)),
         ] {
             assert_eq!(Reader::new(&Bytes::from_static(bytes)).uvarint().map_err(|error| error.kind), result, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_compact_null_may_be_longer_than_needed() {
+        let cx = Cx { version: 0, flexible: true, nullable: true };
+        for (bytes, left) in [
+            (&[0, 7][..], Some(1)),
+            (&[0x80, 0, 7], Some(1)),
+            (&[0x80, 0x80, 0x80, 0x80, 0], Some(0)),
+            // One byte too many, no end, and a length of 127.
+            (&[0x80, 0x80, 0x80, 0x80, 0x80, 0], None),
+            (&[0x80, 0x80], None),
+            (&[0x80, 1], None),
+            (&[], None),
+        ] {
+            let frame = Bytes::from_static(bytes);
+            let mut r = Reader::new(&frame);
+            assert_eq!((r.skip_null(Null::Short, cx), r.left()), (left.is_some(), left.unwrap_or(bytes.len())), "{bytes:?}");
+            let mut r = Reader::new(&frame);
+            let read: Result<Option<Vec<i32>>, _> = Wire::take(&mut r, cx);
+            assert_eq!((read.ok(), r.left()).eq(&(Some(None), left.unwrap_or(0))), left.is_some(), "{bytes:?}");
         }
     }
 
