@@ -77,7 +77,9 @@ fn what_text_says_is_not_repeated() {
 #[test]
 fn bytes_that_are_no_message_are_refused_in_the_decoders_words() {
     let error = to_json(declared("DeleteTopicsRequest"), 4, &Bytes::from_static(&[1, 0, 0]), RecordsForm::Size).unwrap_err();
-    assert_eq!(error.to_string(), "DeleteTopicsRequest version 4, TimeoutMs (byte 1 of 3): the frame ends inside a value");
+    let words =
+        "DeleteTopicsRequest version 4, TimeoutMs (byte 1 of 3): the frame ends inside a value; expected int32, 2 bytes are left";
+    assert_eq!(error.to_string(), words);
     let error = to_json(declared("DeleteTopicsRequest"), 99, &Bytes::new(), RecordsForm::Size).unwrap_err();
     assert_eq!(error.to_string(), "DeleteTopicsRequest: version 99 of the message is not known");
 }
