@@ -384,7 +384,7 @@ macro_rules! spec {
     (has $cx:ident 0 ..) => { true };
     (has $cx:ident 0 ..= $last:literal) => { $cx.version <= $last };
     (has $cx:ident $first:tt ..) => { $cx.version >= $first };
-    (has $cx:ident $first:tt ..= $last:literal) => { $cx.version >= $first && $cx.version <= $last };
+    (has $cx:ident $first:tt ..= $last:literal) => { matches!($cx.version, $first..=$last) };
     (bounds $first:tt ..) => { ($first, i16::MAX) };
     (bounds $first:tt ..= $last:literal) => { ($first, $last) };
     // Is the field there, and before the tags?

@@ -377,7 +377,7 @@ fn compact_null(rest: &[u8]) -> Option<&[u8]> {
 
 /// What is behind a compact length in one byte, and the bytes it counts: the usual form of what is short. `None` where it is another.
 #[inline]
-pub(crate) fn short<'a>(rest: &'a [u8], cx: Cx) -> Option<(&'a [u8], &'a [u8])> {
+pub(crate) fn short(rest: &[u8], cx: Cx) -> Option<(&[u8], &[u8])> {
     match rest {
         [byte @ 1..=0x7f, behind @ ..] if cx.flexible => behind.split_at_checked(usize::from(*byte) - 1),
         _ => None,
