@@ -10,9 +10,8 @@
 //!   writes and compares.
 //! - Kafka leaves bytes behind a value unread; to klamm they are an error.
 //! - A tagged field that Kafka knows of later versions it refuses in earlier ones; klamm drops it, as a Kafka of that time does.
-//! - Kafka takes more than it writes: text that is not UTF-8 (it puts U+FFFD in its place), any negative length or marker and a compact
-//!   length of zero in more than one byte for null, tagged fields twice, out of order or of another size than they say, lengths above
-//!   what a varint of 32 bits holds. klamm refuses these. What klamm does take of a damaged frame, Kafka takes as the same value.
+//! - Kafka takes more than it writes: text that is not UTF-8 (it puts U+FFFD in its place), any negative length or marker for
+//!   null, tagged fields twice, out of order or of another size than they say, lengths above what a varint of 32 bits holds. klamm refuses these. What klamm does take of a damaged frame, Kafka takes as the same value.
 
 mod declarations;
 mod java;

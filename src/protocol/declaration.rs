@@ -119,7 +119,12 @@ fn decode<M: ApiMessage>(body: &Bytes, version: i16) -> Result<(), DecodeError> 
 }
 
 fn recode<M: ApiMessage>(body: &Bytes, version: i16) -> Result<Recoded, RecodeError> {
-    let message = M::decode(body, version).map_err(RecodeError::Decode)?;
-    let body = message.checked(version).map_err(RecodeError::Encode)?;
-    Ok(Recoded { buffers: body.write(&[]), encoded_len: body.body_len() })
+    let message = match M::decode(body, version) {
+        Ok(message) => message,
+        Err(error) => return Err(RecodeError::Decode(error)),
+    };
+    match message.checked(version) {
+        Ok(body) => Ok(Recoded { buffers: body.write(&[]), encoded_len: body.body_len() }),
+        Err(error) => Err(RecodeError::Encode(error)),
+    }
 }

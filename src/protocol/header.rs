@@ -77,7 +77,7 @@ impl RequestHeader {
         };
         let api = api_key.api().ok_or_else(|| r.error(DecodeErrorKind::UnknownApi(api_key.0)))?;
         if (api.is_flexible)(api_version) {
-            r.tags(|_, _| Ok(false))?;
+            r.skip_tags()?;
         }
         let body = r.rest();
         Ok((Self { api_key, api_version, correlation_id, client_id }, body))
@@ -163,7 +163,7 @@ pub fn decode_response(frame: &Bytes, api_key: ApiKey, flexible: bool) -> Result
     let mut r = Reader::new(frame);
     let correlation_id = i32::from_be_bytes(r.array()?);
     if has_response_tags(api_key, flexible) {
-        r.tags(|_, _| Ok(false))?;
+        r.skip_tags()?;
     }
     Ok((correlation_id, r.rest()))
 }

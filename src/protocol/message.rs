@@ -38,8 +38,8 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use crate::protocol::reflect::{self, Field};
-use crate::protocol::unfit::EncodeError;
-use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, Reader, Wire, Writer};
+use crate::protocol::unfit::{EncodeError, Unfit};
+use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, Reader, Room, Shared, Wire, Writer};
 
 /// A whole request or response body.
 pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
@@ -68,24 +68,17 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     }
     /// Finds the first field that `version` cannot carry and that may not be dropped.
     fn check_version(&self, version: i16) -> Result<(), EncodeError> {
-        if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
-        }
-        self.check(cx::<Self>(version), false).map_err(|unfit| unfit.in_message(Self::NAME, version))
+        check(self, Self::NAME, &Self::VERSIONS, cx::<Self>(version))
     }
     /// Checks and measures the message: what passes can be written in `version`.
     ///
     /// # Errors
     /// When `version` is not one of the message's, cannot carry a field that is set, or the message is too long for any frame.
     fn checked(&self, version: i16) -> Result<Checked<'_, Self>, EncodeError> {
-        self.check_version(version)?;
-        let len = self.encoded_len(version);
-        if len > i32::MAX as usize {
-            // Which field it is, if it is one alone.
-            self.check(cx::<Self>(version), true).map_err(|unfit| unfit.in_message(Self::NAME, version))?;
-            return Err(EncodeError::TooLarge { len });
+        match measure(self, Self::NAME, &Self::VERSIONS, cx::<Self>(version)) {
+            Ok(len) => Ok(Checked { message: self, version, len }),
+            Err(error) => Err(error),
         }
-        Ok(Checked { message: self, version, len })
     }
     /// Writes the body. What the version has no place for is dropped, so call `check_version` first if the fields are not known to
     /// fit, or [`checked`](Self::checked), which also measures only once.
@@ -94,22 +87,18 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     }
     /// Reads the body, which must fill `body`; text and bytes keep sharing its memory.
     fn decode(body: &Bytes, version: i16) -> Result<Self, DecodeError> {
-        if !Self::VERSIONS.contains(&version) {
+        if !declared(version, &Self::VERSIONS) {
             return Err(DecodeError { kind: DecodeErrorKind::UnsupportedVersion(version), left: body.len() });
         }
         let mut r = Reader::new(body);
-        let message = Self::take(&mut r, cx::<Self>(version))?;
-        if r.left() > 0 { Err(r.error(DecodeErrorKind::Trailing)) } else { Ok(message) }
+        let read = Self::take(&mut r, cx::<Self>(version));
+        if read.is_ok() && r.left() > 0 { Err(r.error(DecodeErrorKind::Trailing)) } else { read }
     }
     /// Says in words what is wrong with a `body` that `decode` refused: message, field, place, what was expected there. For logs and errors only: it walks
     /// the body again by the declaration.
     #[cold]
     fn explain(body: &Bytes, version: i16, error: DecodeError) -> String {
-        if matches!(error.kind, DecodeErrorKind::UnsupportedVersion(_) | DecodeErrorKind::UnknownApi(_)) {
-            return format!("{}: {}", Self::NAME, error.kind);
-        }
-        let what = reflect::describe(&Self::fields(), version, Self::is_flexible(version), body, error);
-        format!("{} version {version}, {what}", Self::NAME)
+        reflect::explain(Self::NAME, Self::fields, version, Self::is_flexible(version), body, error)
     }
 }
 
@@ -129,11 +118,7 @@ impl<M: ApiMessage> Checked<'_, M> {
 
     /// `head` and the body, as buffers for one vectored write.
     pub fn write(&self, head: &[u8]) -> Vec<Bytes> {
-        let len = self.len - self.message.shared_len(self.version);
-        let mut w = Writer::with_capacity(head.len() + len);
-        w.copy(head);
-        w.put(self.message, len, cx::<M>(self.version));
-        w.finish()
+        write(self.message, self.len, head, cx::<M>(self.version))
     }
 }
 
@@ -141,6 +126,59 @@ impl<M: ApiMessage> Checked<'_, M> {
 pub trait Request: ApiMessage {
     /// What the broker answers with.
     type Response: ApiMessage;
+}
+
+/// Is it one of these?
+fn declared(version: i16, versions: &RangeInclusive<i16>) -> bool {
+    versions.contains(&version)
+}
+
+/// A message whose type is not known: what follows is compiled once and not for each.
+trait Body {
+    fn check_body(&self, cx: Cx, whole: bool) -> Result<(), Unfit>;
+    fn body_size(&self, cx: Cx) -> usize;
+    fn shared_body_size(&self, cx: Cx) -> usize;
+    fn put_body<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a>;
+}
+
+impl<T: Wire> Body for T {
+    fn check_body(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
+        self.check(cx, whole)
+    }
+    fn body_size(&self, cx: Cx) -> usize {
+        self.size(cx)
+    }
+    fn shared_body_size(&self, cx: Cx) -> usize {
+        if T::SHARES { self.shared_size(cx) } else { 0 }
+    }
+    fn put_body<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
+        self.put(room, shared, cx)
+    }
+}
+
+fn check(body: &dyn Body, message: &'static str, versions: &RangeInclusive<i16>, cx: Cx) -> Result<(), EncodeError> {
+    if !declared(cx.version, versions) {
+        return Err(EncodeError::UnsupportedVersion { message, version: cx.version });
+    }
+    body.check_body(cx, false).map_err(|unfit| unfit.in_message(message, cx.version))
+}
+
+fn measure(body: &dyn Body, message: &'static str, versions: &RangeInclusive<i16>, cx: Cx) -> Result<usize, EncodeError> {
+    check(body, message, versions, cx)?;
+    let len = body.body_size(cx);
+    if len > i32::MAX as usize {
+        // Which field it is, if it is one alone.
+        body.check_body(cx, true).map_err(|unfit| unfit.in_message(message, cx.version))?;
+        return Err(EncodeError::TooLarge { len });
+    }
+    Ok(len)
+}
+
+fn write(body: &dyn Body, len: usize, head: &[u8], cx: Cx) -> Vec<Bytes> {
+    let len = len - body.shared_body_size(cx);
+    let mut w = Writer::after(head, len);
+    w.fill(len, |room, shared| body.put_body(room, shared, cx));
+    w.finish()
 }
 
 fn cx<M: ApiMessage>(version: i16) -> Cx {
@@ -203,7 +241,7 @@ macro_rules! wire_struct {
         impl $name {
             /// The declaration as data, for tests.
             pub fn fields() -> Vec<$crate::protocol::Field> {
-                vec![$($crate::protocol::Field {
+                const FIELDS: &[$crate::protocol::Field] = &[$($crate::protocol::Field {
                     name: stringify!($field),
                     irregular_name: spec!(name [$($spec)*]),
                     ty: <$type as $crate::protocol::Wire>::TYPE,
@@ -212,8 +250,9 @@ macro_rules! wire_struct {
                     tag: spec!(tag [$($spec)*]),
                     key: spec!(key [$($spec)*]),
                     ignorable: spec!(flag $($ignorable)?),
-                    default: $crate::protocol::Wire::value(&spec!(default $type $(, $default)?)),
-                },)*]
+                    default: spec!(value $type $(, $default)?),
+                },)*];
+                FIELDS.to_vec()
             }
         }
 
@@ -277,21 +316,32 @@ macro_rules! wire_struct {
             fn take(r: &mut $crate::protocol::Reader<'_>, cx: $crate::protocol::Cx) -> Result<Self, $crate::protocol::DecodeError> {
                 let mut rest = r.rest;
                 let mut this = Self {$($field: if spec!(body cx [$($spec)*]) {
-                    $crate::protocol::Wire::take_next(r, &mut rest, spec!(cx cx [$($spec)*]))?
+                    match $crate::protocol::Wire::take_next(r, &mut rest, spec!(cx cx [$($spec)*])) {
+                        Ok(value) => value,
+                        Err(error) => return Err(error),
+                    }
                 } else {
                     spec!(default $type $(, $default)?)
                 },)*};
                 r.rest = rest;
-                if cx.flexible {
-                    r.tags(|found, r| {
+                if !cx.flexible {
+                    return Ok(this);
+                }
+                let tags = if false $(|| spec!(is_tagged [$($spec)*]))* {
+                    r.tags(&mut |found, r| {
                         $(spec! { tagged cx tag [$($spec)*] if found == tag {
                             this.$field = $crate::protocol::Wire::take(r, cx)?;
                             return Ok(true);
                         }})*
                         Ok(false)
-                    })?;
+                    })
+                } else {
+                    r.skip_tags()
+                };
+                match tags {
+                    Ok(()) => Ok(this),
+                    Err(error) => Err(error),
                 }
-                Ok(this)
             }
 
             fn must_check(cx: $crate::protocol::Cx) -> bool {
@@ -304,8 +354,12 @@ macro_rules! wire_struct {
 
             fn check(&self, cx: $crate::protocol::Cx, whole: bool) -> Result<(), $crate::protocol::Unfit> {
                 $(if spec!(present cx [$($spec)*]) {
-                    $crate::protocol::Wire::check(&self.$field, spec!(cx cx [$($spec)*]), whole)
-                        .map_err(|unfit| unfit.inside(stringify!($field)))?;
+                    // What is known to the compiler is not even compiled: there is much of this.
+                    if <$type as $crate::protocol::Wire>::CHECKED
+                        && let Err(unfit) = $crate::protocol::Wire::check(&self.$field, spec!(cx cx [$($spec)*]), whole)
+                    {
+                        return Err(unfit.inside(stringify!($field)));
+                    }
                 } else if !spec!(flag $($ignorable)?) && self.$field != spec!(default $type $(, $default)?) {
                     return Err($crate::protocol::Unfit::not_in_version(stringify!($field)));
                 })*
@@ -319,37 +373,49 @@ macro_rules! wire_struct {
 macro_rules! spec {
     (default $type:ty) => { <$type as $crate::protocol::Wire>::initial() };
     (default $type:ty, $default:expr) => {{ let default: $type = $default; default }};
+    // The default as reflection has it.
+    (value $type:ty) => { <$type as $crate::protocol::Wire>::INITIAL };
+    (value $type:ty, $default:expr) => { $crate::protocol::reflect::Given::<$type>($default).value() };
     (struct $name:ident) => { stringify!($name) };
     (struct $name:ident $schema:literal) => { $schema };
     (flag) => { false };
     (flag ignorable) => { true };
+    // Is the version in a range? Of most fields it always is, and the compiler must see that at once.
+    (has $cx:ident 0 ..) => { true };
+    (has $cx:ident 0 ..= $last:literal) => { $cx.version <= $last };
+    (has $cx:ident $first:tt ..) => { $cx.version >= $first };
+    (has $cx:ident $first:tt ..= $last:literal) => { matches!($cx.version, $first..=$last) };
+    (bounds $first:tt ..) => { ($first, i16::MAX) };
+    (bounds $first:tt ..= $last:literal) => { ($first, $last) };
     // Is the field there, and before the tags?
-    (body $cx:ident [$versions:expr $(, null $null:expr)? $(, key)? $(, name $name:literal)?]) => { ($versions).contains(&$cx.version) };
-    (body $cx:ident [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { false };
+    (body $cx:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?]) => { spec!(has $cx $first $dots $($last)?) };
+    (body $cx:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { false };
     // Is it there at all?
-    (present $cx:ident [$versions:expr $(, $($option:tt)*)?]) => { ($versions).contains(&$cx.version) };
+    (present $cx:ident [$first:tt $dots:tt $($last:literal)? $(, $($option:tt)*)?]) => { spec!(has $cx $first $dots $($last)?) };
     // The context to read or write it in.
-    (cx $cx:ident [$versions:expr $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => { $crate::protocol::Cx { nullable: false, ..$cx } };
-    (cx $cx:ident [$versions:expr, null $null:expr $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => {
-        $crate::protocol::Cx { nullable: ($null).contains(&$cx.version), ..$cx }
+    (cx $cx:ident [$first:tt $dots:tt $($last:literal)? $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => { $crate::protocol::Cx { nullable: false, ..$cx } };
+    (cx $cx:ident [$first:tt $dots:tt $($last:literal)?, null $null:tt $null_dots:tt $($null_last:literal)? $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => {
+        $crate::protocol::Cx { nullable: spec!(has $cx $null $null_dots $($null_last)?), ..$cx }
     };
     // Code for tagged fields only, with the tag's number and the field's context at hand.
-    (tagged $cx:ident $number:ident [$versions:expr $(, null $null:expr)? $(, key)? $(, name $name:literal)?] $($code:tt)*) => {};
-    (tagged $cx:ident $number:ident [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)? $(, name $name:literal)?] $($code:tt)*) => {
-        if ($versions).contains(&$cx.version) {
+    (tagged $cx:ident $number:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $($code:tt)*) => {};
+    (tagged $cx:ident $number:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?] $($code:tt)*) => {
+        if spec!(has $cx $first $dots $($last)?) {
             let $number: u32 = $tag;
-            let $cx = $crate::protocol::Cx { nullable: false $(|| ($null).contains(&$cx.version))?, ..$cx };
+            let $cx = $crate::protocol::Cx { nullable: false $(|| spec!(has $cx $null $null_dots $($null_last)?))?, ..$cx };
             $($code)*
         }
     };
-    (versions [$versions:expr $(, $($option:tt)*)?]) => { $crate::protocol::reflect::versions($versions) };
-    (null [$versions:expr, null $null:expr $(, $($option:tt)*)?]) => { Some($crate::protocol::reflect::versions($null)) };
+    (versions [$first:tt $dots:tt $($last:literal)? $(, $($option:tt)*)?]) => { spec!(bounds $first $dots $($last)?) };
+    (null [$first:tt $dots:tt $($last:literal)?, null $null:tt $null_dots:tt $($null_last:literal)? $(, $($option:tt)*)?]) => { Some(spec!(bounds $null $null_dots $($null_last)?)) };
     (null $other:tt) => { None };
-    (tag [$versions:expr $(, null $null:expr)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { Some($tag) };
+    (is_tagged [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { true };
+    (is_tagged $other:tt) => { false };
+    (tag [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { Some($tag) };
     (tag $other:tt) => { None };
-    (key [$versions:expr $(, null $null:expr)? $(, tag $tag:literal)?, key $(, name $name:literal)?]) => { true };
+    (key [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)?, key $(, name $name:literal)?]) => { true };
     (key $other:tt) => { false };
     // The schema's name, where it is not the field's in another case.
-    (name [$versions:expr $(, null $null:expr)? $(, tag $tag:literal)? $(, key)?, name $name:literal]) => { Some($name) };
+    (name [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)? $(, key)?, name $name:literal]) => { Some($name) };
     (name $other:tt) => { None };
 }

@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use crate::protocol::reflect::{Type, Value};
 use crate::protocol::unfit::{Misfit, Unfit};
-use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, Writer, len_size};
+use crate::protocol::wire::{
+    Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, Writer, len_size, short, skip_null,
+};
 
 /// Text that shares its frame's memory; at most `i16::MAX` bytes, so that writing it cannot fail.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,13 +112,15 @@ impl TryFrom<String> for Str {
     }
 }
 
-/// Values of a fixed size: the schemas' name, the size, how a default reads, how it goes out and comes in.
+/// Values of a fixed size: the schemas' name, the size, how zero reads as a default, how it goes out and comes in.
 macro_rules! fixed {
     ($($type:ty, $name:literal, $size:literal, $value:expr, $to:expr, $from:expr;)*) => {$(
         impl Wire for $type {
             const TYPE: Type = Type::Plain($name);
             const NULL: Null = Null::Marker;
             const FIXED: usize = $size;
+            const INITIAL: Value = $value;
+            const CHECKED: bool = false;
             fn initial() -> Self { Self::default() }
             #[inline]
             fn size(&self, _: Cx) -> usize { $size }
@@ -136,20 +140,19 @@ macro_rules! fixed {
             }
             #[inline]
             fn from_fixed(bytes: &[u8]) -> Self { bytes.first_chunk::<$size>().map_or_else(Self::initial, |bytes| $from(*bytes)) }
-            fn value(&self) -> Value { $value(*self) }
         }
     )*};
 }
 
 fixed! {
-    i8, "int8", 1, |x| Value::Int(i64::from(x)), i8::to_be_bytes, i8::from_be_bytes;
-    i16, "int16", 2, |x| Value::Int(i64::from(x)), i16::to_be_bytes, i16::from_be_bytes;
-    u16, "uint16", 2, |x| Value::Int(i64::from(x)), u16::to_be_bytes, u16::from_be_bytes;
-    i32, "int32", 4, |x| Value::Int(i64::from(x)), i32::to_be_bytes, i32::from_be_bytes;
-    i64, "int64", 8, Value::Int, i64::to_be_bytes, i64::from_be_bytes;
-    f64, "float64", 8, Value::Float, f64::to_be_bytes, f64::from_be_bytes;
-    bool, "bool", 1, Value::Bool, |x: bool| [u8::from(x)], |[x]: [u8; 1]| x != 0;
-    [u8; 16], "uuid", 16, |_| Value::Empty, |x: [u8; 16]| x, |x| x;
+    i8, "int8", 1, Value::Int(0), i8::to_be_bytes, i8::from_be_bytes;
+    i16, "int16", 2, Value::Int(0), i16::to_be_bytes, i16::from_be_bytes;
+    u16, "uint16", 2, Value::Int(0), u16::to_be_bytes, u16::from_be_bytes;
+    i32, "int32", 4, Value::Int(0), i32::to_be_bytes, i32::from_be_bytes;
+    i64, "int64", 8, Value::Int(0), i64::to_be_bytes, i64::from_be_bytes;
+    f64, "float64", 8, Value::Float(0.0), f64::to_be_bytes, f64::from_be_bytes;
+    bool, "bool", 1, Value::Bool(false), |x: bool| [u8::from(x)], |[x]: [u8; 1]| x != 0;
+    [u8; 16], "uuid", 16, Value::Empty, |x: [u8; 16]| x, |x| x;
 }
 
 /// An error at the start of what is left.
@@ -182,6 +185,16 @@ impl Wire for Bytes {
         let len = r.len(Self::NULL, cx)?;
         r.shared(len)
     }
+    #[inline]
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        match short(rest, cx) {
+            Some((bytes, behind)) => {
+                *rest = behind;
+                Ok(r.share(bytes))
+            }
+            None => take_long(r, rest, cx),
+        }
+    }
     fn check(&self, _: Cx, _: bool) -> Result<(), Unfit> {
         Unfit::longer(self.len())
     }
@@ -190,6 +203,7 @@ impl Wire for Bytes {
 impl Wire for Str {
     const TYPE: Type = Type::Plain("string");
     const NULL: Null = Null::Short;
+    const CHECKED: bool = false;
     fn initial() -> Self {
         Self::default()
     }
@@ -206,6 +220,50 @@ impl Wire for Str {
         let len = r.len(Self::NULL, cx)?;
         Self::new(r.shared(len)?).ok_or_else(|| r.error(DecodeErrorKind::BadText))
     }
+    #[inline]
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        match short(rest, cx) {
+            Some((text, behind)) => {
+                *rest = behind;
+                match std::str::from_utf8(text) {
+                    Ok(_) => Ok(Self(r.share(text))),
+                    Err(_) => Err(DecodeError { kind: DecodeErrorKind::BadText, left: behind.len() }),
+                }
+            }
+            None => take_long(r, rest, cx),
+        }
+    }
+}
+
+/// A value whose form is not the usual one.
+#[inline(never)]
+fn take_long<'a, T: Wire>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<T, DecodeError> {
+    r.rest = rest;
+    let value = T::take(r, cx);
+    *rest = r.rest;
+    value
+}
+
+/// Writes values that all have the same size, with one range check for all. Not inlined: each list would have its own loop.
+#[inline(never)]
+fn put_fixed<'a, T: Wire>(items: &[T], room: Room<'a>) -> Room<'a> {
+    let (to, room) = room.take(items.len().saturating_mul(T::FIXED));
+    for (to, item) in to.chunks_exact_mut(T::FIXED).zip(items) {
+        item.to_fixed(to);
+    }
+    room
+}
+
+/// Reads `len` such values.
+#[inline(never)]
+fn take_fixed<T: Wire>(r: &mut Reader<'_>, len: usize) -> Result<Vec<T>, DecodeError> {
+    r.charge(len, size_of::<T>())?;
+    let Some((items, rest)) = r.rest.split_at_checked(len.saturating_mul(T::FIXED)) else {
+        // The first that is not whole is at fault.
+        return Err(DecodeError { kind: DecodeErrorKind::Truncated, left: r.left() % T::FIXED });
+    };
+    r.rest = rest;
+    Ok(items.chunks_exact(T::FIXED).map(T::from_fixed).collect())
 }
 
 impl<T: Wire> Wire for Vec<T> {
@@ -216,24 +274,30 @@ impl<T: Wire> Wire for Vec<T> {
         Self::new()
     }
     fn size(&self, cx: Cx) -> usize {
-        let items = match T::FIXED {
-            0 => self.iter().map(|item| item.size(cx)).sum(),
-            size => self.len() * size,
-        };
-        len_size(self.len(), Self::NULL, cx) + items
+        let mut size = len_size(self.len(), Self::NULL, cx) + self.len() * T::FIXED;
+        if const { T::FIXED == 0 } {
+            for item in self {
+                size += item.size(cx);
+            }
+        }
+        size
     }
     fn shared_size(&self, cx: Cx) -> usize {
-        if T::SHARES { self.iter().map(|item| item.shared_size(cx)).sum() } else { 0 }
+        let mut size = 0;
+        if T::SHARES {
+            for item in self {
+                size += item.shared_size(cx);
+            }
+        }
+        size
     }
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
-        let room = room.len(self.len(), Self::NULL, cx);
-        if T::FIXED == 0 {
-            return self.iter().fold(room, |room, item| item.put(room, shared, cx));
+        let mut room = room.len(self.len(), Self::NULL, cx);
+        if const { T::FIXED > 0 } {
+            return put_fixed(self, room);
         }
-        // One range check for all, where all have the same size.
-        let (items, room) = room.take(self.len().saturating_mul(T::FIXED));
-        for (to, item) in items.chunks_exact_mut(T::FIXED).zip(self) {
-            item.to_fixed(to);
+        for item in self {
+            room = item.put(room, shared, cx);
         }
         room
     }
@@ -242,22 +306,22 @@ impl<T: Wire> Wire for Vec<T> {
         if len == 0 {
             return Ok(Self::new());
         }
-        r.charge(len, size_of::<T>())?;
         // One range check for all, where all have the same size.
-        if T::FIXED > 0
-            && let Some((items, rest)) = r.rest.split_at_checked(len.saturating_mul(T::FIXED))
-        {
-            r.rest = rest;
-            return Ok(items.chunks_exact(T::FIXED).map(T::from_fixed).collect());
+        if const { T::FIXED > 0 } {
+            return take_fixed(r, len);
         }
-        // It is paid for, and yet more than an honest frame needs for what it has left is allocated only when the elements come.
-        let honest = r.left().saturating_mul(Reader::BUDGET_FACTOR).saturating_add(4096);
-        let mut items = Self::with_capacity(len.min(honest / size_of::<T>().max(1) + 1));
+        let mut items = match r.charge_list(len, size_of::<T>()) {
+            Ok(first) => Self::with_capacity(first),
+            Err(error) => return Err(error),
+        };
         for _ in 0..len {
             if items.len() == items.capacity() {
                 items.reserve_exact(len - items.len());
             }
-            items.push(T::take(r, cx)?);
+            match T::take(r, cx) {
+                Ok(item) => items.push(item),
+                Err(error) => return Err(error),
+            }
         }
         Ok(items)
     }
@@ -269,13 +333,21 @@ impl<T: Wire> Wire for Vec<T> {
             return Ok(());
         }
         Unfit::longer(self.len())?;
-        self.iter().enumerate().try_for_each(|(at, item)| item.check(cx, whole).map_err(|unfit| unfit.at(at)))
+        if T::CHECKED {
+            for (at, item) in self.iter().enumerate() {
+                if let Err(unfit) = item.check(cx, whole) {
+                    return Err(unfit.at(at));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 impl<T: Wire> Wire for Option<T> {
     const TYPE: Type = T::TYPE;
     const NULL: Null = T::NULL;
+    const INITIAL: Value = T::INITIAL;
     const SHARES: bool = T::SHARES;
     /// Not null: a nullable field is null by default only where its declaration says so.
     fn initial() -> Self {
@@ -314,6 +386,16 @@ impl<T: Wire> Wire for Option<T> {
         }
         T::take(r, cx).map(Some)
     }
+    #[inline]
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        if T::NULL == Null::Marker {
+            r.rest = rest;
+            let value = <Self as Wire>::take(r, cx);
+            *rest = r.rest;
+            return value;
+        }
+        if cx.nullable && skip_null(rest, T::NULL, cx) { Ok(None) } else { T::take_next(r, rest, cx).map(Some) }
+    }
     fn must_check(cx: Cx) -> bool {
         !cx.nullable || T::must_check(cx)
     }
@@ -323,9 +405,6 @@ impl<T: Wire> Wire for Option<T> {
             None if cx.nullable => Ok(()),
             None => Err(Unfit::new(Misfit::Null)),
         }
-    }
-    fn value(&self) -> Value {
-        self.as_ref().map_or(Value::Null, Wire::value)
     }
 }
 
@@ -342,6 +421,8 @@ macro_rules! newtype {
             const TYPE: Type = $type;
             const NULL: Null = <$inner as Wire>::NULL;
             const FIXED: usize = <$inner as Wire>::FIXED;
+            const INITIAL: Value = <$inner as Wire>::INITIAL;
+            const CHECKED: bool = <$inner as Wire>::CHECKED;
             const SHARES: bool = <$inner as Wire>::SHARES;
             fn initial() -> Self { Self::default() }
             #[inline]
@@ -361,7 +442,6 @@ macro_rules! newtype {
             #[inline]
             fn from_fixed(bytes: &[u8]) -> Self { Self(Wire::from_fixed(bytes)) }
             fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> { self.0.check(cx, whole) }
-            fn value(&self) -> Value { self.0.value() }
         }
     };
 }
@@ -430,9 +510,6 @@ impl Wire for ClientId {
     fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
         self.0.check(cx, whole)
     }
-    fn value(&self) -> Value {
-        self.0.value()
-    }
 }
 
 /// A struct in a tagged field that may be null: there its marker is 0 for null, where in other places it is -1.
@@ -442,6 +519,7 @@ pub struct TaggedOption<T>(pub Option<T>);
 impl<T: Wire> Wire for TaggedOption<T> {
     const TYPE: Type = T::TYPE;
     const NULL: Null = T::NULL;
+    const INITIAL: Value = T::INITIAL;
     const SHARES: bool = T::SHARES;
     fn initial() -> Self {
         Self(Wire::initial())
@@ -470,9 +548,6 @@ impl<T: Wire> Wire for TaggedOption<T> {
     }
     fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
         self.0.check(cx, whole)
-    }
-    fn value(&self) -> Value {
-        self.0.value()
     }
 }
 

@@ -5,15 +5,16 @@
 //! name the field at fault. The walk shares no code with the generated decoders, so that these need not keep track of where they are.
 
 use std::fmt::Write;
-use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::ops::ControlFlow;
 
+use crate::protocol::primitives::{BrokerId, ProducerId};
 use crate::protocol::wire::{DecodeError, DecodeErrorKind, Reader};
 
 /// First and last version; the last is `i16::MAX` where it is open.
 pub type Versions = (i16, i16);
 
 /// One field of a struct.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// The field's name in Rust.
     pub name: &'static str,
@@ -76,10 +77,55 @@ pub enum Value {
     Float(f64),
 }
 
-/// A range as written in a declaration.
-pub(crate) fn versions(range: impl RangeBounds<i16>) -> Versions {
-    let end = |bound: Bound<&i16>, open| if let Bound::Included(version) = bound { *version } else { open };
-    (end(range.start_bound(), 0), end(range.end_bound(), i16::MAX))
+/// A default that a declaration gives.
+pub(crate) struct Given<T>(pub(crate) T);
+
+macro_rules! given {
+    ($($type:ty: $number:ident => $value:expr;)*) => {$(
+        impl Given<$type> {
+            /// As it is compared with the schema's.
+            pub(crate) const fn value(self) -> Value {
+                let $number = self.0;
+                $value
+            }
+        }
+    )*};
+}
+
+given! {
+    bool: given => Value::Bool(given);
+    i8: given => Value::Int(given as i64);
+    i16: given => Value::Int(given as i64);
+    i32: given => Value::Int(given as i64);
+    i64: given => Value::Int(given);
+    BrokerId: given => Value::Int(given.0 as i64);
+    ProducerId: given => Value::Int(given.0);
+}
+
+impl<T> Given<Option<T>> {
+    /// As it is compared with the schema's: an `Option` is given `None` or nothing.
+    pub(crate) const fn value(self) -> Value {
+        assert!(self.0.is_none());
+        // There is nothing to drop, which the compiler cannot know.
+        std::mem::forget(self);
+        Value::Null
+    }
+}
+
+/// Says in words why the message called `name` could not be read.
+#[cold]
+pub(crate) fn explain(
+    name: &str,
+    fields: fn() -> Vec<Field>,
+    version: i16,
+    flexible: bool,
+    body: &[u8],
+    error: DecodeError,
+) -> String {
+    if matches!(error.kind, DecodeErrorKind::UnsupportedVersion(_) | DecodeErrorKind::UnknownApi(_)) {
+        return format!("{name}: {}", error.kind);
+    }
+    format!("{name} version {version}, {}", describe(&fields(), version, flexible, body, error))
 }
 
 /// Finds the field at which `body` cannot be read as `fields`, and says where it stands, what is wrong there and what should be.

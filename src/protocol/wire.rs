@@ -28,6 +28,10 @@ pub trait Wire: Sized + PartialEq {
     const NULL: Null;
     /// The size, where it is the same for every value in every version; else 0.
     const FIXED: usize = 0;
+    /// `initial` in a form that can be compared with a schema's default.
+    const INITIAL: Value = Value::Empty;
+    /// Can `check` find anything at all, in any version?
+    const CHECKED: bool = true;
     /// Can there be something in it that is shared and not copied?
     const SHARES: bool = false;
     /// The value of a field whose declaration gives no default.
@@ -66,10 +70,6 @@ pub trait Wire: Sized + PartialEq {
     /// Finds what this version cannot carry. `whole`: also what no version can, which is looked for when the size is out of bounds.
     fn check(&self, _cx: Cx, _whole: bool) -> Result<(), Unfit> {
         Ok(())
-    }
-    /// The value in a form that can be compared with a schema's default.
-    fn value(&self) -> Value {
-        Value::Empty
     }
 }
 
@@ -218,21 +218,20 @@ impl<'a> Reader<'a> {
     pub fn shared(&mut self, len: usize) -> Result<Bytes, DecodeError> {
         let Some((head, rest)) = self.rest.split_at_checked(len) else { return Err(self.error(DecodeErrorKind::Truncated)) };
         self.rest = rest;
+        Ok(self.share(head))
+    }
+
+    /// `part` of the frame, sharing its memory.
+    #[inline]
+    pub(crate) fn share(&self, part: &[u8]) -> Bytes {
         // What is empty shares nothing: no count to keep.
-        Ok(if head.is_empty() { Bytes::new() } else { self.frame.slice_ref(head) })
+        if part.is_empty() { Bytes::new() } else { self.frame.slice_ref(part) }
     }
 
     /// Skips a null form if it comes next.
     #[inline]
     pub fn skip_null(&mut self, null: Null, cx: Cx) -> bool {
-        // Spelled out for the compiler: with fixed lengths each of these is one comparison of integers.
-        let rest = match null {
-            Null::Marker => self.rest.strip_prefix(&[0xff]),
-            _ if cx.flexible => self.rest.strip_prefix(&[0]),
-            Null::Short => self.rest.strip_prefix(&[0xff; 2]),
-            Null::Long => self.rest.strip_prefix(&[0xff; 4]),
-        };
-        rest.map(|rest| self.rest = rest).is_some()
+        skip_null(&mut self.rest, null, cx)
     }
 
     /// Reads an unsigned varint of at most five bytes that fits 32 bits. A form longer than needed is taken, as Kafka does.
@@ -277,6 +276,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Pays for a list of `count` elements of `size` bytes, and says for how many to allocate at first: it is paid for, and yet more
+    /// than an honest frame needs for what it has left is allocated only when the elements come.
+    #[inline(never)]
+    pub(crate) fn charge_list(&mut self, count: usize, size: usize) -> Result<usize, DecodeError> {
+        self.charge(count, size)?;
+        let honest = self.left().saturating_mul(Self::BUDGET_FACTOR).saturating_add(4096);
+        // Most lists are short, and there a division costs more than all else.
+        if count.saturating_mul(size) <= honest { Ok(count) } else { Ok(count.min(honest / size.max(1) + 1)) }
+    }
+
     /// Pays for `count` elements of `size` bytes before they are allocated.
     #[inline]
     pub fn charge(&mut self, count: usize, size: usize) -> Result<(), DecodeError> {
@@ -292,7 +301,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a struct's tagged fields. `known` reads the value of a tag it knows and says so; others are skipped.
     #[inline]
-    pub fn tags(&mut self, known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
+    pub fn tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
         if let [0, rest @ ..] = self.rest {
             self.rest = rest;
             return Ok(());
@@ -300,8 +309,23 @@ impl<'a> Reader<'a> {
         self.some_tags(known)
     }
 
+    /// Skips the tagged fields of a struct that knows none.
+    #[inline]
+    pub fn skip_tags(&mut self) -> Result<(), DecodeError> {
+        if let [0, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(());
+        }
+        self.unknown_tags()
+    }
+
     #[inline(never)]
-    fn some_tags(&mut self, mut known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
+    fn unknown_tags(&mut self) -> Result<(), DecodeError> {
+        self.some_tags(&mut |_, _| Ok(false))
+    }
+
+    #[inline(never)]
+    fn some_tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
         let count = self.uvarint()?;
         if count > Self::MAX_TAGS {
             return Err(self.error(DecodeErrorKind::TooMany));
@@ -328,6 +352,38 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Skips a null form if `rest` starts with one.
+#[inline]
+pub(crate) fn skip_null(rest: &mut &[u8], null: Null, cx: Cx) -> bool {
+    // Spelled out for the compiler: with fixed lengths each of these is one comparison of integers.
+    let behind = match null {
+        Null::Marker => rest.strip_prefix(&[0xff]),
+        _ if cx.flexible => match rest.first() {
+            // The one test that most values get: null in one byte, or in more than it needs.
+            Some(first) if first & 0x7f == 0 => compact_null(rest),
+            _ => None,
+        },
+        Null::Short => rest.strip_prefix(&[0xff; 2]),
+        Null::Long => rest.strip_prefix(&[0xff; 4]),
+    };
+    behind.map(|behind| *rest = behind).is_some()
+}
+
+/// What is behind a compact null, a varint of value 0. A form longer than needed is taken, as Kafka does.
+fn compact_null(rest: &[u8]) -> Option<&[u8]> {
+    let more = rest.iter().take(4).take_while(|byte| **byte == 0x80).count();
+    rest.get(more..)?.strip_prefix(&[0])
+}
+
+/// What is behind a compact length in one byte, and the bytes it counts: the usual form of what is short. `None` where it is another.
+#[inline]
+pub(crate) fn short(rest: &[u8], cx: Cx) -> Option<(&[u8], &[u8])> {
+    match rest {
+        [byte @ 1..=0x7f, behind @ ..] if cx.flexible => behind.split_at_checked(usize::from(*byte) - 1),
+        _ => None,
+    }
+}
+
 /// Collects a message as a list of buffers, so that record batches go to the socket uncopied.
 ///
 /// Everything copied stands in one allocation, which `finish` cuts where shared buffers come in between.
@@ -346,6 +402,13 @@ impl Writer {
         Self { copied: Vec::with_capacity(bytes), shared: Shared::default() }
     }
 
+    /// With `head` in it, and room for `bytes` copied bytes more.
+    pub(crate) fn after(head: &[u8], bytes: usize) -> Self {
+        let mut writer = Self::with_capacity(head.len() + bytes);
+        writer.copy(head);
+        writer
+    }
+
     /// Copies `bytes`.
     #[inline]
     pub fn copy(&mut self, bytes: &[u8]) {
@@ -355,12 +418,18 @@ impl Writer {
     /// Writes a value that copies `len` bytes: its `size` without its `shared_size`. More room than that is left out again; with less,
     /// what does not fit is lost.
     pub fn put<T: Wire>(&mut self, value: &T, len: usize, cx: Cx) {
+        self.fill(len, |room, shared| value.put(room, shared, cx));
+    }
+
+    /// Lets `put` fill room for `len` bytes.
+    #[inline]
+    pub(crate) fn fill(&mut self, len: usize, put: impl for<'r> FnOnce(Room<'r>, &mut Shared) -> Room<'r>) {
         let start = self.copied.len();
         let end = start + len;
         self.copied.resize(end, 0);
         self.shared.end = end;
         let room = Room(self.copied.get_mut(start..).unwrap_or_default());
-        let left = value.put(room, &mut self.shared, cx).left();
+        let left = put(room, &mut self.shared).left();
         debug_assert_eq!(left, 0, "size and bytes agree");
         self.copied.truncate(end - left);
     }
@@ -535,6 +604,28 @@ mod tests {
             (&[0x85, 0x80, 0x00], Ok(5)),
         ] {
             assert_eq!(Reader::new(&Bytes::from_static(bytes)).uvarint().map_err(|error| error.kind), result, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_compact_null_may_be_longer_than_needed() {
+        let cx = Cx { version: 0, flexible: true, nullable: true };
+        for (bytes, left) in [
+            (&[0, 7][..], Some(1)),
+            (&[0x80, 0, 7], Some(1)),
+            (&[0x80, 0x80, 0x80, 0x80, 0], Some(0)),
+            // One byte too many, no end, and a length of 127.
+            (&[0x80, 0x80, 0x80, 0x80, 0x80, 0], None),
+            (&[0x80, 0x80], None),
+            (&[0x80, 1], None),
+            (&[], None),
+        ] {
+            let frame = Bytes::from_static(bytes);
+            let mut r = Reader::new(&frame);
+            assert_eq!((r.skip_null(Null::Short, cx), r.left()), (left.is_some(), left.unwrap_or(bytes.len())), "{bytes:?}");
+            let mut r = Reader::new(&frame);
+            let read: Result<Option<Vec<i32>>, _> = Wire::take(&mut r, cx);
+            assert_eq!((read.ok(), r.left()).eq(&(Some(None), left.unwrap_or(0))), left.is_some(), "{bytes:?}");
         }
     }
 

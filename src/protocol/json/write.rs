@@ -41,7 +41,7 @@ impl Walk {
             values.push(if is_body { Some(self.field(shape, r)?) } else { None });
         }
         if self.cx.flexible {
-            r.tags(|tag, r| {
+            r.tags(&mut |tag, r| {
                 let known = shapes.iter().zip(&mut values);
                 let mut known = known.filter(|(shape, _)| has(shape.field.versions, version));
                 let Some((shape, value)) = known.find(|(shape, _)| shape.field.tag == Some(tag)) else { return Ok(false) };
