@@ -53,7 +53,7 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     const UNSTABLE: Option<i16>;
     /// Where the API is served (`broker`, `controller`); empty for responses and data.
     const LISTENERS: &'static [&'static str];
-    /// Its fields, for tests.
+    /// Its fields as data, in the order of the wire: for tools and tests.
     fn fields() -> Vec<Field>;
     /// Does this version use compact lengths and tags?
     fn is_flexible(version: i16) -> bool;
@@ -94,8 +94,8 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
         let read = Self::take(&mut r, cx::<Self>(version));
         if read.is_ok() && r.left() > 0 { Err(r.error(DecodeErrorKind::Trailing)) } else { read }
     }
-    /// Says in words what is wrong with a `body` that `decode` refused: message, field, place, what was expected there. For logs and errors only: it walks
-    /// the body again by the declaration.
+    /// Says in words what is wrong with a `body` that `decode` refused: message, field, place, what was expected there. For logs and
+    /// errors only: it walks the body again by the declaration.
     #[cold]
     fn explain(body: &Bytes, version: i16, error: DecodeError) -> String {
         reflect::explain(Self::NAME, Self::fields, version, Self::is_flexible(version), body, error)
@@ -239,7 +239,7 @@ macro_rules! wire_struct {
         }
 
         impl $name {
-            /// The declaration as data, for tests.
+            /// The declaration as data, for tools and tests.
             pub fn fields() -> Vec<$crate::protocol::Field> {
                 const FIELDS: &[$crate::protocol::Field] = &[$($crate::protocol::Field {
                     name: stringify!($field),

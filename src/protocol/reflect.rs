@@ -1,8 +1,9 @@
 //! What a declaration says, as data.
 //!
-//! Tests compare it with the official message schemas and write random frames from it. In the library only the cold path of
-//! [`ApiMessage::explain`](crate::protocol::ApiMessage::explain) reads it: a frame that could not be decoded is walked once more, to
-//! name the field at fault. The walk shares no code with the generated decoders, so that these need not keep track of where they are.
+//! Tests compare it with the official message schemas and write random frames from it; JSON (`json.rs`) and tools follow it. On the way
+//! of a client only the cold path of [`ApiMessage::explain`](crate::protocol::ApiMessage::explain) reads it: a frame that could not be
+//! decoded is walked once more, to name the field at fault. The walk shares no code with the generated decoders, so that these need not
+//! keep track of where they are.
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
