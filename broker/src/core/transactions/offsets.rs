@@ -45,6 +45,8 @@ type Place = (String, String, i32);
 #[derive(Debug, Default)]
 pub(crate) struct StagedOffsets {
     by_producer: BTreeMap<i64, BTreeMap<Place, Staged>>,
+    /// How many there have been.
+    count: u64,
 }
 
 /// One of them.
@@ -52,9 +54,11 @@ pub(crate) struct StagedOffsets {
 struct Staged {
     committed: Committed,
     epoch: i16,
+    /// Its place in the order of all.
+    number: u64,
     /// The topic as it was then: one of the same name that came later has other offsets.
     topic_id: Uuid,
-    /// Has the group committed without a transaction since? Then that counts.
+    /// Does an offset count by now that came after this one? Then that stays, for what was written last counts, not what ended last.
     is_overtaken: bool,
 }
 
@@ -67,12 +71,14 @@ impl StagedOffsets {
 
     /// The group has committed this without a transaction.
     pub(crate) fn overtake(&mut self, group: &str, topic: &str, partition: i32) {
-        if self.by_producer.is_empty() {
-            return;
+        if !self.by_producer.is_empty() {
+            self.overtake_before(self.count, &(group.to_owned(), topic.to_owned(), partition));
         }
-        let place = (group.to_owned(), topic.to_owned(), partition);
-        for staged in self.by_producer.values_mut().filter_map(|staged| staged.get_mut(&place)) {
-            staged.is_overtaken = true;
+    }
+
+    fn overtake_before(&mut self, number: u64, place: &Place) {
+        for staged in self.by_producer.values_mut().filter_map(|staged| staged.get_mut(place)) {
+            staged.is_overtaken |= staged.number < number;
         }
     }
 
@@ -94,7 +100,8 @@ impl StagedOffsets {
     }
 
     fn insert(&mut self, producer: Identity, place: Place, committed: Committed, topic_id: Uuid) {
-        let staged = Staged { committed, epoch: producer.epoch, topic_id, is_overtaken: false };
+        let staged = Staged { committed, epoch: producer.epoch, number: self.count, topic_id, is_overtaken: false };
+        self.count += 1;
         self.by_producer.entry(producer.id).or_default().insert(place, staged);
     }
 
@@ -209,9 +216,11 @@ impl Core {
 
     /// A marker has come to a partition of `__consumer_offsets`: what its producer staged there comes into force, or goes.
     pub(super) fn end_offsets(&mut self, producer_id: i64, partition: &TopicPartition, end: End) {
-        for ((group, topic, index), staged) in self.transactions.staged.take(producer_id, partition) {
-            let is_there = self.topics.get(&topic).is_some_and(|topic| topic.id == staged.topic_id);
+        for (place, staged) in self.transactions.staged.take(producer_id, partition) {
+            let is_there = self.topics.get(&place.1).is_some_and(|topic| topic.id == staged.topic_id);
             if end == End::Commit && is_there && !staged.is_overtaken {
+                self.transactions.staged.overtake_before(staged.number, &place);
+                let (group, topic, index) = place;
                 self.groups.get_or_create(&group).offsets.insert((topic, index), staged.committed);
             }
         }
