@@ -24,7 +24,7 @@ pub use command_line::{Klamm, Output, klamm};
 pub use compare::{CODECS, as_peer_record, assert_same, from_messages, sorted, stored_codecs, value};
 pub use environment::{bootstrap, cluster_bootstrap, example, seeds, unique, version_bootstrap};
 pub use java::{java_read, java_write, kafka_tool};
-pub use librdkafka::{Destination, librdkafka_read, librdkafka_write};
+pub use librdkafka::{Destination, librdkafka_group_read, librdkafka_metadata, librdkafka_read, librdkafka_write};
 pub use member::{Member, PeerMember, Place, all_places, fill, member, places, together, wait_until};
 pub use node::Node;
 pub use peer::{OtherClient, Peer, PeerRecord};

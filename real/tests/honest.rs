@@ -48,7 +48,8 @@ async fn both(trace: &Trace, ranges: &Ranges) -> Compared {
         let unique = unique("");
         let broker = embedded().await;
         let (mut kafka, mut klamm) = (Side::new(&bootstrap(), &unique), embedded_side(&broker, &unique).await);
-        let (kafka, klamm) = tokio::join!(play(&mut kafka, trace, ranges, round, rounds), play(&mut klamm, trace, ranges, round, rounds));
+        let (kafka, klamm) =
+            tokio::join!(play(&mut kafka, trace, ranges, round, rounds), play(&mut klamm, trace, ranges, round, rounds));
         let compared = compare(trace, &unique, &kafka, &klamm);
         all.outcomes += compared.outcomes;
         all.fields += compared.fields;
@@ -78,9 +79,15 @@ async fn klamm_broker_answers_as_kafka_does() {
     let listed = Listed::load(&folder().join("differences.txt"));
     let (known, unknown): (Vec<Difference>, Vec<Difference>) =
         all.differences.into_iter().partition(|difference| listed.iter().any(|listed| listed.is(difference)));
-    assert!(unknown.is_empty(), "{} differences that honest/differences.txt does not list:\n{}", unknown.len(), summary(&unknown));
+    assert!(
+        unknown.is_empty(),
+        "{} differences that honest/differences.txt does not list:\n{}",
+        unknown.len(),
+        summary(&unknown)
+    );
     if only.is_none() {
-        let gone: Vec<_> = listed.iter().filter(|listed| !known.iter().any(|difference| listed.is(difference))).map(Listed::line).collect();
+        let gone: Vec<_> =
+            listed.iter().filter(|listed| !known.iter().any(|difference| listed.is(difference))).map(Listed::line).collect();
         assert!(gone.is_empty(), "lines of honest/differences.txt that are no longer so: {gone:?}");
     }
     let messages: BTreeSet<_> = all.messages.iter().collect();
@@ -103,7 +110,8 @@ async fn klamm_broker_answers_as_kafka_does() {
 #[test]
 fn a_difference_is_found() {
     let trace = Trace::parse("planted", "Heartbeat beat {\"groupId\": \"g\"}").expect("a trace");
-    let said = |code: i64| [Outcome::Answer("HeartbeatResponse", 4, serde_json::json!({"throttleTimeMs": code, "errorCode": code}))];
+    let said =
+        |code: i64| [Outcome::Answer("HeartbeatResponse", 4, serde_json::json!({"throttleTimeMs": code, "errorCode": code}))];
     assert!(compare(&trace, "-1", &said(3), &said(3)).differences.is_empty());
     let found = compare(&trace, "-1", &said(3), &said(4)).differences;
     assert_eq!(found.len(), 1, "{found:?}: times to wait are left out, codes are not");

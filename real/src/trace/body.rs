@@ -131,11 +131,13 @@ impl Words {
             builder.append(timestamp, bytes("key"), bytes("value"), NO_HEADERS).map_err(|error| error.to_string())?;
         }
         let mut closed = builder.close(codec).map_err(|error| error.to_string())?;
-        let narrow = |name: &str| number(name, -1).and_then(|number| i32::try_from(number).map_err(|_| format!("{name} is too large")));
+        let narrow =
+            |name: &str| number(name, -1).and_then(|number| i32::try_from(number).map_err(|_| format!("{name} is too large")));
         let epoch = i16::try_from(narrow("epoch")?).map_err(|_| "epoch is too large")?;
         let mut batch = closed.stamp(number("pid", -1)?, epoch, narrow("seq")?, spec.contains_key("txn")).to_vec();
         // Where each stands in the header of a batch.
-        let patched = [("base", 0, 8), ("magic", 16, 1), ("attributes", 21, 2), ("delta", 23, 4), ("maxts", 35, 8), ("count", 57, 4)];
+        let patched =
+            [("base", 0, 8), ("magic", 16, 1), ("attributes", 21, 2), ("delta", 23, 4), ("maxts", 35, 8), ("count", 57, 4)];
         for (name, at, size) in patched {
             if spec.contains_key(name) {
                 let value = number(name, 0)?.to_be_bytes();

@@ -203,7 +203,10 @@ impl Mask {
     /// What names an element among the others, if something does.
     fn key(&mut self, item: &Json, all: &[&Json]) -> Option<String> {
         let Json::Object(_) = item else { return None };
-        let is_said = |json: &Json, name: &str| matches!(json.get(name), Some(Json::String(text)) if !text.is_empty()) || matches!(json.get(name), Some(Json::Number(_)));
+        let is_said = |json: &Json, name: &str| {
+            matches!(json.get(name), Some(Json::String(text)) if !text.is_empty())
+                || matches!(json.get(name), Some(Json::Number(_)))
+        };
         let name = NAMES.into_iter().find(|name| {
             let mut values: Vec<_> = all.iter().map(|item| item[*name].to_string()).collect();
             values.sort();
@@ -222,10 +225,16 @@ impl Mask {
     fn said(&mut self, field: &str, json: &Json) -> String {
         let kind = DRAWN.iter().find(|(name, _)| *name == field).map(|(_, kind)| *kind);
         match (kind, json) {
-            (Some(kind), Json::Number(number)) if number.as_i64().is_some_and(|number| number > 0 || (number == 0 && kind == "producer")) => self.drawn(kind, number.to_string()),
+            (Some(kind), Json::Number(number))
+                if number.as_i64().is_some_and(|number| number > 0 || (number == 0 && kind == "producer")) =>
+            {
+                self.drawn(kind, number.to_string())
+            }
             (Some(kind @ "topic"), Json::String(id)) if id != "AAAAAAAAAAAAAAAAAAAAAA" => self.drawn(kind, id.clone()),
             (Some(kind @ "member"), Json::String(id)) if id.len() > 36 => self.drawn(kind, id.clone()),
-            (_, Json::Number(time)) if field.ends_with("TimeMs") && time.as_i64().is_some_and(|time| time > 0) => "(a time)".to_owned(),
+            (_, Json::Number(time)) if field.ends_with("TimeMs") && time.as_i64().is_some_and(|time| time > 0) => {
+                "(a time)".to_owned()
+            }
             (_, Json::String(text)) if field == "records" => self.records(text),
             (_, Json::String(text)) => self.text(text),
             (_, Json::Number(number)) => number.as_i64().map_or_else(|| json.to_string(), time),
@@ -261,7 +270,11 @@ impl Mask {
                 id if id >= 0 => self.drawn("producer", id.to_string()),
                 id => id.to_string(),
             };
-            let times = if batch.is_control() { "now".to_owned() } else { format!("{} to {}", time(batch.base_timestamp()), time(batch.max_timestamp())) };
+            let times = if batch.is_control() {
+                "now".to_owned()
+            } else {
+                format!("{} to {}", time(batch.base_timestamp()), time(batch.max_timestamp()))
+            };
             told.push_str(&format!(
                 "[offsets {} to {}, leader epoch {}, format {}, attributes {}, producer {producer}, epoch {}, sequence {}, times {times}:",
                 batch.base_offset(),
@@ -275,7 +288,8 @@ impl Mask {
             match batch.records(Limits::default()) {
                 Ok(records) => {
                     for record in records.iter().flatten() {
-                        let text = |bytes: Option<&[u8]>| bytes.map_or("null".to_owned(), |bytes| bytes.escape_ascii().to_string());
+                        let text =
+                            |bytes: Option<&[u8]>| bytes.map_or("null".to_owned(), |bytes| bytes.escape_ascii().to_string());
                         told.push_str(&format!(" {}={}", text(record.key), text(record.value)));
                     }
                 }

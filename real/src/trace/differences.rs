@@ -26,11 +26,17 @@ impl Listed {
     pub fn load(path: &Path) -> Vec<Self> {
         let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let lines = (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty() && !text.starts_with('#'));
-        lines.map(|(line, text)| Self::parse(line, text).unwrap_or_else(|| panic!("{} line {line}: not trace | step | versions | path | reason", path.display()))).collect()
+        lines
+            .map(|(line, text)| {
+                Self::parse(line, text)
+                    .unwrap_or_else(|| panic!("{} line {line}: not trace | step | versions | path | reason", path.display()))
+            })
+            .collect()
     }
 
     fn parse(line: usize, text: &str) -> Option<Self> {
-        let [trace, step, versions, path, reason] = <[&str; 5]>::try_from(text.splitn(5, '|').map(str::trim).collect::<Vec<_>>()).ok()?;
+        let [trace, step, versions, path, reason] =
+            <[&str; 5]>::try_from(text.splitn(5, '|').map(str::trim).collect::<Vec<_>>()).ok()?;
         let versions = match versions {
             "*" => (i16::MIN, i16::MAX),
             "-" => (-1, -1),
@@ -61,7 +67,12 @@ impl Listed {
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(text) = text.strip_prefix(first) else { return false };
-    rest.is_empty() || text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| text.get(at..).is_some_and(|text| matches(rest, text)))
+    rest.is_empty()
+        || text
+            .char_indices()
+            .map(|(at, _)| at)
+            .chain([text.len()])
+            .any(|at| text.get(at..).is_some_and(|text| matches(rest, text)))
 }
 
 /// Differences in words, those of several versions together.
@@ -90,7 +101,9 @@ mod tests {
 
     #[test]
     fn stars_stand_for_any_text() {
-        for (pattern, text) in [("a", "a"), ("*", ""), ("*", "abc"), ("a*c", "abc"), ("a*c", "ac"), ("*.x", "b.x.x"), ("a[*].m", "a[t%].m")] {
+        for (pattern, text) in
+            [("a", "a"), ("*", ""), ("*", "abc"), ("a*c", "abc"), ("a*c", "ac"), ("*.x", "b.x.x"), ("a[*].m", "a[t%].m")]
+        {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
         for (pattern, text) in [("a", "ab"), ("a*c", "ab"), ("*.x", "x"), ("a*b*c", "acb")] {

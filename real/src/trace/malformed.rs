@@ -8,11 +8,13 @@ use crate::trace::play::Ranges;
 
 /// For each API that both sides serve: a body that is too short, bytes behind it, and versions that there are not.
 pub fn malformed(ranges: &Ranges) -> Vec<Trace> {
-    let requests = DECLARATIONS.iter().filter(|declared| declared.kind == Kind::Request && ranges.contains_key(&declared.api_key));
+    let requests =
+        DECLARATIONS.iter().filter(|declared| declared.kind == Kind::Request && ranges.contains_key(&declared.api_key));
     requests
         .filter_map(|request| {
             let api = request.name.strip_suffix("Request")?;
-            let plain = Asked::new(api, json!({})).ok()?;
+            // Of groups and topics that others have made nothing is said.
+            let plain = Asked { own: true, ..Asked::new(api, json!({})).ok()? };
             let mut steps = Vec::new();
             let mut step = |name: &str, asked: Asked| {
                 let (name, connection) = (name.to_owned(), name.to_owned());

@@ -183,7 +183,9 @@ fn step(entry: &str) -> Result<Step, String> {
     let named = |name: &str, what| Ok(Step { name: name.to_owned(), connection: connection.clone(), what });
     match first {
         "await" => return named(word()?, What::Await),
-        "sleep" => return named("", What::Sleep(Duration::from_millis(word()?.parse().map_err(|_| "sleep takes milliseconds")?))),
+        "sleep" => {
+            return named("", What::Sleep(Duration::from_millis(word()?.parse().map_err(|_| "sleep takes milliseconds")?)));
+        }
         "close" => return named("", What::Close),
         "frame" | "bytes" => {
             let name = word()?;
@@ -195,10 +197,16 @@ fn step(entry: &str) -> Result<Step, String> {
         _ => {}
     }
     let (api, versions) = first.split_once('@').unwrap_or((first, ""));
-    let body: Json = if body.is_empty() { Json::Object(Default::default()) } else { serde_json::from_str(body).map_err(|error| error.to_string())? };
+    let body: Json = if body.is_empty() {
+        Json::Object(Default::default())
+    } else {
+        serde_json::from_str(body).map_err(|error| error.to_string())?
+    };
     let mut asked = Asked::new(api, body)?;
     if !versions.is_empty() {
-        let number = |text: &str, open: i16| if text.is_empty() { Ok(open) } else { text.parse().map_err(|_| format!("{text:?} is no version")) };
+        let number = |text: &str, open: i16| {
+            if text.is_empty() { Ok(open) } else { text.parse().map_err(|_| format!("{text:?} is no version")) }
+        };
         let (first, last) = versions.split_once('-').unwrap_or((versions, versions));
         asked.versions = (number(first, 0)?, number(last, i16::MAX)?);
     }
@@ -214,7 +222,9 @@ fn step(entry: &str) -> Result<Step, String> {
             },
             Some((name, path)) if path.starts_with('/') => asked.kept.push((name.to_owned(), path.to_owned())),
             Some(("client", client)) => asked.client = (client != "null").then(|| client.to_owned()),
-            Some(("as", version)) => asked.header_version = Some(version.parse().map_err(|_| format!("{version:?} is no version"))?),
+            Some(("as", version)) => {
+                asked.header_version = Some(version.parse().map_err(|_| format!("{version:?} is no version"))?)
+            }
             Some(("cut", bytes)) => asked.cut = bytes.parse().map_err(|_| format!("{bytes:?} is no number"))?,
             Some(("extra", hex)) => asked.extra = unhex(hex)?,
             Some(other) => return Err(format!("there is no flag {other:?}")),

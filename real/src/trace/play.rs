@@ -80,7 +80,9 @@ impl Side {
     /// When it does not answer.
     pub async fn ranges(&mut self) -> Ranges {
         let asked = Asked::new("ApiVersions", Json::Object(Default::default())).expect("declared");
-        let Outcome::Answer(_, _, json) = self.ask("ranges", &asked, 0).await else { panic!("{} does not say what it serves", self.address) };
+        let Outcome::Answer(_, _, json) = self.ask("ranges", &asked, 0).await else {
+            panic!("{} does not say what it serves", self.address)
+        };
         let number = |json: &Json, key: &str| i16::try_from(json[key].as_i64().expect("a number")).expect("a short one");
         let apis = json["apiKeys"].as_array().expect("APIs").iter();
         apis.map(|api| (number(api, "apiKey"), (number(api, "minVersion"), number(api, "maxVersion")))).collect()
