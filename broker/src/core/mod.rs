@@ -14,6 +14,7 @@ mod admin;
 mod alter_configs;
 mod configs;
 mod connections;
+mod features;
 mod fetch;
 mod groups;
 mod list_offsets;
@@ -28,6 +29,7 @@ mod scram;
 mod scripting;
 mod settings;
 mod topics;
+mod transactions;
 mod versions;
 
 #[cfg(test)]
@@ -42,6 +44,7 @@ use klamm::protocol::{ApiKey, DecodeErrorKind, Request};
 
 pub(crate) use crate::core::connections::Call;
 use crate::core::connections::{After, Connection, Queued, State};
+pub(crate) use crate::core::features::is_feature;
 use crate::core::fetch::ParkedFetch;
 pub(crate) use crate::core::groups::{Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
@@ -50,6 +53,7 @@ use crate::core::sasl::{Login, Users};
 pub(crate) use crate::core::settings::Settings;
 pub(crate) use crate::core::topics::invalid_name;
 use crate::core::topics::{Topics, text};
+use crate::core::transactions::Transactions;
 use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
 
 /// What a driver has to do.
@@ -96,9 +100,7 @@ pub(crate) struct Core {
     /// What was set on brokers while they ran: by number as text, the empty text for all.
     pub(crate) broker_configs: BTreeMap<String, BTreeMap<String, String>>,
     groups: Groups,
-    next_producer_id: i64,
-    /// Producer id and epoch of each transactional id.
-    transactional_ids: BTreeMap<String, (i64, i16)>,
+    pub(crate) transactions: Transactions,
     /// Coordinators that a test has chosen.
     coordinators: BTreeMap<String, i32>,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -131,9 +133,8 @@ impl Core {
             users: Users::default(),
             session_lifetime: settings.session_lifetime,
             exchanges: 0,
+            transactions: Transactions::new(settings.transactional_id_expiration),
             settings,
-            next_producer_id: 1000,
-            transactional_ids: BTreeMap::new(),
             coordinators: BTreeMap::new(),
             connections: BTreeMap::new(),
             last_connection: 0,
@@ -154,7 +155,11 @@ impl Core {
     /// When `handle_timeout` wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let connections = self.connections.values().filter_map(Connection::next_timeout);
-        connections.chain(self.fetches.values().map(|fetch| fetch.deadline)).chain(self.groups.next_timeout()).min()
+        connections
+            .chain(self.fetches.values().map(|fetch| fetch.deadline))
+            .chain(self.groups.next_timeout())
+            .chain(self.transactions.next_timeout())
+            .min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -236,6 +241,7 @@ impl Core {
             self.finish_fetch(now, id);
         }
         self.groups.handle_timeout(now);
+        self.handle_transaction_timeouts(now);
         self.pump(now);
     }
 
@@ -250,6 +256,8 @@ impl Core {
                     GroupReply::Sync(response) => self.respond(now, call, response),
                 }
             } else if self.topics.take_changed() {
+                // A partition may have found a leader.
+                self.write_markers(now);
                 self.retry_fetches(now);
             } else {
                 return;
@@ -356,6 +364,14 @@ impl Core {
             ApiKey::CREATE_TOPICS => self.handle(now, call, body, Self::create_topics),
             ApiKey::DELETE_TOPICS => self.handle(now, call, body, Self::delete_topics),
             ApiKey::INIT_PRODUCER_ID => self.handle(now, call, body, Self::init_producer_id),
+            ApiKey::ADD_PARTITIONS_TO_TXN => self.handle(now, call, body, Self::add_partitions_to_txn),
+            ApiKey::ADD_OFFSETS_TO_TXN => self.handle(now, call, body, Self::add_offsets_to_txn),
+            ApiKey::END_TXN => self.handle(now, call, body, Self::end_txn),
+            ApiKey::WRITE_TXN_MARKERS => self.handle(now, call, body, Self::write_txn_markers),
+            ApiKey::TXN_OFFSET_COMMIT => self.handle(now, call, body, Self::txn_offset_commit),
+            ApiKey::DESCRIBE_PRODUCERS => self.handle(now, call, body, Self::describe_producers),
+            ApiKey::DESCRIBE_TRANSACTIONS => self.handle(now, call, body, Self::describe_transactions),
+            ApiKey::LIST_TRANSACTIONS => self.handle(now, call, body, Self::list_transactions),
             ApiKey::DESCRIBE_CONFIGS => self.handle(now, call, body, Self::describe_configs),
             ApiKey::CREATE_PARTITIONS => self.handle(now, call, body, Self::create_partitions),
             ApiKey::DELETE_GROUPS => self.handle(now, call, body, Self::delete_groups),

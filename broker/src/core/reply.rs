@@ -4,14 +4,15 @@ use std::any::Any;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use klamm::protocol::messages::{
-    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_topics::*, describe_cluster::*,
-    describe_configs::*, describe_groups::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*,
-    init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*, metadata::*, offset_commit::*,
-    offset_delete::*, offset_fetch::*, produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*,
+    add_offsets_to_txn::*, add_partitions_to_txn::*, api_versions::*, create_partitions::*, create_topics::*, delete_groups::*,
+    delete_topics::*, describe_cluster::*, describe_configs::*, describe_groups::*, describe_producers, describe_transactions,
+    end_txn::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*, init_producer_id::*, join_group::*,
+    leave_group::*, list_groups::*, list_offsets::*, list_transactions, metadata::*, offset_commit::*, offset_delete::*,
+    offset_fetch::*, produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*, txn_offset_commit::*, write_txn_markers::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, DecodeError, ErrorCode, ProducerId};
 
-use crate::core::Call;
+use crate::core::{Call, transactions};
 
 /// A response the broker can give.
 pub(crate) trait Reply: ApiMessage + Any {
@@ -34,7 +35,9 @@ replies! {
     FindCoordinatorResponse JoinGroupResponse HeartbeatResponse LeaveGroupResponse SyncGroupResponse DescribeGroupsResponse
     ListGroupsResponse ApiVersionsResponse CreateTopicsResponse DeleteTopicsResponse InitProducerIdResponse
     DescribeConfigsResponse CreatePartitionsResponse DeleteGroupsResponse IncrementalAlterConfigsResponse OffsetDeleteResponse
-    DescribeClusterResponse
+    DescribeClusterResponse AddPartitionsToTxnResponse AddOffsetsToTxnResponse EndTxnResponse TxnOffsetCommitResponse
+    describe_producers::DescribeProducersResponse describe_transactions::DescribeTransactionsResponse
+    list_transactions::ListTransactionsResponse
 }
 
 macro_rules! unthrottled {
@@ -45,7 +48,7 @@ macro_rules! unthrottled {
     )*};
 }
 
-unthrottled! { SaslHandshakeResponse SaslAuthenticateResponse }
+unthrottled! { SaslHandshakeResponse SaslAuthenticateResponse WriteTxnMarkersResponse }
 
 /// A whole frame around a body that was made elsewhere.
 pub(crate) fn frame(call: &Call, body: &Bytes) -> Vec<Bytes> {
@@ -160,7 +163,7 @@ pub(crate) fn refuse(call: &Call, body: &Bytes, error_code: ErrorCode, to: impl 
         }
         ApiKey::OFFSET_DELETE => to.answer(OffsetDeleteResponse { error_code, ..Default::default() }),
         ApiKey::DESCRIBE_CLUSTER => to.answer(DescribeClusterResponse { error_code, ..Default::default() }),
-        _ => {}
+        _ => return transactions::refuse(call, body, error_code, to),
     }
     Ok(())
 }

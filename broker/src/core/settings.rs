@@ -29,12 +29,20 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::CREATE_TOPICS,
     ApiKey::DELETE_TOPICS,
     ApiKey::INIT_PRODUCER_ID,
+    ApiKey::ADD_PARTITIONS_TO_TXN,
+    ApiKey::ADD_OFFSETS_TO_TXN,
+    ApiKey::END_TXN,
+    ApiKey::WRITE_TXN_MARKERS,
+    ApiKey::TXN_OFFSET_COMMIT,
     ApiKey::DESCRIBE_CONFIGS,
     ApiKey::CREATE_PARTITIONS,
     ApiKey::DELETE_GROUPS,
     ApiKey::INCREMENTAL_ALTER_CONFIGS,
     ApiKey::OFFSET_DELETE,
     ApiKey::DESCRIBE_CLUSTER,
+    ApiKey::DESCRIBE_PRODUCERS,
+    ApiKey::DESCRIBE_TRANSACTIONS,
+    ApiKey::LIST_TRANSACTIONS,
 ];
 
 /// The settings of the whole cluster.
@@ -54,6 +62,14 @@ pub(crate) struct Settings {
     pub(crate) group_max_size: usize,
     pub(crate) offset_metadata_max_bytes: usize,
     pub(crate) transaction_max_timeout: Duration,
+    /// `transactional.id.expiration.ms`.
+    pub(crate) transactional_id_expiration: Duration,
+    /// `producer.id.expiration.ms`.
+    pub(crate) producer_id_expiration: Duration,
+    /// Levels of features that differ from the highest.
+    pub(crate) features: BTreeMap<String, i16>,
+    /// Grows with each change of a level.
+    pub(crate) features_epoch: i64,
     /// `connections.max.reauth.ms`; `None`: a client that has logged in is believed as long as its connection lasts.
     pub(crate) session_lifetime: Option<Duration>,
     /// Decompress what is produced and look at each record, as Kafka does.
@@ -81,6 +97,10 @@ impl Default for Settings {
             group_max_size: usize::MAX,
             offset_metadata_max_bytes: 4096,
             transaction_max_timeout: Duration::from_secs(900),
+            transactional_id_expiration: Duration::from_secs(7 * 24 * 3600),
+            producer_id_expiration: Duration::from_secs(24 * 3600),
+            features: BTreeMap::new(),
+            features_epoch: 1,
             session_lifetime: None,
             validate_records: true,
             versions: BTreeMap::new(),

@@ -36,6 +36,7 @@ impl Core {
             return Err(ErrorCode::NON_EMPTY_GROUP);
         }
         self.groups.groups.remove(name);
+        self.transactions.staged.forget_group(name);
         Ok(())
     }
 
@@ -55,7 +56,7 @@ impl Core {
         if !group.members.is_empty() && !consumers {
             return refused(ErrorCode::NON_EMPTY_GROUP);
         }
-        let topics = &self.topics;
+        let (topics, staged) = (&self.topics, &mut self.transactions.staged);
         let delete = |topic: OffsetDeleteRequestTopic| {
             let subscribed = is_subscribed(group, topic.name.as_str());
             let partitions = topic.partitions.iter().map(|partition| {
@@ -65,6 +66,7 @@ impl Core {
                     Some(_) if subscribed => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
                     Some(_) => {
                         group.offsets.remove(&(topic.name.as_str().to_owned(), index));
+                        staged.forget(name, topic.name.as_str(), index);
                         ErrorCode::NONE
                     }
                 };
