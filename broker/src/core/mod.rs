@@ -14,8 +14,10 @@ mod admin;
 mod alter_configs;
 mod configs;
 mod connections;
+mod coordinators;
 mod fetch;
 mod groups;
+mod kafka_version;
 mod list_offsets;
 mod log;
 mod metadata;
@@ -42,9 +44,11 @@ use klamm::protocol::{ApiKey, Request};
 
 pub(crate) use crate::core::connections::Call;
 use crate::core::connections::{After, Connection, Queued, State};
+use crate::core::coordinators::Placement;
 use crate::core::fetch::ParkedFetch;
-pub(crate) use crate::core::groups::{Committed, Group, Member};
+pub(crate) use crate::core::groups::{Classic, Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
+pub(crate) use crate::core::kafka_version::KafkaVersion;
 use crate::core::reply::{Answer, Reply};
 use crate::core::sasl::{Login, Users};
 pub(crate) use crate::core::settings::Settings;
@@ -99,8 +103,7 @@ pub(crate) struct Core {
     next_producer_id: i64,
     /// Producer id and epoch of each transactional id.
     transactional_ids: BTreeMap<String, (i64, i16)>,
-    /// Coordinators that a test has chosen.
-    coordinators: BTreeMap<String, i32>,
+    placement: Placement,
     connections: BTreeMap<ConnectionId, Connection>,
     last_connection: u64,
     /// Connections whose next request may be due.
@@ -127,14 +130,14 @@ impl Core {
             nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
             topics: Topics::default(),
             broker_configs: BTreeMap::new(),
-            groups: Groups::new(&settings),
+            groups: Groups::new(now, &settings),
             users: Users::default(),
             session_lifetime: settings.session_lifetime,
             exchanges: 0,
             settings,
             next_producer_id: 1000,
             transactional_ids: BTreeMap::new(),
-            coordinators: BTreeMap::new(),
+            placement: Placement::default(),
             connections: BTreeMap::new(),
             last_connection: 0,
             ready: VecDeque::new(),
@@ -154,7 +157,8 @@ impl Core {
     /// When `handle_timeout` wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let connections = self.connections.values().filter_map(Connection::next_timeout);
-        connections.chain(self.fetches.values().map(|fetch| fetch.deadline)).chain(self.groups.next_timeout()).min()
+        let coordinators = self.groups.next_timeout().into_iter().chain(self.placement.next_timeout());
+        connections.chain(self.fetches.values().map(|fetch| fetch.deadline)).chain(coordinators).min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -235,6 +239,7 @@ impl Core {
         for id in due {
             self.finish_fetch(now, id);
         }
+        self.placement.handle_timeout(now);
         self.groups.handle_timeout(now);
         self.pump(now);
     }
@@ -252,7 +257,7 @@ impl Core {
             } else if self.topics.take_changed() {
                 self.retry_fetches(now);
             } else {
-                return;
+                return self.groups.note_change(now);
             }
         }
     }
