@@ -51,6 +51,7 @@ mod core;
 mod driver;
 mod groups;
 mod logs;
+mod quota;
 mod raw_client;
 mod script;
 /// The broker's core for fuzz targets: no part of the crate's promises, and changed without a word.
@@ -64,5 +65,6 @@ pub use builder::BrokerBuilder;
 pub use connector::MemoryConnector;
 pub use groups::{CommittedOffset, GroupMember};
 pub use logs::LoggedRecord;
+pub use quota::{Quota, QuotaEntity};
 pub use raw_client::RawClient;
 pub use script::{ConnectionId, Edit, Intercept, PartitionError, Reachability, RequestView, SaslMechanism, SeenRequest};
