@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use klamm::protocol::header::{RequestHeader, encode_response};
-use klamm::protocol::{ApiKey, Request};
+use klamm::protocol::{ApiKey, DecodeErrorKind, Request};
 
 pub(crate) use crate::core::connections::Call;
 use crate::core::connections::{After, Connection, Queued, State};
@@ -399,7 +399,14 @@ impl Core {
         body: &Bytes,
         handler: fn(&mut Self, Instant, &Call, R) -> Outcome<R::Response>,
     ) {
-        let Ok(request) = R::decode(body, call.version) else { return self.close(call.connection) };
+        let read = match R::decode(body, call.version) {
+            // Kafka does not look at what stands behind a request.
+            Err(error) if error.kind == DecodeErrorKind::Trailing => {
+                R::decode(&body.slice(..body.len().saturating_sub(error.left)), call.version)
+            }
+            read => read,
+        };
+        let Ok(request) = read else { return self.close(call.connection) };
         match handler(self, now, &call, request) {
             Outcome::Reply(response) => self.respond(now, call, response),
             Outcome::ReplyAndClose(response) => {
