@@ -52,6 +52,7 @@ mod driver;
 mod groups;
 mod logs;
 mod raw_client;
+mod replication;
 mod script;
 /// The broker's core for fuzz targets: no part of the crate's promises, and changed without a word.
 #[cfg(feature = "unstable-cores")]
