@@ -72,7 +72,9 @@ impl Core {
     /// Lets a replica that is held back have the log up to `offset`; `false` if there is no such partition.
     pub(crate) fn replicate_up_to(&mut self, now: Instant, topic: &str, partition: i32, node: i32, offset: i64) -> bool {
         let running = self.running();
-        let done = self.topics.with_partition(topic, partition, &running, |partition, _| partition.replicate_up_to(node, offset));
+        let done = self.topics.with_partition(topic, partition, &running, |partition, around| {
+            partition.replicate_up_to(node, offset, around);
+        });
         self.pump(now);
         done.is_some()
     }

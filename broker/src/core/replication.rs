@@ -295,8 +295,10 @@ impl Partition {
     }
 
     /// Lets a replica that is held back have the log up to `offset`, at batch borders.
-    pub(crate) fn replicate_up_to(&mut self, node: i32, offset: i64) {
-        let Some(leader) = self.leader.filter(|leader| *leader != node) else { return };
+    pub(crate) fn replicate_up_to(&mut self, node: i32, offset: i64, around: Around<'_>) {
+        if self.leader.is_none_or(|leader| leader == node) || !around.running.contains(&node) {
+            return;
+        }
         let to = self.log.batch_end_before(offset);
         let (end, high_watermark) = (self.log.end_offset(), self.log.high_watermark());
         let Some(has) = self.behind.get_mut(&node) else { return };
@@ -306,7 +308,6 @@ impl Partition {
         };
         let has_now = had.max(to.min(end));
         *has = Has::Prefix(has_now);
-        debug_assert!(self.keeper == leader, "the log is the leader's");
         // As Kafka's leader judges it.
         if has_now >= high_watermark && has_now >= self.epoch_start && self.isr.insert(node) {
             self.partition_epoch += 1;
@@ -404,3 +405,6 @@ fn producers_of(log: &Log) -> Producers {
     }
     producers
 }
+
+#[cfg(test)]
+mod tests;
