@@ -53,6 +53,7 @@ mod groups;
 mod logs;
 mod quota;
 mod raw_client;
+mod replication;
 mod script;
 mod transactions;
 /// The broker's core for fuzz targets: no part of the crate's promises, and changed without a word.

@@ -15,6 +15,8 @@ mod alter_configs;
 mod configs;
 mod connections;
 mod coordinators;
+mod delete_records;
+mod elect_leaders;
 mod features;
 mod fetch;
 mod groups;
@@ -23,10 +25,13 @@ mod list_offsets;
 mod log;
 mod log_dirs;
 mod metadata;
+mod nodes;
+mod offset_for_leader_epoch;
 mod offsets;
 mod produce;
 mod producers;
 mod quotas;
+mod replication;
 mod reply;
 mod sasl;
 mod scram;
@@ -55,6 +60,9 @@ use crate::core::fetch::ParkedFetch;
 pub(crate) use crate::core::groups::{Classic, Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
 pub(crate) use crate::core::kafka_version::KafkaVersion;
+pub(crate) use crate::core::nodes::Election;
+use crate::core::nodes::Holds;
+use crate::core::produce::ParkedProduce;
 use crate::core::quotas::Quotas;
 use crate::core::reply::{Answer, Reply};
 use crate::core::sasl::{Login, Users};
@@ -115,6 +123,8 @@ pub(crate) struct Core {
     /// Connections whose next request may be due.
     ready: VecDeque<ConnectionId>,
     fetches: BTreeMap<ConnectionId, ParkedFetch>,
+    produces: BTreeMap<ConnectionId, ParkedProduce>,
+    holds: Holds,
     throttle: Duration,
     quotas: Quotas,
     users: Users,
@@ -131,7 +141,7 @@ impl Core {
     /// `addresses` has each node's, from node 1 on; `wall_millis` is the time of day at `now`.
     pub(crate) fn new(now: Instant, wall_millis: i64, settings: Settings, addresses: Vec<(String, u16)>) -> Self {
         let node = |(host, port)| Node { host, port, running: true, reachability: Reachability::Open };
-        Self {
+        let mut core = Self {
             started: now,
             wall_millis,
             nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
@@ -148,12 +158,16 @@ impl Core {
             last_connection: 0,
             ready: VecDeque::new(),
             fetches: BTreeMap::new(),
+            produces: BTreeMap::new(),
+            holds: Holds::default(),
             throttle: Duration::ZERO,
             quotas: Quotas::default(),
             actions: VecDeque::new(),
             requests: VecDeque::new(),
             request_bytes: 0,
-        }
+        };
+        core.topics.default_rules = core.replication_rules();
+        core
     }
 
     /// The next thing to do.
@@ -165,8 +179,10 @@ impl Core {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let connections = self.connections.values().filter_map(Connection::next_timeout);
         let coordinators = self.groups.next_timeout().into_iter().chain(self.placement.next_timeout());
-        let coordinators = coordinators.chain(self.transactions.next_timeout());
-        connections.chain(self.fetches.values().map(|fetch| fetch.deadline)).chain(coordinators).min()
+        let coordinators = coordinators.chain(self.transactions.next_timeout()).chain(self.holds.next_timeout());
+        let parked =
+            self.fetches.values().map(|fetch| fetch.deadline).chain(self.produces.values().map(|produce| produce.deadline));
+        connections.chain(parked).chain(coordinators).min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -191,6 +207,7 @@ impl Core {
     pub(crate) fn handle_closed(&mut self, id: ConnectionId) {
         self.connections.remove(&id);
         self.fetches.remove(&id);
+        self.produces.remove(&id);
     }
 
     /// A frame came. Gives the request for `handle_request`; `None` when the connection is closed for it.
@@ -256,6 +273,8 @@ impl Core {
             self.finish_fetch(now, id);
         }
         self.placement.handle_timeout(now);
+        self.check_lag(now);
+        self.expire_produces(now);
         self.groups.handle_timeout(now);
         self.handle_transaction_timeouts(now);
         self.pump(now);
@@ -264,7 +283,9 @@ impl Core {
     /// Goes on until nothing can be done without new input.
     fn pump(&mut self, now: Instant) {
         loop {
-            if let Some(id) = self.ready.pop_front() {
+            if self.topics.take_reconfigured() {
+                self.reconfigure(now);
+            } else if let Some(id) = self.ready.pop_front() {
                 self.advance(now, id);
             } else if let Some((call, reply)) = self.groups.next_reply() {
                 match reply {
@@ -274,6 +295,7 @@ impl Core {
             } else if self.topics.take_changed() {
                 // A partition may have found a leader.
                 self.write_markers(now);
+                self.retry_produces(now);
                 self.retry_fetches(now);
             } else {
                 return self.groups.note_change(now);
@@ -401,6 +423,10 @@ impl Core {
             ApiKey::ALTER_CLIENT_QUOTAS => self.handle(now, call, body, Self::alter_client_quotas),
             ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS => self.handle(now, call, body, Self::describe_user_scram_credentials),
             ApiKey::ALTER_USER_SCRAM_CREDENTIALS => self.handle(now, call, body, Self::alter_user_scram_credentials),
+            ApiKey::DELETE_RECORDS => self.handle(now, call, body, Self::delete_records_by_request),
+            ApiKey::OFFSET_FOR_LEADER_EPOCH => self.handle(now, call, body, Self::offset_for_leader_epoch),
+            ApiKey::ELECT_LEADERS => self.handle(now, call, body, Self::elect_leaders),
+            ApiKey::DESCRIBE_TOPIC_PARTITIONS => self.handle(now, call, body, Self::describe_topic_partitions),
             _ => self.close(call.connection),
         }
     }

@@ -51,6 +51,10 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::ALTER_CLIENT_QUOTAS,
     ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS,
     ApiKey::ALTER_USER_SCRAM_CREDENTIALS,
+    ApiKey::DELETE_RECORDS,
+    ApiKey::OFFSET_FOR_LEADER_EPOCH,
+    ApiKey::ELECT_LEADERS,
+    ApiKey::DESCRIBE_TOPIC_PARTITIONS,
 ];
 
 /// The settings of the whole cluster.
@@ -80,6 +84,12 @@ pub(crate) struct Settings {
     pub(crate) features: BTreeMap<String, i16>,
     /// Grows with each change of a level.
     pub(crate) features_epoch: i64,
+    pub(crate) min_insync_replicas: usize,
+    pub(crate) unclean_leader_election: bool,
+    pub(crate) replica_lag_time_max: Duration,
+    /// With fewer replicas in sync than `min.insync.replicas`, as before Kafka 3.7.
+    pub(crate) high_watermark_moves_below_min_isr: bool,
+    pub(crate) retention_check_interval: Duration,
     /// `connections.max.reauth.ms`; `None`: a client that has logged in is believed as long as its connection lasts.
     pub(crate) session_lifetime: Option<Duration>,
     /// Decompress what is produced and look at each record, as Kafka does.
@@ -115,6 +125,11 @@ impl Default for Settings {
             producer_id_expiration: Duration::from_secs(24 * 3600),
             features: BTreeMap::new(),
             features_epoch: 1,
+            min_insync_replicas: 1,
+            unclean_leader_election: false,
+            replica_lag_time_max: Duration::from_secs(30),
+            high_watermark_moves_below_min_isr: false,
+            retention_check_interval: Duration::from_secs(300),
             session_lifetime: None,
             validate_records: true,
             kafka_version: None,
