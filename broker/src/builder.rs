@@ -10,9 +10,9 @@ use std::time::Duration;
 use klamm::protocol::{ApiKey, TopicName};
 use tokio::net::ToSocketAddrs;
 
-use crate::core::Settings;
+use crate::core::{KafkaVersion, Settings};
 use crate::driver::{self, Shared};
-use crate::{Broker, SaslMechanism};
+use crate::{Broker, Quota, QuotaEntity, SaslMechanism};
 
 /// Port that the nodes of an in-memory broker name.
 const MEMORY_PORT: u16 = 9092;
@@ -25,6 +25,8 @@ pub struct BrokerBuilder {
     topics: Vec<(String, i32)>,
     /// Mechanism, name and password.
     users: Vec<(SaslMechanism, String, String)>,
+    kafka_version: Option<String>,
+    quotas: Vec<(QuotaEntity, Quota, f64)>,
 }
 
 /// Without passwords.
@@ -38,7 +40,7 @@ impl fmt::Debug for BrokerBuilder {
 
 impl BrokerBuilder {
     pub(crate) fn new() -> Self {
-        Self { settings: Settings::default(), topics: Vec::new(), users: Vec::new() }
+        Self { settings: Settings::default(), topics: Vec::new(), users: Vec::new(), kafka_version: None, quotas: Vec::new() }
     }
 
     /// How many nodes the cluster has, numbered from 1. Default 1.
@@ -79,6 +81,40 @@ impl BrokerBuilder {
         self
     }
 
+    /// How many replicas have to be in sync for an acknowledgement by all, for topics that do not say it (`min.insync.replicas`).
+    /// Default 1.
+    pub fn min_insync_replicas(mut self, replicas: usize) -> Self {
+        self.settings.min_insync_replicas = replicas;
+        self
+    }
+
+    /// May a replica that is not in sync lead when there is no other, for topics that do not say it
+    /// (`unclean.leader.election.enable`)? Default no.
+    pub fn unclean_leader_election(mut self, on: bool) -> Self {
+        self.settings.unclean_leader_election = on;
+        self
+    }
+
+    /// After how long a replica that does not follow is no longer in sync (`replica.lag.time.max.ms`). Default 30 s.
+    pub fn replica_lag_time_max(mut self, lag: Duration) -> Self {
+        self.settings.replica_lag_time_max = lag;
+        self
+    }
+
+    /// Shall the high watermark move while fewer replicas are in sync than `min.insync.replicas`, as it did before Kafka 3.7? Who then
+    /// waits for an acknowledgement by all is told `NOT_ENOUGH_REPLICAS_AFTER_APPEND`, else `REQUEST_TIMED_OUT`. Default no.
+    pub fn high_watermark_moves_below_min_isr(mut self, on: bool) -> Self {
+        self.settings.high_watermark_moves_below_min_isr = on;
+        self
+    }
+
+    /// How often is looked which records are too old or too many, where topics have `retention.ms` or `retention.bytes` set
+    /// (`log.retention.check.interval.ms`). Default 5 min.
+    pub fn retention_check_interval(mut self, interval: Duration) -> Self {
+        self.settings.retention_check_interval = interval;
+        self
+    }
+
     /// Which session time-outs members of groups may ask for (`group.min.session.timeout.ms`, `group.max.session.timeout.ms`).
     /// Default 6 s to 30 min.
     pub fn session_timeouts(mut self, allowed: RangeInclusive<Duration>) -> Self {
@@ -95,6 +131,63 @@ impl BrokerBuilder {
     /// How many members a group may have (`group.max.size`). Default without limit.
     pub fn group_max_size(mut self, members: usize) -> Self {
         self.settings.group_max_size = members;
+        self
+    }
+
+    /// How long committed offsets are kept once their group has no members, or a member no use for them
+    /// (`offsets.retention.minutes`). Default 7 days. Looked after every ten minutes
+    /// ([`offsets_retention_check_interval`](Self::offsets_retention_check_interval)).
+    pub fn offsets_retention(mut self, kept: Duration) -> Self {
+        self.settings.offsets_retention = kept;
+        self
+    }
+
+    /// How often it is looked for committed offsets, and groups, whose time is over (`offsets.retention.check.interval.ms`). Default
+    /// ten minutes.
+    pub fn offsets_retention_check_interval(mut self, interval: Duration) -> Self {
+        self.settings.offsets_retention_check_interval = interval;
+        self
+    }
+
+    /// The longest text that may be committed along with an offset (`offset.metadata.max.bytes`). Default 4096 bytes.
+    pub fn offset_metadata_max_bytes(mut self, bytes: usize) -> Self {
+        self.settings.offset_metadata_max_bytes = bytes;
+        self
+    }
+
+    /// Limits what clients may use: see [`Broker::set_quota`]. Default: no limits.
+    ///
+    /// ```
+    /// # use klamm_broker::{Broker, Quota, QuotaEntity};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let broker = Broker::builder()
+    ///     .quota(QuotaEntity::default_client_id(), Quota::ProducerByteRate, 1_000_000.0)
+    ///     .start_in_memory()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn quota(mut self, entity: QuotaEntity, quota: Quota, value: f64) -> Self {
+        self.quotas.push((entity, quota, value));
+        self
+    }
+
+    /// Plays this release of Kafka, `2.0` to `4.4`: offers the versions of each API that its brokers offer, of those APIs that this broker
+    /// serves, and answers newer clients as they do. A patch's number makes no difference. Default: every version that the library
+    /// has declared. [`versions`](Self::versions) and [`without`](Self::without) go before it.
+    ///
+    /// Starting fails if there is no such release, and says which there are.
+    ///
+    /// ```
+    /// # use klamm_broker::Broker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let broker = Broker::builder().kafka_version("2.4").topic("orders", 1).start_in_memory()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn kafka_version(mut self, version: impl Into<String>) -> Self {
+        self.kafka_version = Some(version.into());
         self
     }
 
@@ -203,7 +296,7 @@ impl BrokerBuilder {
         }
         let addresses = (1..=self.settings.nodes).map(|node| (format!("node-{node}"), MEMORY_PORT)).collect();
         let topics = self.checked_topics()?;
-        Ok(self.started(Shared::start(self.settings.clone(), addresses, &topics), Vec::new()))
+        Ok(self.started(Shared::start(self.checked_settings()?, addresses, &topics), Vec::new()))
     }
 
     /// Starts it on TCP: the first node at `address`, each other at the port after, or all at free ports where it says port 0.
@@ -211,13 +304,13 @@ impl BrokerBuilder {
     /// # Errors
     /// When an address cannot be listened at; with a topic name that Kafka would refuse.
     pub async fn start_tcp(self, address: impl ToSocketAddrs) -> io::Result<Broker> {
-        let topics = self.checked_topics()?;
+        let (topics, settings) = (self.checked_topics()?, self.checked_settings()?);
         let mut candidates = tokio::net::lookup_host(address).await?;
         let address = candidates.next().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has no address"))?;
         let listeners = driver::bind(address, self.settings.nodes).await?;
         let bound = listeners.iter().map(|listener| listener.local_addr()).collect::<io::Result<Vec<SocketAddr>>>()?;
         let addresses = bound.iter().map(|address| (address.ip().to_string(), address.port())).collect();
-        let shared = Shared::start(self.settings.clone(), addresses, &topics);
+        let shared = Shared::start(settings, addresses, &topics);
         let broker = self.started(shared.clone(), bound);
         for (node, listener) in (1..).zip(listeners) {
             shared.listen(node, listener);
@@ -230,7 +323,19 @@ impl BrokerBuilder {
         for (mechanism, name, password) in &self.users {
             broker.set_sasl_user(*mechanism, name, password);
         }
+        for (entity, quota, value) in &self.quotas {
+            broker.set_quota(entity.clone(), *quota, Some(*value));
+        }
         broker
+    }
+
+    fn checked_settings(&self) -> io::Result<Settings> {
+        let mut settings = self.settings.clone();
+        if let Some(version) = &self.kafka_version {
+            let known = KafkaVersion::parse(version).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+            settings.kafka_version = Some(known);
+        }
+        Ok(settings)
     }
 
     fn checked_topics(&self) -> io::Result<Vec<(TopicName, i32)>> {

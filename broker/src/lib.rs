@@ -51,7 +51,9 @@ mod core;
 mod driver;
 mod groups;
 mod logs;
+mod quota;
 mod raw_client;
+mod replication;
 mod script;
 mod transactions;
 /// The broker's core for fuzz targets: no part of the crate's promises, and changed without a word.
@@ -65,6 +67,7 @@ pub use builder::BrokerBuilder;
 pub use connector::MemoryConnector;
 pub use groups::{CommittedOffset, GroupMember};
 pub use logs::LoggedRecord;
+pub use quota::{Quota, QuotaEntity};
 pub use raw_client::RawClient;
 pub use script::{ConnectionId, Edit, Intercept, PartitionError, Reachability, RequestView, SaslMechanism, SeenRequest};
 pub use transactions::TransactionView;

@@ -1,10 +1,15 @@
-//! Metadata and DescribeCluster: who is there, and who leads what; FindCoordinator: who coordinates.
+//! Metadata, DescribeTopicPartitions and DescribeCluster: who is there, and who leads what; FindCoordinator: who coordinates.
 //!
 //! As in KRaft, the controller that brokers name is just one of them, here the running node with the lowest number.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use klamm::protocol::messages::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
+use klamm::protocol::messages::describe_topic_partitions::{
+    Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
+    DescribeTopicPartitionsResponseTopic,
+};
 use klamm::protocol::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use klamm::protocol::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
@@ -12,12 +17,20 @@ use klamm::protocol::messages::metadata::{
 };
 use klamm::protocol::{BrokerId, ErrorCode, Str};
 
+use crate::core::replication::Partition;
 use crate::core::topics::{Topic, invalid_name, text};
 use crate::core::{Call, Core, Outcome};
+
+/// How many partitions a page has at most: `max.request.partition.size.limit`.
+const MAX_PAGE: usize = 2000;
 
 /// `key_type` of FindCoordinator.
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+
+/// What may be done to a cluster, as bits: create, alter, describe, act as a broker, describe and alter configurations, write
+/// idempotently. There is no authorizer, so everyone may do everything.
+const ALL_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
 impl Core {
     pub(super) fn metadata(&mut self, _: Instant, call: &Call, request: MetadataRequest) -> Outcome<MetadataResponse> {
@@ -75,17 +88,14 @@ impl Core {
 
     fn describe_topic(&self, topic: &Topic) -> MetadataResponseTopic {
         let running = self.running();
-        let ids = |nodes: &[i32], wanted: bool| -> Vec<BrokerId> {
-            nodes.iter().filter(|node| running.contains(node) == wanted).map(|node| BrokerId(*node)).collect()
-        };
         let partitions = (0..).zip(&topic.partitions).map(|(partition_index, partition)| MetadataResponsePartition {
-            error_code: if partition.leader.is_some() { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE },
+            error_code: leader_error(partition),
             partition_index,
             leader_id: BrokerId(partition.leader.unwrap_or(-1)),
             leader_epoch: partition.leader_epoch,
-            replica_nodes: partition.replicas.iter().map(|node| BrokerId(*node)).collect(),
-            isr_nodes: ids(&partition.replicas, true),
-            offline_replicas: ids(&partition.replicas, false),
+            replica_nodes: ids(partition, |_| true),
+            isr_nodes: ids(partition, |node| partition.isr.contains(&node)),
+            offline_replicas: ids(partition, |node| !running.contains(&node)),
         });
         MetadataResponseTopic {
             name: Some(topic.name.clone()),
@@ -94,6 +104,73 @@ impl Core {
             partitions: partitions.collect(),
             ..Default::default()
         }
+    }
+
+    pub(super) fn describe_topic_partitions(
+        &mut self,
+        _: Instant,
+        _: &Call,
+        request: DescribeTopicPartitionsRequest,
+    ) -> Outcome<DescribeTopicPartitionsResponse> {
+        // Sorted by name, a page of so many partitions, from the cursor on.
+        let mut names: BTreeSet<_> = request.topics.iter().map(|topic| topic.name.clone()).collect();
+        if names.is_empty() {
+            names = self.topics.iter().map(|topic| topic.name.clone()).collect();
+        }
+        let mut first = 0;
+        if let Some(cursor) = &request.cursor {
+            names = names.split_off(&cursor.topic_name);
+            if names.first() == Some(&cursor.topic_name) {
+                first = usize::try_from(cursor.partition_index).unwrap_or(0);
+            }
+        }
+        let mut room = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, MAX_PAGE);
+        let mut response = DescribeTopicPartitionsResponse::default();
+        let running = self.running();
+        for name in names {
+            if room == 0 {
+                response.next_cursor = Some(Cursor { topic_name: name, partition_index: 0 });
+                break;
+            }
+            let Some(topic) = self.topics.get(name.as_str()) else {
+                let error_code = match invalid_name(name.as_str()) {
+                    Some(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
+                    None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                };
+                let unknown = DescribeTopicPartitionsResponseTopic { error_code, name: Some(name), ..Default::default() };
+                response.topics.push(unknown);
+                continue;
+            };
+            let after = first.saturating_add(room);
+            let page = topic.partitions.iter().zip(0..).skip(std::mem::take(&mut first)).take(room);
+            let partitions = page.map(|(partition, partition_index)| DescribeTopicPartitionsResponsePartition {
+                error_code: leader_error(partition),
+                partition_index,
+                leader_id: BrokerId(partition.leader.unwrap_or(-1)),
+                leader_epoch: partition.leader_epoch,
+                replica_nodes: ids(partition, |_| true),
+                isr_nodes: ids(partition, |node| partition.isr.contains(&node)),
+                // Nobody is kept here who is out of sync and yet known to have everything (KIP-966).
+                eligible_leader_replicas: Some(Vec::new()),
+                last_known_elr: Some(Vec::new()),
+                offline_replicas: ids(partition, |node| !running.contains(&node)),
+            });
+            let partitions: Vec<_> = partitions.collect();
+            room -= partitions.len();
+            response.topics.push(DescribeTopicPartitionsResponseTopic {
+                name: Some(topic.name.clone()),
+                topic_id: topic.id,
+                is_internal: topic.name.as_str().starts_with("__"),
+                partitions,
+                ..Default::default()
+            });
+            if after < topic.partitions.len() {
+                let partition_index = i32::try_from(after).unwrap_or(i32::MAX);
+                response.next_cursor = Some(Cursor { topic_name: name, partition_index });
+                break;
+            }
+        }
+        Outcome::Reply(response)
     }
 
     pub(super) fn describe_cluster(
@@ -125,6 +202,7 @@ impl Core {
             cluster_id: text(&self.settings.cluster_id),
             controller_id: self.controller(),
             brokers: brokers.collect(),
+            cluster_authorized_operations: if request.include_cluster_authorized_operations { ALL_OPERATIONS } else { i32::MIN },
             ..Default::default()
         })
     }
@@ -166,22 +244,6 @@ impl Core {
         Coordinator { key, node_id: BrokerId(id), host, port, error_code: ErrorCode::NONE, error_message: None }
     }
 
-    /// The node that coordinates a group or a transactional id: the one a test has chosen, else one that follows from the name; the
-    /// next one that runs if it does not.
-    pub(crate) fn coordinator_of(&self, key: &str) -> Option<i32> {
-        let hash = key.bytes().fold(0usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
-        let nodes: Vec<_> = self.nodes.keys().copied().collect();
-        let chosen = self.coordinators.get(key).and_then(|chosen| nodes.iter().position(|node| node == chosen));
-        let first = chosen.unwrap_or(hash % nodes.len().max(1));
-        let mut from_first = nodes.iter().cycle().skip(first).take(nodes.len());
-        from_first.find(|id| self.nodes.get(id).is_some_and(|node| node.running)).copied()
-    }
-
-    /// Is the node that was asked the coordinator?
-    pub(super) fn check_coordinator(&self, call: &Call, key: &str) -> Result<(), ErrorCode> {
-        if self.coordinator_of(key) == Some(call.node) { Ok(()) } else { Err(ErrorCode::NOT_COORDINATOR) }
-    }
-
     fn controller(&self) -> BrokerId {
         BrokerId(self.running().first().copied().unwrap_or(-1))
     }
@@ -189,4 +251,13 @@ impl Core {
     fn rack(&self, node: i32) -> Option<Str> {
         self.settings.racks.get(&node).map(|rack| text(rack))
     }
+}
+
+/// Those of a partition's replicas that are wanted.
+fn ids(partition: &Partition, wanted: impl Fn(i32) -> bool) -> Vec<BrokerId> {
+    partition.replicas.iter().filter(|node| wanted(**node)).map(|node| BrokerId(*node)).collect()
+}
+
+fn leader_error(partition: &Partition) -> ErrorCode {
+    if partition.leader.is_some() { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE }
 }

@@ -4,11 +4,14 @@ use std::any::Any;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use klamm::protocol::messages::{
-    add_offsets_to_txn::*, add_partitions_to_txn::*, api_versions::*, create_partitions::*, create_topics::*, delete_groups::*,
-    delete_topics::*, describe_cluster::*, describe_configs::*, describe_groups::*, describe_producers, describe_transactions,
-    end_txn::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*, init_producer_id::*, join_group::*,
-    leave_group::*, list_groups::*, list_offsets::*, list_transactions, metadata::*, offset_commit::*, offset_delete::*,
-    offset_fetch::*, produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*, txn_offset_commit::*, write_txn_markers::*,
+    add_offsets_to_txn::*, add_partitions_to_txn::*, alter_client_quotas, alter_configs, alter_user_scram_credentials::*,
+    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_records::*, delete_topics::*,
+    describe_client_quotas, describe_cluster::*, describe_configs::*, describe_groups::*, describe_log_dirs::*,
+    describe_producers, describe_topic_partitions::*, describe_transactions, describe_user_scram_credentials::*,
+    elect_leaders::*, end_txn::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*, init_producer_id::*,
+    join_group::*, leave_group::*, list_groups::*, list_offsets::*, list_transactions, metadata::*, offset_commit::*,
+    offset_delete::*, offset_fetch::*, offset_for_leader_epoch as epochs, produce, sasl_authenticate::*, sasl_handshake::*,
+    sync_group::*, txn_offset_commit::*, write_txn_markers::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, DecodeError, ErrorCode, ProducerId};
 
@@ -38,6 +41,11 @@ replies! {
     DescribeClusterResponse AddPartitionsToTxnResponse AddOffsetsToTxnResponse EndTxnResponse TxnOffsetCommitResponse
     describe_producers::DescribeProducersResponse describe_transactions::DescribeTransactionsResponse
     list_transactions::ListTransactionsResponse
+    alter_configs::AlterConfigsResponse DescribeLogDirsResponse
+    describe_client_quotas::DescribeClientQuotasResponse alter_client_quotas::AlterClientQuotasResponse
+    DescribeUserScramCredentialsResponse AlterUserScramCredentialsResponse
+    DeleteRecordsResponse ElectLeadersResponse DescribeTopicPartitionsResponse
+    epochs::OffsetForLeaderEpochResponse
 }
 
 macro_rules! unthrottled {
@@ -161,8 +169,58 @@ pub(crate) fn refuse(call: &Call, body: &Bytes, error_code: ErrorCode, to: impl 
             });
             to.answer(IncrementalAlterConfigsResponse { responses: responses.collect(), ..Default::default() });
         }
+        ApiKey::ALTER_CONFIGS => {
+            let resources = alter_configs::AlterConfigsRequest::decode(body, version)?.resources.into_iter();
+            let responses = resources.map(|resource| alter_configs::AlterConfigsResourceResponse {
+                error_code,
+                error_message: None,
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name,
+            });
+            to.answer(alter_configs::AlterConfigsResponse { responses: responses.collect(), ..Default::default() });
+        }
+        ApiKey::DESCRIBE_LOG_DIRS => {
+            let results = vec![DescribeLogDirsResult { error_code, ..Default::default() }];
+            to.answer(DescribeLogDirsResponse { error_code, results, ..Default::default() });
+        }
+        ApiKey::DESCRIBE_CLIENT_QUOTAS => {
+            let refused = describe_client_quotas::DescribeClientQuotasResponse { error_code, ..Default::default() };
+            to.answer(describe_client_quotas::DescribeClientQuotasResponse { entries: None, ..refused });
+        }
+        ApiKey::ALTER_CLIENT_QUOTAS => {
+            let entries = alter_client_quotas::AlterClientQuotasRequest::decode(body, version)?.entries.into_iter();
+            let entries =
+                entries.map(|entry| alter_client_quotas::EntryResult { error_code, error_message: None, entity: entry.entity });
+            to.answer(alter_client_quotas::AlterClientQuotasResponse { entries: entries.collect(), ..Default::default() });
+        }
+        ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS => {
+            to.answer(DescribeUserScramCredentialsResponse { error_code, ..Default::default() });
+        }
+        ApiKey::ALTER_USER_SCRAM_CREDENTIALS => {
+            let request = AlterUserScramCredentialsRequest::decode(body, version)?;
+            let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
+            let users = deleted.chain(request.upsertions.into_iter().map(|upsertion| upsertion.name));
+            let results = users.map(|user| AlterUserScramCredentialsResult { user, error_code, error_message: None });
+            to.answer(AlterUserScramCredentialsResponse { results: results.collect(), ..Default::default() });
+        }
         ApiKey::OFFSET_DELETE => to.answer(OffsetDeleteResponse { error_code, ..Default::default() }),
         ApiKey::DESCRIBE_CLUSTER => to.answer(DescribeClusterResponse { error_code, ..Default::default() }),
+        ApiKey::DELETE_RECORDS => to.answer(delete_records_error(DeleteRecordsRequest::decode(body, version)?, error_code)),
+        ApiKey::OFFSET_FOR_LEADER_EPOCH => {
+            to.answer(epochs_error(epochs::OffsetForLeaderEpochRequest::decode(body, version)?, error_code));
+        }
+        ApiKey::ELECT_LEADERS => {
+            to.answer(elect_leaders_error(ElectLeadersRequest::decode(body, version)?, error_code, version));
+        }
+        ApiKey::DESCRIBE_TOPIC_PARTITIONS => {
+            let topics = DescribeTopicPartitionsRequest::decode(body, version)?.topics.into_iter();
+            let topic = |topic: TopicRequest| DescribeTopicPartitionsResponseTopic {
+                error_code,
+                name: Some(topic.name),
+                ..Default::default()
+            };
+            to.answer(DescribeTopicPartitionsResponse { topics: topics.map(topic).collect(), ..Default::default() });
+        }
         _ => return transactions::refuse(call, body, error_code, to),
     }
     Ok(())
@@ -279,4 +337,42 @@ fn find_coordinator_error(request: FindCoordinatorRequest, error_code: ErrorCode
     let coordinator = |key| Coordinator { key, node_id: nobody, port: -1, error_code, error_message: None, ..Default::default() };
     let coordinators = request.coordinator_keys.into_iter().map(coordinator).collect();
     FindCoordinatorResponse { coordinators, ..Default::default() }
+}
+
+fn delete_records_error(request: DeleteRecordsRequest, error_code: ErrorCode) -> DeleteRecordsResponse {
+    let partition = |partition: DeleteRecordsPartition| DeleteRecordsPartitionResult {
+        partition_index: partition.partition_index,
+        low_watermark: -1,
+        error_code,
+    };
+    let topic = |topic: DeleteRecordsTopic| DeleteRecordsTopicResult {
+        name: topic.name,
+        partitions: topic.partitions.into_iter().map(partition).collect(),
+    };
+    DeleteRecordsResponse { topics: request.topics.into_iter().map(topic).collect(), ..Default::default() }
+}
+
+fn epochs_error(request: epochs::OffsetForLeaderEpochRequest, error_code: ErrorCode) -> epochs::OffsetForLeaderEpochResponse {
+    let partition = |partition: epochs::OffsetForLeaderPartition| epochs::EpochEndOffset {
+        error_code,
+        partition: partition.partition,
+        ..Default::default()
+    };
+    let topic = |topic: epochs::OffsetForLeaderTopic| epochs::OffsetForLeaderTopicResult {
+        topic: topic.topic,
+        partitions: topic.partitions.into_iter().map(partition).collect(),
+    };
+    epochs::OffsetForLeaderEpochResponse { topics: request.topics.into_iter().map(topic).collect(), ..Default::default() }
+}
+
+fn elect_leaders_error(request: ElectLeadersRequest, error_code: ErrorCode, version: i16) -> ElectLeadersResponse {
+    let partition = |partition_id| PartitionResult { partition_id, error_code, error_message: None };
+    let topic = |topic: TopicPartitions| ReplicaElectionResult {
+        topic: topic.topic,
+        partition_result: topic.partitions.into_iter().map(partition).collect(),
+    };
+    let results = request.topic_partitions.into_iter().flatten().map(topic).collect();
+    // Older answers have no place for an error of the whole.
+    let whole = if version == 0 { ErrorCode::NONE } else { error_code };
+    ElectLeadersResponse { error_code: whole, replica_election_results: results, ..Default::default() }
 }

@@ -8,8 +8,10 @@ use klamm::protocol::{ApiKey, TopicName, Uuid};
 use crate::core::connections::State;
 use crate::core::groups::{Committed, Group};
 use crate::core::log::Log;
-use crate::core::topics::{Partition, Topic, spread};
-use crate::core::{Core, Node};
+use crate::core::replication::Partition;
+use crate::core::topics::{Topic, spread};
+use crate::core::{Core, KafkaVersion, Node};
+use crate::quota::{Quota, QuotaEntity};
 use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
 
 impl Core {
@@ -87,53 +89,10 @@ impl Core {
         self.pump(now);
     }
 
-    pub(crate) fn move_leader(&mut self, now: Instant, topic: &str, partition: i32, leader: Option<i32>) -> bool {
-        let moved = self.topics.move_leader(topic, partition, leader);
-        self.pump(now);
-        moved
-    }
-
-    pub(crate) fn delete_records(&mut self, now: Instant, topic: &str, partition: i32, before: i64) {
-        if let Some(partition) = self.topics.partition_mut(topic, partition) {
-            partition.log.delete_before(before);
-        }
-        self.topics.touch();
-        self.pump(now);
-    }
-
-    /// Loses the end of a log, as an unclean election does: what was there may be written anew under the next epoch.
-    pub(crate) fn truncate(&mut self, now: Instant, topic: &str, partition: i32, from: i64) {
-        if let Some(partition) = self.topics.partition_mut(topic, partition) {
-            partition.log.truncate_from(from);
-            partition.producers.forget();
-            partition.leader_epoch += 1;
-        }
-        self.topics.touch();
-        self.pump(now);
-    }
-
     pub(crate) fn forget_producers(&mut self, topic: &str, partition: i32) {
         if let Some(partition) = self.topics.partition_mut(topic, partition) {
             partition.producers.forget();
         }
-    }
-
-    /// Stops a node: its connections close, its partitions go to the next replica.
-    pub(crate) fn stop_node(&mut self, now: Instant, id: i32) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        node.running = false;
-        self.close_connections(Some(id));
-        let running = self.running();
-        self.topics.elect(&running);
-        self.pump(now);
-    }
-
-    pub(crate) fn start_node(&mut self, now: Instant, id: i32) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        node.running = true;
-        let running = self.running();
-        self.topics.elect(&running);
-        self.pump(now);
     }
 
     /// Closes the connections to a node, or all.
@@ -175,6 +134,22 @@ impl Core {
         self.settings.versions.insert(api, versions);
     }
 
+    pub(crate) fn kafka_version(&self) -> Option<KafkaVersion> {
+        self.settings.kafka_version
+    }
+
+    pub(crate) fn set_kafka_version(&mut self, version: KafkaVersion) {
+        self.settings.kafka_version = Some(version);
+    }
+
+    pub(crate) fn set_quota(&mut self, entity: QuotaEntity, quota: Quota, value: Option<f64>) {
+        self.quotas.set(entity, quota, value);
+    }
+
+    pub(crate) fn quota(&self, entity: &QuotaEntity, quota: Quota) -> Option<f64> {
+        self.quotas.get(entity, quota)
+    }
+
     pub(crate) fn set_auto_create_topics(&mut self, on: bool) {
         self.settings.auto_create_topics = on;
     }
@@ -183,20 +158,17 @@ impl Core {
         self.settings.message_max_bytes = bytes;
     }
 
-    pub(crate) fn set_coordinator(&mut self, key: &str, node: i32) {
-        self.coordinators.insert(key.to_owned(), node);
-    }
-
     pub(crate) fn group(&self, group: &str) -> Option<&Group> {
         self.groups.get(group)
     }
 
-    pub(crate) fn set_committed(&mut self, group: &str, topic: &str, partition: i32, committed: Option<Committed>) {
+    pub(crate) fn set_committed(&mut self, now: Instant, group: &str, topic: &str, partition: i32, committed: Option<Committed>) {
         let offsets = &mut self.groups.get_or_create(group).offsets;
         match committed {
             Some(committed) => drop(offsets.insert((topic.to_owned(), partition), committed)),
             None => drop(offsets.remove(&(topic.to_owned(), partition))),
         }
+        self.pump(now);
     }
 
     pub(crate) fn expire_member(&mut self, now: Instant, group: &str, member: &str) {
@@ -210,7 +182,7 @@ impl Core {
     }
 
     pub(crate) fn delete_group(&mut self, now: Instant, group: &str) {
-        self.groups.delete(now, group);
+        self.groups.delete(group);
         self.transactions.staged.forget_group(group);
         self.pump(now);
     }

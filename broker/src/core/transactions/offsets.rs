@@ -13,7 +13,7 @@ use klamm::protocol::messages::txn_offset_commit::{
 };
 use klamm::protocol::{ErrorCode, Str, Uuid};
 
-use crate::core::groups::Committed;
+use crate::core::groups::{Commit, Committed};
 use crate::core::transactions::{End, Identity, TopicPartition};
 use crate::core::{Call, Core, Outcome};
 
@@ -142,7 +142,7 @@ impl Core {
                 let partition_index = partition.partition_index;
                 let staged = name.clone().and_then(|name| {
                     allowed?;
-                    self.stage_offset(call, producer, group, name.as_str(), &partition)
+                    self.stage_offset(now, call, producer, group, name.as_str(), &partition)
                 });
                 TxnOffsetCommitResponsePartition { partition_index, error_code: staged.err().unwrap_or(ErrorCode::NONE) }
             };
@@ -164,15 +164,7 @@ impl Core {
         self.admit_offsets(now, call, request)?;
         let generation = request.generation_id_or_member_epoch;
         let (member, instance) = (&request.member_id, request.group_instance_id.as_ref());
-        let Some(group) = self.groups.get(name) else {
-            return if generation < 0 { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) };
-        };
-        let says_who = generation >= 0 || !member.as_str().is_empty() || instance.is_some();
-        // Older producers do not say who they are, so unlike other commits it is not asked of them.
-        if !says_who || (generation < 0 && group.members.is_empty()) {
-            return Ok(());
-        }
-        group.check_generation(member, instance, generation)
+        self.groups.check_commit(now, name, (member, instance, generation), Commit::Transactional)
     }
 
     /// Are the group's offsets in the producer's transaction? Newer clients leave it to us to add them.
@@ -191,6 +183,7 @@ impl Core {
 
     fn stage_offset(
         &mut self,
+        now: Instant,
         call: &Call,
         producer: Identity,
         group: &str,
@@ -208,7 +201,7 @@ impl Core {
             return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
         }
         let (offset, leader_epoch) = (partition.committed_offset, partition.committed_leader_epoch);
-        let committed = Committed { offset, leader_epoch, metadata };
+        let committed = Committed::new(now, offset, leader_epoch, metadata);
         self.groups.get_or_create(group);
         self.transactions.staged.insert(producer, (group.to_owned(), topic.to_owned(), index), committed, topic_id);
         Ok(())
