@@ -20,7 +20,7 @@ fn folder() -> PathBuf {
 /// klamm-broker as the brokers of these tests are set up.
 async fn embedded() -> Broker {
     let builder = Broker::builder().session_timeouts(Duration::from_secs(1)..=Duration::from_secs(1800));
-    builder.auto_create_topics(true).start_tcp("127.0.0.1:0").await.expect("it starts")
+    builder.auto_create_topics(true).kafka_version("4.3").start_tcp("127.0.0.1:0").await.expect("it starts")
 }
 
 async fn embedded_side(broker: &Broker, unique: &str) -> Side {

@@ -67,7 +67,10 @@ impl Core {
                 }
                 response
             };
-            let partitions = topic.partitions.iter().map(partition).collect();
+            // Who is asked about twice is refused once.
+            let mut answered = BTreeSet::new();
+            let once = topic.partitions.iter().filter(|asked| answered.insert(asked.partition_index));
+            let partitions = once.map(partition).collect();
             ListOffsetsTopicResponse { name: topic.name, partitions }
         });
         Outcome::Reply(ListOffsetsResponse { topics: topics.collect(), ..Default::default() })
@@ -99,7 +102,7 @@ impl Core {
             _ => log.end_offset(),
         };
         // A leader that does not know yet that its predecessor's records are replicated cannot say where they end.
-        let not_available = match reader.replica_id == CONSUMER && partition.epoch_start > end {
+        let not_available = match reader.replica_id == CONSUMER && partition.epoch_start > log.high_watermark() {
             true if call.version >= OFFSET_NOT_AVAILABLE => Err(ErrorCode::OFFSET_NOT_AVAILABLE),
             true => Err(ErrorCode::LEADER_NOT_AVAILABLE),
             false => Ok(()),

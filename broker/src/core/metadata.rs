@@ -15,7 +15,7 @@ use klamm::protocol::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
     MetadataResponseTopic,
 };
-use klamm::protocol::{BrokerId, ErrorCode, Str};
+use klamm::protocol::{BrokerId, ErrorCode, Str, Uuid};
 
 use crate::core::replication::Partition;
 use crate::core::topics::{Topic, invalid_name, text};
@@ -23,6 +23,12 @@ use crate::core::{Call, Core, Outcome};
 
 /// How many partitions a page has at most: `max.request.partition.size.limit`.
 const MAX_PAGE: usize = 2000;
+
+/// First version of Metadata whose requests may say ids in place of names.
+const TOPIC_IDS: i16 = 12;
+
+/// What may be done to a topic, as bits: read, write, create, delete, alter, describe, describe and alter configurations.
+const ALL_TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// `key_type` of FindCoordinator.
 const GROUP: i8 = 0;
@@ -32,16 +38,57 @@ const TRANSACTION: i8 = 1;
 /// idempotently. There is no authorizer, so everyone may do everything.
 const ALL_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
+/// What is wrong with topics in a request as a whole.
+fn refused_topics(topics: &[MetadataRequestTopic], version: i16) -> Option<ErrorCode> {
+    let has_id = |topic: &MetadataRequestTopic| topic.topic_id != Uuid::ZERO;
+    match version {
+        // There are ids in these versions, but only in answers.
+        ..TOPIC_IDS => topics.iter().any(|topic| has_id(topic) || topic.name.is_none()).then_some(ErrorCode::INVALID_REQUEST),
+        // Kafka stumbles over a topic that is not named at all.
+        _ => topics.iter().any(|topic| !has_id(topic) && topic.name.is_none()).then_some(ErrorCode::UNKNOWN_SERVER_ERROR),
+    }
+}
+
+/// Says so of all of them, and nothing of the cluster.
+fn refused_metadata(topics: Vec<MetadataRequestTopic>, error_code: ErrorCode) -> MetadataResponse {
+    let topics = topics.into_iter().map(|topic| MetadataResponseTopic {
+        error_code,
+        name: Some(topic.name.unwrap_or_default()),
+        topic_id: topic.topic_id,
+        ..Default::default()
+    });
+    MetadataResponse { error_code, controller_id: BrokerId(-1), topics: topics.collect(), ..Default::default() }
+}
+
+/// Each topic once. Where some are asked for by id, names are not looked at.
+fn asked_topics(mut topics: Vec<MetadataRequestTopic>) -> Vec<MetadataRequestTopic> {
+    if topics.iter().any(|topic| topic.topic_id != Uuid::ZERO) {
+        topics.retain(|topic| topic.topic_id != Uuid::ZERO);
+    }
+    let mut seen = BTreeSet::new();
+    topics.retain(|topic| seen.insert((topic.name.clone(), topic.topic_id)));
+    topics
+}
+
 impl Core {
     pub(super) fn metadata(&mut self, _: Instant, call: &Call, request: MetadataRequest) -> Outcome<MetadataResponse> {
-        let topics = match request.topics {
+        let mut topics = match request.topics {
             None => self.all_topics(),
             Some(topics) if topics.is_empty() && call.version == 0 => self.all_topics(),
             Some(topics) => {
+                if let Some(code) = refused_topics(&topics, call.version) {
+                    return Outcome::Reply(refused_metadata(topics, code));
+                }
                 let create = request.allow_auto_topic_creation;
-                topics.iter().map(|topic| self.topic_metadata(topic, create, call.version)).collect()
+                asked_topics(topics).iter().map(|topic| self.topic_metadata(topic, create, call.version)).collect()
             }
         };
+        if request.include_topic_authorized_operations {
+            for topic in topics.iter_mut().filter(|topic| topic.error_code == ErrorCode::NONE) {
+                topic.topic_authorized_operations = ALL_TOPIC_OPERATIONS;
+            }
+        }
+        let cluster_operations = request.include_cluster_authorized_operations && (8..=10).contains(&call.version);
         let brokers = self.nodes.iter().filter(|(_, node)| node.running).map(|(id, node)| MetadataResponseBroker {
             node_id: BrokerId(*id),
             host: text(&node.host),
@@ -53,6 +100,7 @@ impl Core {
             cluster_id: Some(text(&self.settings.cluster_id)),
             controller_id: self.controller(),
             topics,
+            cluster_authorized_operations: if cluster_operations { ALL_OPERATIONS } else { i32::MIN },
             ..Default::default()
         })
     }
@@ -69,7 +117,8 @@ impl Core {
             topic_id: asked.topic_id,
             ..Default::default()
         };
-        let Some(name) = &asked.name else {
+        let by_id = asked.topic_id != Uuid::ZERO || asked.name.is_none();
+        let Some(name) = asked.name.as_ref().filter(|_| !by_id) else {
             let known = self.topics.name_of(asked.topic_id).and_then(|name| self.topics.get(name));
             return known.map_or_else(|| failed(ErrorCode::UNKNOWN_TOPIC_ID), |topic| self.describe_topic(topic));
         };
@@ -182,11 +231,14 @@ impl Core {
         // 1 asks for brokers, 2 for controllers, which listen elsewhere.
         let refused = match request.endpoint_type {
             1 => None,
-            2 => Some((ErrorCode::MISMATCHED_ENDPOINT_TYPE, "The request was sent to an endpoint of type BROKER")),
-            _ => Some((ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, "Unsupported endpoint type")),
+            2 => {
+                let message = "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER";
+                Some((ErrorCode::MISMATCHED_ENDPOINT_TYPE, message.to_owned()))
+            }
+            other => Some((ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, format!("Unsupported endpoint type {other}"))),
         };
         if let Some((error_code, message)) = refused {
-            let error_message = Some(text(message));
+            let error_message = Some(text(&message));
             return Outcome::Reply(DescribeClusterResponse { error_code, error_message, ..Default::default() });
         }
         let shown = self.nodes.iter().filter(|(_, node)| node.running || request.include_fenced_brokers);

@@ -17,7 +17,7 @@ use klamm::protocol::messages::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use klamm::protocol::records::{BatchBuilder, Compression, ControlType, Limits, NO_HEADERS, RecordBatches};
-use klamm::protocol::{ErrorCode, GroupId, ProducerId, Records, Str, TopicName, TransactionalId};
+use klamm::protocol::{BrokerId, ErrorCode, GroupId, ProducerId, Records, Str, TopicName, TransactionalId};
 use klamm_broker::Broker;
 
 pub(crate) fn text(text: &str) -> Str {
@@ -305,7 +305,9 @@ pub(crate) async fn read(broker: &Broker, topic: &str, partition: i32, committed
 pub(crate) async fn end_offset(broker: &Broker, topic: &str, partition: i32, committed_only: bool) -> i64 {
     let wanted = ListOffsetsPartition { partition_index: partition, timestamp: -1, ..Default::default() };
     let topics = vec![ListOffsetsTopic { name: name(topic), partitions: vec![wanted] }];
-    let request = ListOffsetsRequest { isolation_level: i8::from(committed_only), topics, ..Default::default() };
+    // As a consumer: a replica sees everything.
+    let replica_id = BrokerId(-1);
+    let request = ListOffsetsRequest { replica_id, isolation_level: i8::from(committed_only), topics, ..Default::default() };
     let node = broker.leader(topic, partition).expect("a leader");
     let response = broker.raw_request(node, 8, &request).await.expect("an answer");
     assert_eq!(response.topics[0].partitions[0].error_code, ErrorCode::NONE);

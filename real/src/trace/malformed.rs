@@ -27,8 +27,12 @@ pub fn malformed(ranges: &Ranges) -> Vec<Trace> {
             let in_last = Asked { versions: (last, last), ..plain.clone() };
             step("version_from_the_future", Asked { header_version: Some(last + 1), ..in_last.clone() });
             step("version_below_zero", Asked { header_version: Some(-1), ..in_last });
-            if ApiKey(request.api_key) != ApiKey::PRODUCE {
-                step("bytes_behind", Asked { extra: vec![0, 0, 0], ..plain });
+            match ApiKey(request.api_key) {
+                // There is no answer to a request without acknowledgement, which this would be.
+                ApiKey::PRODUCE => {}
+                // Kafka never answers one of these that asks for nothing.
+                ApiKey::ADD_PARTITIONS_TO_TXN => step("bytes_behind", Asked { extra: vec![0, 0, 0], versions: (0, 3), ..plain }),
+                _ => step("bytes_behind", Asked { extra: vec![0, 0, 0], ..plain }),
             }
             Some(Trace { name: format!("malformed_{api}"), steps })
         })
