@@ -49,6 +49,7 @@ use crate::core::reply::{Answer, Reply};
 use crate::core::sasl::{Login, Users};
 pub(crate) use crate::core::settings::Settings;
 pub(crate) use crate::core::topics::invalid_name;
+pub(crate) use crate::core::topics::scramble;
 use crate::core::topics::{Topics, text};
 use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
 
