@@ -14,6 +14,7 @@ mod admin;
 mod alter_configs;
 mod configs;
 mod connections;
+mod faults;
 mod fetch;
 mod groups;
 mod list_offsets;
@@ -42,6 +43,7 @@ use klamm::protocol::{ApiKey, Request};
 
 pub(crate) use crate::core::connections::Call;
 use crate::core::connections::{After, Connection, Queued, State};
+use crate::core::faults::Faults;
 use crate::core::fetch::ParkedFetch;
 pub(crate) use crate::core::groups::{Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
@@ -51,6 +53,7 @@ pub(crate) use crate::core::settings::Settings;
 pub(crate) use crate::core::topics::invalid_name;
 pub(crate) use crate::core::topics::scramble;
 use crate::core::topics::{Topics, text};
+use crate::faults::NetworkFault;
 use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
 
 /// What a driver has to do.
@@ -60,6 +63,14 @@ pub(crate) enum Action {
     Send(ConnectionId, Vec<Bytes>),
     /// Write what was to be sent before, then close.
     Close(ConnectionId),
+    /// Have the network do this from now on.
+    Network(NetworkFault),
+    /// End all that the network does.
+    Heal,
+    /// Take no more connections for this node.
+    StopListening(i32),
+    /// Take connections for this node again, at its address or at a new one, which the core is then to be told.
+    Listen { node: i32, elsewhere: bool },
 }
 
 /// One node of the cluster.
@@ -108,6 +119,7 @@ pub(crate) struct Core {
     ready: VecDeque<ConnectionId>,
     fetches: BTreeMap<ConnectionId, ParkedFetch>,
     throttle: Duration,
+    faults: Faults,
     users: Users,
     /// How long a client that has logged in is believed.
     session_lifetime: Option<Duration>,
@@ -141,6 +153,7 @@ impl Core {
             ready: VecDeque::new(),
             fetches: BTreeMap::new(),
             throttle: Duration::ZERO,
+            faults: Faults::default(),
             actions: VecDeque::new(),
             requests: VecDeque::new(),
             request_bytes: 0,
@@ -155,7 +168,11 @@ impl Core {
     /// When `handle_timeout` wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let connections = self.connections.values().filter_map(Connection::next_timeout);
-        connections.chain(self.fetches.values().map(|fetch| fetch.deadline)).chain(self.groups.next_timeout()).min()
+        connections
+            .chain(self.fetches.values().map(|fetch| fetch.deadline))
+            .chain(self.groups.next_timeout())
+            .chain(self.faults.next_timeout())
+            .min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -194,6 +211,7 @@ impl Core {
 
     /// Does what the test wants with a request that `handle_frame` gave.
     pub(crate) fn handle_request(&mut self, now: Instant, request: SeenRequest, verdict: Intercept) {
+        let verdict = self.spoil(now, &request, verdict);
         let SeenRequest { at, node, connection: id, api_key, version, correlation_id, client_id, body } = request;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let host = connection.host.clone();
@@ -219,6 +237,7 @@ impl Core {
 
     /// Time has passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.handle_due_faults(now);
         let due = |connection: &Connection| connection.next_timeout().is_some_and(|at| at <= now);
         let due: Vec<_> = self.connections.iter().filter(|(_, connection)| due(connection)).map(|(id, _)| *id).collect();
         for id in due {

@@ -90,6 +90,10 @@ impl Topics {
         self.get_mut(topic)?.partitions.get_mut(usize::try_from(partition).ok()?)
     }
 
+    pub(crate) fn all_partitions_mut(&mut self) -> impl Iterator<Item = &mut Partition> {
+        self.by_name.values_mut().flat_map(|topic| &mut topic.partitions)
+    }
+
     /// Says that a waiting fetch may have its answer now.
     pub(crate) fn touch(&mut self) {
         self.changed = true;

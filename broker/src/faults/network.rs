@@ -29,6 +29,8 @@ const PIECES_PER_SECOND: u64 = 20;
 pub enum Delivery {
     /// These bytes arrive.
     Bytes(Bytes),
+    /// The sender has closed its side, and all that it sent has arrived.
+    End,
     /// The connection is cut: close it towards both sides. Nothing comes after it.
     Cut,
 }
@@ -69,6 +71,7 @@ struct Link {
     node: i32,
     direction: Direction,
     chance: Chance,
+    /// Bytes and when they arrive; no bytes stand for the sender's end.
     queue: VecDeque<(Instant, Bytes)>,
     queued: usize,
     /// When the next piece may leave a slow link.
@@ -121,10 +124,11 @@ impl Network {
         self.faults.clear();
     }
 
-    /// Is there no fault, and nothing held back? Then bytes need not pass through here.
+    /// Is there no fault, and nothing on its way here? Then bytes of this link need not pass through.
     #[must_use]
-    pub fn is_clear(&self) -> bool {
-        self.faults.is_empty() && self.links.values().all(|link| link.queue.is_empty() && link.end == End::Open)
+    pub fn is_clear(&self, id: ConnectionId, direction: Direction) -> bool {
+        let is_empty = |link: &Link| link.queue.is_empty() && link.end == End::Open;
+        self.faults.is_empty() && self.links.get(&(id, direction)).is_none_or(is_empty)
     }
 
     /// May a connection to `node` be made that was asked for at `since`?
@@ -176,6 +180,13 @@ impl Network {
     pub fn push(&mut self, now: Instant, id: ConnectionId, direction: Direction, bytes: Bytes) {
         if let Some(link) = self.links.get_mut(&(id, direction)) {
             link.push(now, bytes, &mut self.faults);
+        }
+    }
+
+    /// One side has sent all it had, and closes. That, too, takes its time.
+    pub fn finish(&mut self, now: Instant, id: ConnectionId, direction: Direction) {
+        if let Some(link) = self.links.get_mut(&(id, direction)) {
+            link.finish(now, &self.faults);
         }
     }
 
@@ -238,33 +249,44 @@ impl Link {
             bytes.truncate(room);
             self.end = End::Cutting;
         }
-        let mut delay = Duration::ZERO;
         for active in faults.iter_mut().filter(concerned) {
             let passed = self.passed.entry(active.id).or_insert(0);
             let before = *passed;
             *passed += bytes.len() as u64;
-            match active.fault.effect {
-                NetworkEffect::Delay { delay: least, jitter } => {
-                    let nanos = u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX);
-                    delay += least + Duration::from_nanos(self.chance.below(nanos));
-                }
-                NetworkEffect::Corrupt { at, mask, .. } if active.left > 0 && (before..*passed).contains(&at) => {
-                    active.left -= 1;
-                    let mut changed = bytes.to_vec();
-                    if let Some(byte) = usize::try_from(at - before).ok().and_then(|at| changed.get_mut(at)) {
-                        *byte ^= mask;
-                    }
-                    bytes = changed.into();
-                }
-                _ => {}
+            let NetworkEffect::Corrupt { at, mask, .. } = active.fault.effect else { continue };
+            if active.left == 0 || !(before..*passed).contains(&at) {
+                continue;
+            }
+            active.left -= 1;
+            let mut changed = bytes.to_vec();
+            if let Some(byte) = usize::try_from(at - before).ok().and_then(|at| changed.get_mut(at)) {
+                *byte ^= mask;
+            }
+            bytes = changed.into();
+        }
+        if !bytes.is_empty() {
+            self.queued += bytes.len();
+            self.enqueue(now, bytes, faults);
+        }
+    }
+
+    fn finish(&mut self, now: Instant, faults: &[Active]) {
+        if self.end == End::Open {
+            self.enqueue(now, Bytes::new(), faults);
+        }
+    }
+
+    fn enqueue(&mut self, now: Instant, bytes: Bytes, faults: &[Active]) {
+        let mut due = now;
+        for active in faults {
+            let NetworkEffect::Delay { delay, jitter } = active.fault.effect else { continue };
+            if active.is_in_force(now) && active.fault.concerns(self.node, self.direction) {
+                let nanos = u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX);
+                due += delay + Duration::from_nanos(self.chance.below(nanos));
             }
         }
-        if bytes.is_empty() {
-            return;
-        }
-        let after = self.queue.back().map_or(now, |(due, _)| *due);
-        self.queued += bytes.len();
-        self.queue.push_back(((now + delay).max(after), bytes));
+        let before = self.queue.back().map_or(now, |(due, _)| *due);
+        self.queue.push_back((due.max(before), bytes));
     }
 
     fn pull(&mut self, now: Instant, faults: &mut [Active]) -> Option<Delivery> {
@@ -284,6 +306,10 @@ impl Link {
         let (due, bytes) = self.queue.front_mut()?;
         if *due > now {
             return None;
+        }
+        if bytes.is_empty() {
+            self.queue.pop_front();
+            return Some(Delivery::End);
         }
         let mut piece = usize::MAX;
         if let Some((rate, _)) = pace {
@@ -388,6 +414,7 @@ mod tests {
                     let text = match delivery {
                         Delivery::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
                         Delivery::Cut => "!".to_owned(),
+                        Delivery::End => ".".to_owned(),
                     };
                     out.push(((now - self.start).as_millis() as u64, text));
                 }
@@ -418,7 +445,19 @@ mod tests {
         let mut world = world(&[]);
         world.push(5, ToBroker, "abc");
         assert_eq!(world.run(ToBroker, 100), [(5, "abc".to_owned())]);
-        assert!(world.network.is_clear());
+        assert!(world.network.is_clear(ID, ToBroker));
+    }
+
+    #[test]
+    fn the_end_comes_behind_all_bytes_and_as_late() {
+        let mut world = world(&[delay(100, 0)]);
+        world.push(0, ToBroker, "abc");
+        world.network.finish(world.start + SECOND, ID, ToBroker);
+        assert!(!world.network.is_clear(ID, ToBroker));
+        assert_eq!(world.run(ToBroker, 10_000), [(100, "abc".to_owned()), (1100, ".".to_owned())]);
+        world.network.apply(world.start, &NetworkEffect::BlackHole.into());
+        world.network.finish(world.start, ID, FromBroker);
+        assert_eq!(world.all(FromBroker), "", "nobody hears of it");
     }
 
     #[test]
@@ -514,7 +553,7 @@ mod tests {
             while let Some(delivery) = world.network.pull(world.start, id, ToBroker) {
                 match delivery {
                     Delivery::Bytes(bytes) => out.push_str(std::str::from_utf8(&bytes).expect("text")),
-                    Delivery::Cut => out.push('!'),
+                    Delivery::Cut | Delivery::End => out.push('!'),
                 }
             }
             assert_eq!(out, expected, "{id}");
