@@ -30,6 +30,9 @@ const MAX_QUEUED: usize = 100;
 /// Bytes that may be on their way in each direction while the network is slow: as much as sockets would take.
 const ROOM: usize = 64 << 10;
 
+/// Bytes that are read at once then.
+const READ: usize = 8 << 10;
+
 /// Serves `transport` until either side closes it.
 pub(super) async fn serve<T: AsyncRead + AsyncWrite + Send + 'static>(
     shared: Arc<Shared>,
@@ -136,6 +139,7 @@ async fn read<T: AsyncRead>(
             Passage::Held { until, queued } => (until, queued < ROOM),
             Passage::Cut | Passage::End => return Ok(()),
         };
+        held.reserve(READ);
         tokio::select! {
             biased;
             _ = changes.changed() => {}

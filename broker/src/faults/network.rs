@@ -317,7 +317,9 @@ impl Link {
                 return None;
             }
             piece = usize::try_from((rate / PIECES_PER_SECOND).max(1)).unwrap_or(usize::MAX).min(bytes.len());
-            self.free_at = Some(now + Duration::from_nanos((piece as u64).saturating_mul(1_000_000_000) / rate));
+            // From when it could have left, so that late timers do not add up.
+            let left_at = self.free_at.map_or(*due, |at| at.max(*due));
+            self.free_at = Some(left_at + Duration::from_nanos((piece as u64).saturating_mul(1_000_000_000) / rate));
         }
         let delivered = if piece < bytes.len() { bytes.split_to(piece) } else { std::mem::take(bytes) };
         if bytes.is_empty() {
