@@ -229,14 +229,16 @@ impl Broker {
 
     // ---- Nodes and connections ----
 
-    /// Stops a node as if its process died: its connections close, new ones are refused, and the partitions it led go to their next
-    /// replica that runs.
+    /// Stops a node as if its process died: its connections close, new ones are refused, and the partitions it led go to the first of
+    /// their replicas that is in sync and runs. What that one does not have yet is lost; see [`hold_replication`](Self::hold_replication).
+    /// Where none is, a partition has no leader.
     pub fn stop_node(&self, node: i32) {
         self.inner.shared.stop_listening(node);
         self.inner.shared.with(|core, now| core.stop_node(now, node));
     }
 
-    /// Starts a stopped node again, at its old address. It leads what has no other leader.
+    /// Starts a stopped node again, at its old address. It cuts off what its leaders do not have, follows them, and leads what has no
+    /// other leader.
     ///
     /// # Errors
     /// Over TCP, when its port is taken by now.
@@ -365,9 +367,14 @@ impl Broker {
     }
 
     /// Sets a topic's configuration, or with `None` its default; `false` if there is no such topic. These have an effect:
-    /// `max.message.bytes`, `message.timestamp.type`, `cleanup.policy` (compacted topics need keys).
+    /// `max.message.bytes`, `message.timestamp.type`, `cleanup.policy` (compacted topics need keys), `min.insync.replicas`,
+    /// `unclean.leader.election.enable`, `retention.ms`, `retention.bytes`, `segment.bytes`, `delete.retention.ms`.
     pub fn set_topic_config(&self, topic: &str, key: &str, value: Option<&str>) -> bool {
-        self.inner.shared.with(|core, _| core.set_topic_config(topic, key, value))
+        self.inner.shared.with(|core, now| {
+            let is_set = core.set_topic_config(topic, key, value);
+            core.look_at_configs(now);
+            is_set
+        })
     }
 
     /// What a topic's configuration was set to; `None` where it has its default.
@@ -390,7 +397,8 @@ impl Broker {
         self.look(|core| core.partition(topic, partition).map_or(-1, |partition| partition.leader_epoch))
     }
 
-    /// Makes a node the leader of a partition, with the next epoch; `false` if there is no such partition.
+    /// Makes a node the leader of a partition, with the next epoch; `false` if there is no such partition. One that is in sync and
+    /// yet lags loses what it does not have; one that is not in sync is brought in step first.
     pub fn move_leader(&self, topic: &str, partition: i32, node: i32) -> bool {
         self.inner.shared.with(|core, now| core.move_leader(now, topic, partition, Some(node)))
     }

@@ -79,6 +79,40 @@ impl BrokerBuilder {
         self
     }
 
+    /// How many replicas have to be in sync for an acknowledgement by all, for topics that do not say it (`min.insync.replicas`).
+    /// Default 1.
+    pub fn min_insync_replicas(mut self, replicas: usize) -> Self {
+        self.settings.min_insync_replicas = replicas;
+        self
+    }
+
+    /// May a replica that is not in sync lead when there is no other, for topics that do not say it
+    /// (`unclean.leader.election.enable`)? Default no.
+    pub fn unclean_leader_election(mut self, on: bool) -> Self {
+        self.settings.unclean_leader_election = on;
+        self
+    }
+
+    /// After how long a replica that does not follow is no longer in sync (`replica.lag.time.max.ms`). Default 30 s.
+    pub fn replica_lag_time_max(mut self, lag: Duration) -> Self {
+        self.settings.replica_lag_time_max = lag;
+        self
+    }
+
+    /// Shall the high watermark move while fewer replicas are in sync than `min.insync.replicas`, as it did before Kafka 3.7? Who then
+    /// waits for an acknowledgement by all is told `NOT_ENOUGH_REPLICAS_AFTER_APPEND`, else `REQUEST_TIMED_OUT`. Default no.
+    pub fn high_watermark_moves_below_min_isr(mut self, on: bool) -> Self {
+        self.settings.high_watermark_moves_below_min_isr = on;
+        self
+    }
+
+    /// How often is looked which records are too old or too many, where topics have `retention.ms` or `retention.bytes` set
+    /// (`log.retention.check.interval.ms`). Default 5 min.
+    pub fn retention_check_interval(mut self, interval: Duration) -> Self {
+        self.settings.retention_check_interval = interval;
+        self
+    }
+
     /// Which session time-outs members of groups may ask for (`group.min.session.timeout.ms`, `group.max.session.timeout.ms`).
     /// Default 6 s to 30 min.
     pub fn session_timeouts(mut self, allowed: RangeInclusive<Duration>) -> Self {

@@ -53,6 +53,7 @@ pub mod faults;
 mod groups;
 mod logs;
 mod raw_client;
+mod replication;
 mod script;
 /// The broker's core for fuzz targets: no part of the crate's promises, and changed without a word.
 #[cfg(feature = "unstable-cores")]

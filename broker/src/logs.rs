@@ -125,12 +125,13 @@ impl Broker {
         self.append(topic, partition, marker).ok().flatten()
     }
 
-    /// Deletes what is before an offset, as retention does: the log starts there.
+    /// Deletes what is before an offset, at most the high watermark, as retention does: the log starts there.
     pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
         self.shared().with(|core, now| core.delete_records(now, topic, partition, before));
     }
 
-    /// Loses the batches from an offset on, as an unclean election does: the next epoch writes those offsets anew.
+    /// Loses the batches from an offset on, on all replicas, as an unclean election does: the next epoch writes those offsets anew, and
+    /// what the partition knew of their producers is as it was before them.
     pub fn truncate(&self, topic: &str, partition: i32, from: i64) {
         self.shared().with(|core, now| core.truncate(now, topic, partition, from));
     }

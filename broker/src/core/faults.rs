@@ -395,7 +395,7 @@ impl Core {
             },
         };
         let wall_millis = self.wall_millis(now);
-        for partition in self.topics.all_partitions_mut() {
+        for partition in self.topics.partitions_mut() {
             let epochs = partition.log.batches().filter(|batch| batch.producer_id() == id).map(Batch::producer_epoch);
             let Some(known) = epochs.max() else { continue };
             epoch = epoch.max(known.saturating_add(1));

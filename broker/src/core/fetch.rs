@@ -15,7 +15,8 @@ use klamm::protocol::messages::fetch::{
 };
 use klamm::protocol::{BrokerId, ErrorCode, ProducerId, Records, TopicName};
 
-use crate::core::topics::{Partition, text};
+use crate::core::replication::Partition;
+use crate::core::topics::text;
 use crate::core::{Call, Core, Outcome};
 use crate::script::ConnectionId;
 
@@ -78,7 +79,7 @@ impl Core {
                 let Ok(partition) = self.fetched_partition(call, name.as_ref().map_err(|code| *code), asked) else {
                     return true;
                 };
-                if diverging_epoch(partition, asked).is_some() {
+                if !matches!(diverging_epoch(partition, asked), Ok(None)) {
                     return true;
                 }
                 let end = partition.log.readable(request.isolation_level == 1);
@@ -102,9 +103,10 @@ impl Core {
         let partition = self.topics.partition(topic.as_str(), asked.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         partition.check_leader(call.node, asked.current_leader_epoch)?;
         let log = &partition.log;
-        let in_range = (log.start_offset()..=log.high_watermark()).contains(&asked.fetch_offset);
+        // Beyond the high watermark there is nothing to read yet, but it is not out of range.
+        let in_range = (log.start_offset()..=log.end_offset()).contains(&asked.fetch_offset);
         // A reader whose last record is of another history is told so before anything else.
-        if in_range || diverging_epoch(partition, asked).is_some() { Ok(partition) } else { Err(ErrorCode::OFFSET_OUT_OF_RANGE) }
+        if diverging_epoch(partition, asked)?.is_some() || in_range { Ok(partition) } else { Err(ErrorCode::OFFSET_OUT_OF_RANGE) }
     }
 
     fn read(&self, call: &Call, request: &FetchRequest) -> FetchResponse {
@@ -142,7 +144,7 @@ impl Core {
                 let log = &partition.log;
                 (data.high_watermark, data.last_stable_offset) = (log.high_watermark(), log.last_stable_offset());
                 data.log_start_offset = log.start_offset();
-                if let Some(diverging_epoch) = diverging_epoch(partition, asked) {
+                if let Ok(Some(diverging_epoch)) = diverging_epoch(partition, asked) {
                     data.diverging_epoch = diverging_epoch;
                     return data;
                 }
@@ -176,11 +178,15 @@ impl Core {
 }
 
 /// Where the reader's history parts from the log's, if it says what it read last and it does (KIP-320).
-fn diverging_epoch(partition: &Partition, asked: &FetchPartition) -> Option<EpochEndOffset> {
+///
+/// # Errors
+/// An epoch that the log does not know yet, as Kafka puts it.
+fn diverging_epoch(partition: &Partition, asked: &FetchPartition) -> Result<Option<EpochEndOffset>, ErrorCode> {
     if asked.last_fetched_epoch < 0 {
-        return None;
+        return Ok(None);
     }
-    let (epoch, end_offset) = partition.log.end_of_epoch(asked.last_fetched_epoch).unwrap_or((-1, -1));
+    let known = partition.log.end_of_epoch(asked.last_fetched_epoch);
+    let (epoch, end_offset) = known.ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?;
     let diverges = epoch < asked.last_fetched_epoch || end_offset < asked.fetch_offset;
-    diverges.then_some(EpochEndOffset { epoch, end_offset })
+    Ok(diverges.then_some(EpochEndOffset { epoch, end_offset }))
 }

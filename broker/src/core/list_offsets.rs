@@ -1,5 +1,6 @@
 //! ListOffsets: where a partition begins and ends, and which record was written when.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use klamm::protocol::messages::list_offsets::{
@@ -8,6 +9,13 @@ use klamm::protocol::messages::list_offsets::{
 use klamm::protocol::{ErrorCode, TopicName};
 
 use crate::core::{Call, Core, Outcome};
+
+/// Who asks: a consumer, or a tool that looks at any replica. What is not negative is a replica.
+const CONSUMER: i32 = -1;
+const DEBUGGER: i32 = -2;
+
+/// First version with the code for it.
+const OFFSET_NOT_AVAILABLE: i16 = 5;
 
 /// Special timestamps.
 const LATEST: i64 = -1;
@@ -20,12 +28,32 @@ const EARLIEST_PENDING_UPLOAD: i64 = -6;
 /// From which version each may be asked for.
 const SINCE: [(i64, i16); 4] = [(MAX_TIMESTAMP, 7), (EARLIEST_LOCAL, 8), (LATEST_TIERED, 9), (EARLIEST_PENDING_UPLOAD, 11)];
 
+/// Who asks.
+#[derive(Clone, Copy)]
+struct Reader {
+    isolation_level: i8,
+    replica_id: i32,
+}
+
 impl Core {
     pub(super) fn list_offsets(&mut self, _: Instant, call: &Call, request: ListOffsetsRequest) -> Outcome<ListOffsetsResponse> {
-        let committed_only = request.isolation_level == 1;
+        let reader = Reader { isolation_level: request.isolation_level, replica_id: request.replica_id.0 };
+        let mut seen = BTreeSet::new();
+        let mut twice = BTreeSet::new();
+        for topic in &request.topics {
+            for asked in &topic.partitions {
+                let partition = (topic.name.clone(), asked.partition_index);
+                if !seen.insert(partition.clone()) {
+                    twice.insert(partition);
+                }
+            }
+        }
         let topics = request.topics.into_iter().map(|topic| {
             let partition = |asked: &ListOffsetsPartition| {
-                let found = self.find_offset(call, &topic.name, asked, committed_only);
+                let found = match twice.contains(&(topic.name.clone(), asked.partition_index)) {
+                    true => Err(ErrorCode::INVALID_REQUEST),
+                    false => self.find_offset(call, &topic.name, asked, reader),
+                };
                 let mut response = ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..Default::default() };
                 match found {
                     Ok((timestamp, offset, leader_epoch)) => {
@@ -51,30 +79,46 @@ impl Core {
         call: &Call,
         topic: &TopicName,
         asked: &ListOffsetsPartition,
-        committed_only: bool,
+        reader: Reader,
     ) -> Result<(i64, i64, i32), ErrorCode> {
         if let Some(code) = call.refusal(topic.as_str(), asked.partition_index) {
             return Err(code);
         }
         let partition = self.topics.partition(topic.as_str(), asked.partition_index);
         let partition = partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-        partition.check_leader(call.node, asked.current_leader_epoch)?;
+        if !(reader.replica_id == DEBUGGER && partition.replicas.contains(&call.node)) {
+            partition.check_leader(call.node, asked.current_leader_epoch)?;
+        }
         if SINCE.iter().any(|(timestamp, version)| *timestamp == asked.timestamp && call.version < *version) {
             return Err(ErrorCode::UNSUPPORTED_VERSION);
         }
         let log = &partition.log;
-        let end = log.readable(committed_only);
-        let epoch = |offset| log.epoch_at(offset).unwrap_or(partition.leader_epoch);
+        // Replicas, and who asks like one, see everything.
+        let end = match reader.replica_id {
+            CONSUMER => log.readable(reader.isolation_level == 1),
+            _ => log.end_offset(),
+        };
+        // A leader that does not know yet that its predecessor's records are replicated cannot say where they end.
+        let not_available = match reader.replica_id == CONSUMER && partition.epoch_start > end {
+            true if call.version >= OFFSET_NOT_AVAILABLE => Err(ErrorCode::OFFSET_NOT_AVAILABLE),
+            true => Err(ErrorCode::LEADER_NOT_AVAILABLE),
+            false => Ok(()),
+        };
         let found = match asked.timestamp {
-            LATEST => return Ok((-1, end, partition.leader_epoch)),
-            EARLIEST | EARLIEST_LOCAL => return Ok((-1, log.start_offset(), epoch(log.start_offset()))),
+            LATEST => return not_available.map(|()| (-1, end, partition.leader_epoch)),
+            EARLIEST | EARLIEST_LOCAL => {
+                let start = log.start_offset();
+                return Ok((-1, start, log.epoch_at(start).unwrap_or(-1)));
+            }
             // Nothing here is ever moved to other storage.
-            LATEST_TIERED | EARLIEST_PENDING_UPLOAD => None,
+            LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok((-1, -1, -1)),
             MAX_TIMESTAMP => log.find_max_timestamp(),
             timestamp if timestamp >= 0 => log.find_timestamp(timestamp),
             _ => return Err(ErrorCode::UNSUPPORTED_VERSION),
         };
-        let found = found.filter(|found| found.offset < end);
-        Ok(found.map_or((-1, -1, -1), |found| (found.timestamp, found.offset, found.leader_epoch)))
+        match found.filter(|found| found.offset < end) {
+            Some(found) => Ok((found.timestamp, found.offset, found.leader_epoch)),
+            None => not_available.map(|()| (-1, -1, -1)),
+        }
     }
 }

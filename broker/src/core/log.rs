@@ -1,7 +1,8 @@
 //! The log of one partition: batches as they came, with their offsets filled in.
 //!
-//! Everything appended is replicated at once, so the high watermark is the log's end. The last stable offset stays at the first
-//! record of the oldest open transaction. Offsets only grow; the start moves up when records are deleted.
+//! The high watermark is the log's end while everything is replicated at once; else it waits to be told how far the followers are
+//! (`replication.rs`). The last stable offset stays at the first record of the oldest transaction that is open, or whose marker is
+//! not replicated yet. Offsets only grow; the start moves up when records are deleted.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +10,30 @@ use bytes::{Bytes, BytesMut};
 use klamm::protocol::records::{Batch, ControlType, Limits};
 
 /// The log of one partition.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
-    batches: Vec<Stored>,
+    pub(super) batches: Vec<Stored>,
     start_offset: i64,
     next_offset: i64,
+    high_watermark: i64,
+    /// Does the high watermark wait for followers?
+    waits: bool,
     /// Bytes ever appended.
     appended: u64,
-    /// First offset of each leader epoch that appended something, ascending.
+    /// First offset of each leader epoch, ascending.
     epochs: Vec<(i32, i64)>,
     /// Open transactions: producer id to first offset.
     open: BTreeMap<i64, i64>,
+    /// First offset and marker of transactions that ended, as long as the marker is not below the high watermark.
+    ending: Vec<(i64, i64)>,
     aborted: Vec<Aborted>,
 }
 
-#[derive(Debug)]
-struct Stored {
-    batch: Batch,
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) batch: Batch,
     /// Bytes appended before it.
-    position: u64,
+    pub(super) position: u64,
 }
 
 /// A transaction that was taken back.
@@ -61,12 +67,44 @@ impl Log {
         self.start_offset
     }
 
-    pub(crate) fn high_watermark(&self) -> i64 {
+    /// Where the next record goes.
+    pub(crate) fn end_offset(&self) -> i64 {
         self.next_offset
     }
 
+    pub(crate) fn high_watermark(&self) -> i64 {
+        self.high_watermark
+    }
+
     pub(crate) fn last_stable_offset(&self) -> i64 {
-        self.open.values().copied().min().unwrap_or(self.next_offset)
+        let ending = self.ending.iter().map(|(first, _)| *first);
+        let unstable = self.open.values().copied().chain(ending).min().unwrap_or(self.next_offset);
+        unstable.max(self.start_offset).min(self.high_watermark)
+    }
+
+    /// Says whether the high watermark waits for followers from now on.
+    pub(crate) fn set_waiting(&mut self, waits: bool) {
+        self.waits = waits;
+        if !waits {
+            self.replicated_to(self.next_offset);
+        }
+    }
+
+    /// What a new leader knows of it: it may be less than the last one knew.
+    pub(crate) fn set_high_watermark(&mut self, offset: i64) {
+        self.high_watermark = 0;
+        self.waits = true;
+        self.find_transactions();
+        self.replicated_to(offset);
+    }
+
+    /// All followers that count have what is before `offset`. The high watermark never goes back.
+    pub(crate) fn replicated_to(&mut self, offset: i64) {
+        let to = offset.min(self.next_offset);
+        if to > self.high_watermark {
+            self.high_watermark = to;
+            self.ending.retain(|(_, marker)| *marker >= to);
+        }
     }
 
     /// Up to where a reader may read.
@@ -83,29 +121,48 @@ impl Log {
     pub(crate) fn append(&mut self, batch: &Batch, leader_epoch: i32, log_append_time: Option<i64>) -> i64 {
         let base_offset = self.next_offset;
         let batch = batch.assign(base_offset, leader_epoch, log_append_time);
-        if self.epochs.last().is_none_or(|(epoch, _)| *epoch < leader_epoch) {
-            self.epochs.push((leader_epoch, base_offset));
-        }
-        if batch.is_control() {
-            self.end_transaction(&batch);
-        } else if batch.is_transactional() {
-            self.open.entry(batch.producer_id()).or_insert(base_offset);
-        }
+        self.start_epoch(leader_epoch);
+        self.note_transaction(&batch);
         self.next_offset = batch.next_offset();
         let position = self.appended;
         self.appended += batch.size() as u64;
         self.batches.push(Stored { batch, position });
+        if !self.waits {
+            self.replicated_to(self.next_offset);
+        }
         base_offset
     }
 
-    fn end_transaction(&mut self, marker: &Batch) {
-        let control_type = marker.control_type().ok().flatten();
-        let Some(ControlType::Abort | ControlType::Commit) = control_type else { return };
-        let first_offset = self.open.remove(&marker.producer_id());
-        if let (Some(first_offset), Some(ControlType::Abort)) = (first_offset, control_type) {
-            let aborted = Aborted { producer_id: marker.producer_id(), first_offset, last_offset: marker.base_offset() };
-            self.aborted.push(aborted);
+    /// A leader of this epoch begins, if it is a new one: what comes from here on is its.
+    pub(crate) fn start_epoch(&mut self, epoch: i32) {
+        if self.epochs.last().is_none_or(|(last, _)| *last < epoch) {
+            // An epoch that appended nothing leaves no trace, as in Kafka.
+            let end = self.next_offset;
+            self.epochs.retain(|(_, start)| *start < end);
+            self.epochs.push((epoch, end));
         }
+    }
+
+    fn note_transaction(&mut self, batch: &Batch) {
+        if !batch.is_control() {
+            if batch.is_transactional() {
+                self.open.entry(batch.producer_id()).or_insert(batch.base_offset());
+            }
+            return;
+        }
+        let control_type = batch.control_type().ok().flatten();
+        let Some(ControlType::Abort | ControlType::Commit) = control_type else { return };
+        let Some(first_offset) = self.open.remove(&batch.producer_id()) else { return };
+        let last_offset = batch.base_offset();
+        self.ending.push((first_offset, last_offset));
+        if control_type == Some(ControlType::Abort) {
+            self.aborted.push(Aborted { producer_id: batch.producer_id(), first_offset, last_offset });
+        }
+    }
+
+    /// Bytes that are there.
+    pub(crate) fn size(&self) -> u64 {
+        self.appended - self.batches.first().map_or(self.appended, |stored| stored.position)
     }
 
     /// Index of the batch that holds `offset`, or of the next one.
@@ -190,21 +247,55 @@ impl Log {
         self.epochs.get(index.checked_sub(1)?).map(|(epoch, _)| *epoch)
     }
 
-    /// Where the last epoch up to `epoch` ended, with that epoch; `None` when the log knows none so old.
+    /// Where the last epoch up to `epoch` ended, with that epoch; `None` for an epoch that is not known yet. As Kafka says it: one from
+    /// before the log's start ended at that start.
     pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
+        let (latest, _) = self.epochs.last().filter(|_| epoch >= 0)?;
+        if epoch == *latest {
+            return Some((epoch, self.next_offset));
+        }
         let after = self.epochs.partition_point(|(known, _)| *known <= epoch);
-        let (known, _) = self.epochs.get(after.checked_sub(1)?)?;
-        Some((*known, self.epochs.get(after).map_or(self.next_offset, |(_, start)| *start)))
+        let (_, end) = self.epochs.get(after)?;
+        let known = after.checked_sub(1).and_then(|before| self.epochs.get(before)).map_or(epoch, |(known, _)| *known);
+        Some((known, *end))
     }
 
-    /// Drops what is before `offset`; whole batches only, but readers start at `offset`.
+    /// Up to where this log and another of the same partition are the same: no two leaders have the same epoch, so what both have of
+    /// the latest epoch that both know.
+    pub(crate) fn shared_with(&self, other: &Self) -> i64 {
+        let ends =
+            self.epochs.iter().rev().find_map(|(epoch, _)| Some((self.end_if_known(*epoch)?, other.end_if_known(*epoch)?)));
+        ends.map_or(0, |(own, others)| own.min(others))
+    }
+
+    fn end_if_known(&self, epoch: i32) -> Option<i64> {
+        self.end_of_epoch(epoch)
+            .filter(|(known, _)| *known == epoch && self.epochs.iter().any(|(known, _)| *known == epoch))
+            .map(|(_, end)| end)
+    }
+
+    /// The end of the last whole batch up to `offset`.
+    pub(crate) fn batch_end_before(&self, offset: i64) -> i64 {
+        let index = self.index_of(offset.max(self.start_offset));
+        self.batches.get(index).map_or(self.next_offset, |stored| stored.batch.base_offset().max(self.start_offset))
+    }
+
+    /// Drops what is before `offset`, which is at most the high watermark; whole batches only, but readers start at `offset`.
     pub(crate) fn delete_before(&mut self, offset: i64) {
-        self.start_offset = offset.clamp(self.start_offset, self.next_offset);
+        self.start_offset = offset.clamp(self.start_offset, self.high_watermark);
         let keep_from = self.index_of(self.start_offset);
         self.batches.drain(..keep_from);
+        // The oldest epoch still there begins at the start.
+        let start = self.start_offset;
+        let older = self.epochs.partition_point(|(_, first)| *first <= start).saturating_sub(1);
+        self.epochs.drain(..older);
+        if let Some((_, first)) = self.epochs.first_mut() {
+            *first = start.max(*first);
+        }
+        self.aborted.retain(|aborted| aborted.last_offset >= start);
     }
 
-    /// Cuts off what is at or after `offset`, as an unclean election does. Whole batches only.
+    /// Cuts off what is at or after `offset`, as a follower does whose leader has another history. Whole batches only.
     pub(crate) fn truncate_from(&mut self, offset: i64) {
         let keep = self.index_of(offset);
         let Some(cut) = self.batches.get(keep) else { return };
@@ -213,9 +304,22 @@ impl Log {
         self.batches.truncate(keep);
         let end = self.next_offset;
         self.start_offset = self.start_offset.min(end);
+        self.high_watermark = self.high_watermark.min(end);
         self.epochs.retain(|(_, start)| *start < end);
-        self.open.retain(|_, first| *first < end);
-        self.aborted.retain(|aborted| aborted.last_offset < end);
+        self.find_transactions();
+    }
+
+    /// What is known of transactions, anew from the batches: a marker that was cut off leaves its transaction open.
+    fn find_transactions(&mut self) {
+        self.open.clear();
+        self.aborted.clear();
+        self.ending.clear();
+        for index in 0..self.batches.len() {
+            let Some(batch) = self.batches.get(index).map(|stored| stored.batch.clone()) else { continue };
+            self.note_transaction(&batch);
+        }
+        let high_watermark = self.high_watermark;
+        self.ending.retain(|(_, marker)| *marker >= high_watermark);
     }
 }
 
@@ -315,7 +419,74 @@ mod tests {
         assert_eq!(log.end_of_epoch(2), Some((0, 2)));
         assert_eq!(log.end_of_epoch(3), Some((3, 3)));
         assert_eq!((log.epoch_at(1), log.epoch_at(2)), (Some(0), Some(3)));
+        assert_eq!((log.end_of_epoch(-1), log.end_of_epoch(4)), (None, None));
         log.truncate_from(2);
-        assert_eq!((log.high_watermark(), log.end_of_epoch(3)), (2, Some((0, 2))));
+        assert_eq!((log.high_watermark(), log.end_of_epoch(0), log.end_of_epoch(3)), (2, Some((0, 2)), None));
+    }
+
+    #[test]
+    fn an_epoch_from_before_the_start_ended_there() {
+        let mut log = Log::default();
+        for epoch in [2, 5, 7] {
+            log.start_epoch(epoch);
+            log.append(&batch(&[1, 2], None), epoch, None);
+        }
+        log.delete_before(3);
+        assert_eq!((log.end_of_epoch(2), log.end_of_epoch(5), log.end_of_epoch(6)), (Some((2, 3)), Some((5, 4)), Some((5, 4))));
+        assert_eq!((log.epoch_at(2), log.epoch_at(3)), (None, Some(5)));
+    }
+
+    #[test]
+    fn an_epoch_that_appended_nothing_leaves_no_trace() {
+        let mut log = Log::default();
+        log.start_epoch(0);
+        log.append(&batch(&[1], None), 0, None);
+        log.start_epoch(1);
+        assert_eq!(log.end_of_epoch(1), Some((1, 1)));
+        log.start_epoch(2);
+        log.append(&batch(&[1], None), 2, None);
+        assert_eq!((log.end_of_epoch(1), log.end_of_epoch(2)), (Some((0, 1)), Some((2, 2))));
+    }
+
+    #[test]
+    fn histories_share_what_both_have_of_the_last_common_epoch() {
+        let (mut log, _) = log();
+        let mut other = log.clone();
+        assert_eq!(log.shared_with(&other), 6);
+        other.truncate_from(2);
+        assert_eq!((log.shared_with(&other), other.shared_with(&log)), (2, 2));
+        other.append(&batch(&[1], None), 1, None);
+        log.append(&batch(&[1], None), 2, None);
+        assert_eq!((log.shared_with(&other), other.shared_with(&log)), (2, 2));
+        assert_eq!(Log::default().shared_with(&log), 0);
+    }
+
+    #[test]
+    fn the_high_watermark_waits_and_transactions_with_it() {
+        let mut log = Log::default();
+        log.set_waiting(true);
+        log.append(&batch(&[1, 2], Some(5)), 0, None);
+        log.append(&marker(5, true), 0, None);
+        log.append(&batch(&[1], None), 0, None);
+        assert_eq!((log.high_watermark(), log.end_offset(), log.last_stable_offset()), (0, 4, 0));
+        log.replicated_to(2);
+        assert_eq!((log.high_watermark(), log.last_stable_offset()), (2, 0), "its marker is not replicated");
+        log.replicated_to(3);
+        assert_eq!((log.high_watermark(), log.last_stable_offset()), (3, 3));
+        log.replicated_to(1);
+        assert_eq!(log.high_watermark(), 3, "it never goes back");
+        log.set_waiting(false);
+        assert_eq!(log.high_watermark(), 4);
+    }
+
+    #[test]
+    fn a_marker_that_is_cut_off_leaves_its_transaction_open() {
+        let mut log = Log::default();
+        log.append(&batch(&[1, 2], Some(5)), 0, None);
+        log.append(&marker(5, false), 0, None);
+        assert_eq!(log.last_stable_offset(), 3);
+        log.truncate_from(2);
+        assert_eq!((log.end_offset(), log.last_stable_offset()), (2, 0));
+        assert!(log.read(0, 2, usize::MAX, true, true).aborted.is_empty());
     }
 }

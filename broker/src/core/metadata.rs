@@ -1,10 +1,15 @@
-//! Metadata and DescribeCluster: who is there, and who leads what; FindCoordinator: who coordinates.
+//! Metadata, DescribeTopicPartitions and DescribeCluster: who is there, and who leads what; FindCoordinator: who coordinates.
 //!
 //! As in KRaft, the controller that brokers name is just one of them, here the running node with the lowest number.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use klamm::protocol::messages::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
+use klamm::protocol::messages::describe_topic_partitions::{
+    Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
+    DescribeTopicPartitionsResponseTopic,
+};
 use klamm::protocol::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use klamm::protocol::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
@@ -12,8 +17,12 @@ use klamm::protocol::messages::metadata::{
 };
 use klamm::protocol::{BrokerId, ErrorCode, Str};
 
+use crate::core::replication::Partition;
 use crate::core::topics::{Topic, invalid_name, text};
 use crate::core::{Call, Core, Outcome};
+
+/// How many partitions a page has at most: `max.request.partition.size.limit`.
+const MAX_PAGE: usize = 2000;
 
 /// `key_type` of FindCoordinator.
 const GROUP: i8 = 0;
@@ -75,17 +84,14 @@ impl Core {
 
     fn describe_topic(&self, topic: &Topic) -> MetadataResponseTopic {
         let running = self.running();
-        let ids = |nodes: &[i32], wanted: bool| -> Vec<BrokerId> {
-            nodes.iter().filter(|node| running.contains(node) == wanted).map(|node| BrokerId(*node)).collect()
-        };
         let partitions = (0..).zip(&topic.partitions).map(|(partition_index, partition)| MetadataResponsePartition {
-            error_code: if partition.leader.is_some() { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE },
+            error_code: leader_error(partition),
             partition_index,
             leader_id: BrokerId(partition.leader.unwrap_or(-1)),
             leader_epoch: partition.leader_epoch,
-            replica_nodes: partition.replicas.iter().map(|node| BrokerId(*node)).collect(),
-            isr_nodes: ids(&partition.replicas, true),
-            offline_replicas: ids(&partition.replicas, false),
+            replica_nodes: ids(partition, |_| true),
+            isr_nodes: ids(partition, |node| partition.isr.contains(&node)),
+            offline_replicas: ids(partition, |node| !running.contains(&node)),
         });
         MetadataResponseTopic {
             name: Some(topic.name.clone()),
@@ -94,6 +100,73 @@ impl Core {
             partitions: partitions.collect(),
             ..Default::default()
         }
+    }
+
+    pub(super) fn describe_topic_partitions(
+        &mut self,
+        _: Instant,
+        _: &Call,
+        request: DescribeTopicPartitionsRequest,
+    ) -> Outcome<DescribeTopicPartitionsResponse> {
+        // Sorted by name, a page of so many partitions, from the cursor on.
+        let mut names: BTreeSet<_> = request.topics.iter().map(|topic| topic.name.clone()).collect();
+        if names.is_empty() {
+            names = self.topics.iter().map(|topic| topic.name.clone()).collect();
+        }
+        let mut first = 0;
+        if let Some(cursor) = &request.cursor {
+            names = names.split_off(&cursor.topic_name);
+            if names.first() == Some(&cursor.topic_name) {
+                first = usize::try_from(cursor.partition_index).unwrap_or(0);
+            }
+        }
+        let mut room = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, MAX_PAGE);
+        let mut response = DescribeTopicPartitionsResponse::default();
+        let running = self.running();
+        for name in names {
+            if room == 0 {
+                response.next_cursor = Some(Cursor { topic_name: name, partition_index: 0 });
+                break;
+            }
+            let Some(topic) = self.topics.get(name.as_str()) else {
+                let error_code = match invalid_name(name.as_str()) {
+                    Some(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
+                    None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                };
+                let unknown = DescribeTopicPartitionsResponseTopic { error_code, name: Some(name), ..Default::default() };
+                response.topics.push(unknown);
+                continue;
+            };
+            let after = first.saturating_add(room);
+            let page = topic.partitions.iter().zip(0..).skip(std::mem::take(&mut first)).take(room);
+            let partitions = page.map(|(partition, partition_index)| DescribeTopicPartitionsResponsePartition {
+                error_code: leader_error(partition),
+                partition_index,
+                leader_id: BrokerId(partition.leader.unwrap_or(-1)),
+                leader_epoch: partition.leader_epoch,
+                replica_nodes: ids(partition, |_| true),
+                isr_nodes: ids(partition, |node| partition.isr.contains(&node)),
+                // Nobody is kept here who is out of sync and yet known to have everything (KIP-966).
+                eligible_leader_replicas: Some(Vec::new()),
+                last_known_elr: Some(Vec::new()),
+                offline_replicas: ids(partition, |node| !running.contains(&node)),
+            });
+            let partitions: Vec<_> = partitions.collect();
+            room -= partitions.len();
+            response.topics.push(DescribeTopicPartitionsResponseTopic {
+                name: Some(topic.name.clone()),
+                topic_id: topic.id,
+                is_internal: topic.name.as_str().starts_with("__"),
+                partitions,
+                ..Default::default()
+            });
+            if after < topic.partitions.len() {
+                let partition_index = i32::try_from(after).unwrap_or(i32::MAX);
+                response.next_cursor = Some(Cursor { topic_name: name, partition_index });
+                break;
+            }
+        }
+        Outcome::Reply(response)
     }
 
     pub(super) fn describe_cluster(
@@ -189,4 +262,13 @@ impl Core {
     fn rack(&self, node: i32) -> Option<Str> {
         self.settings.racks.get(&node).map(|rack| text(rack))
     }
+}
+
+/// Those of a partition's replicas that are wanted.
+fn ids(partition: &Partition, wanted: impl Fn(i32) -> bool) -> Vec<BrokerId> {
+    partition.replicas.iter().filter(|node| wanted(**node)).map(|node| BrokerId(*node)).collect()
+}
+
+fn leader_error(partition: &Partition) -> ErrorCode {
+    if partition.leader.is_some() { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE }
 }

@@ -14,15 +14,20 @@ mod admin;
 mod alter_configs;
 mod configs;
 mod connections;
+mod delete_records;
+mod elect_leaders;
 mod faults;
 mod fetch;
 mod groups;
 mod list_offsets;
 mod log;
 mod metadata;
+mod nodes;
+mod offset_for_leader_epoch;
 mod offsets;
 mod produce;
 mod producers;
+mod replication;
 mod reply;
 mod sasl;
 mod scram;
@@ -47,6 +52,9 @@ use crate::core::faults::Faults;
 use crate::core::fetch::ParkedFetch;
 pub(crate) use crate::core::groups::{Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
+pub(crate) use crate::core::nodes::Election;
+use crate::core::nodes::Holds;
+use crate::core::produce::ParkedProduce;
 use crate::core::reply::{Answer, Reply};
 use crate::core::sasl::{Login, Users};
 pub(crate) use crate::core::settings::Settings;
@@ -118,6 +126,8 @@ pub(crate) struct Core {
     /// Connections whose next request may be due.
     ready: VecDeque<ConnectionId>,
     fetches: BTreeMap<ConnectionId, ParkedFetch>,
+    produces: BTreeMap<ConnectionId, ParkedProduce>,
+    holds: Holds,
     throttle: Duration,
     faults: Faults,
     users: Users,
@@ -134,7 +144,7 @@ impl Core {
     /// `addresses` has each node's, from node 1 on; `wall_millis` is the time of day at `now`.
     pub(crate) fn new(now: Instant, wall_millis: i64, settings: Settings, addresses: Vec<(String, u16)>) -> Self {
         let node = |(host, port)| Node { host, port, running: true, reachability: Reachability::Open };
-        Self {
+        let mut core = Self {
             started: now,
             wall_millis,
             nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
@@ -152,12 +162,16 @@ impl Core {
             last_connection: 0,
             ready: VecDeque::new(),
             fetches: BTreeMap::new(),
+            produces: BTreeMap::new(),
+            holds: Holds::default(),
             throttle: Duration::ZERO,
             faults: Faults::default(),
             actions: VecDeque::new(),
             requests: VecDeque::new(),
             request_bytes: 0,
-        }
+        };
+        core.topics.default_rules = core.replication_rules();
+        core
     }
 
     /// The next thing to do.
@@ -168,11 +182,10 @@ impl Core {
     /// When `handle_timeout` wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let connections = self.connections.values().filter_map(Connection::next_timeout);
-        connections
-            .chain(self.fetches.values().map(|fetch| fetch.deadline))
-            .chain(self.groups.next_timeout())
-            .chain(self.faults.next_timeout())
-            .min()
+        let parked =
+            self.fetches.values().map(|fetch| fetch.deadline).chain(self.produces.values().map(|produce| produce.deadline));
+        let lasting = self.holds.next_timeout().into_iter().chain(self.faults.next_timeout());
+        connections.chain(parked).chain(self.groups.next_timeout()).chain(lasting).min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -189,6 +202,7 @@ impl Core {
     pub(crate) fn handle_closed(&mut self, id: ConnectionId) {
         self.connections.remove(&id);
         self.fetches.remove(&id);
+        self.produces.remove(&id);
     }
 
     /// A frame came. Gives the request for `handle_request`; `None` when the connection is closed for it.
@@ -255,6 +269,8 @@ impl Core {
         for id in due {
             self.finish_fetch(now, id);
         }
+        self.check_lag(now);
+        self.expire_produces(now);
         self.groups.handle_timeout(now);
         self.pump(now);
     }
@@ -262,7 +278,9 @@ impl Core {
     /// Goes on until nothing can be done without new input.
     fn pump(&mut self, now: Instant) {
         loop {
-            if let Some(id) = self.ready.pop_front() {
+            if self.topics.take_reconfigured() {
+                self.reconfigure(now);
+            } else if let Some(id) = self.ready.pop_front() {
                 self.advance(now, id);
             } else if let Some((call, reply)) = self.groups.next_reply() {
                 match reply {
@@ -270,6 +288,7 @@ impl Core {
                     GroupReply::Sync(response) => self.respond(now, call, response),
                 }
             } else if self.topics.take_changed() {
+                self.retry_produces(now);
                 self.retry_fetches(now);
             } else {
                 return;
@@ -382,6 +401,10 @@ impl Core {
             ApiKey::INCREMENTAL_ALTER_CONFIGS => self.handle(now, call, body, Self::incremental_alter_configs),
             ApiKey::OFFSET_DELETE => self.handle(now, call, body, Self::offset_delete),
             ApiKey::DESCRIBE_CLUSTER => self.handle(now, call, body, Self::describe_cluster),
+            ApiKey::DELETE_RECORDS => self.handle(now, call, body, Self::delete_records_by_request),
+            ApiKey::OFFSET_FOR_LEADER_EPOCH => self.handle(now, call, body, Self::offset_for_leader_epoch),
+            ApiKey::ELECT_LEADERS => self.handle(now, call, body, Self::elect_leaders),
+            ApiKey::DESCRIBE_TOPIC_PARTITIONS => self.handle(now, call, body, Self::describe_topic_partitions),
             _ => self.close(call.connection),
         }
     }

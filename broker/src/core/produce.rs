@@ -1,7 +1,10 @@
 //! Produce: checks a batch as Kafka does, appends it once, and says where.
+//!
+//! Who wants an acknowledgement by all replicas waits until the high watermark has passed what was appended, at most `timeout_ms`.
+//! When that is over the records are still there, and may be replicated yet: the client is told that nobody knows.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use klamm::protocol::messages::produce::{
@@ -12,7 +15,8 @@ use klamm::protocol::records::{Batch, BatchErrorKind, Compression, Limits, Recor
 use klamm::protocol::{BrokerId, ErrorCode, TopicName, Uuid};
 
 use crate::core::producers::Verdict;
-use crate::core::topics::{Partition, Topic, text};
+use crate::core::replication::Partition;
+use crate::core::topics::{Topic, Topics, text};
 use crate::core::{Call, Core, Outcome, Settings};
 
 /// How far in the future a record's time may be: `message.timestamp.after.max.ms`.
@@ -38,9 +42,32 @@ impl Refusal {
     }
 }
 
+/// A Produce whose records are not replicated yet.
+#[derive(Debug)]
+pub(crate) struct ParkedProduce {
+    pub(crate) deadline: Instant,
+    call: Call,
+    response: ProduceResponse,
+    waiting: Vec<Waiting>,
+}
+
+/// One partition of it.
+#[derive(Debug)]
+struct Waiting {
+    /// Its place in the response.
+    place: (usize, usize),
+    topic: TopicName,
+    topic_id: Uuid,
+    partition: i32,
+    leader_epoch: i32,
+    /// The high watermark that is waited for.
+    end_offset: i64,
+}
+
 /// Where a batch stands.
 struct Appended {
     base_offset: i64,
+    end_offset: i64,
     log_append_time: i64,
     log_start_offset: i64,
 }
@@ -50,7 +77,11 @@ impl Core {
         let acks = request.acks;
         let mut leaders = BTreeSet::new();
         let mut failed = false;
-        let mut responses = Vec::with_capacity(request.topic_data.len());
+        let mut waiting = Vec::new();
+        if self.topics.default_rules != self.replication_rules() {
+            self.reconfigure(now);
+        }
+        let mut responses: Vec<TopicProduceResponse> = Vec::with_capacity(request.topic_data.len());
         for topic in request.topic_data {
             let name = self.topic_name(&topic.name, topic.topic_id, call.version >= TOPIC_IDS);
             let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
@@ -60,13 +91,19 @@ impl Core {
                     _ if !(-1..=1).contains(&acks) => {
                         Err(Refusal::new(ErrorCode::INVALID_REQUIRED_ACKS, "acks must be -1, 0 or 1"))
                     }
-                    Ok(name) => self.produce_to(now, call, name, data.index, records),
+                    Ok(name) => self.produce_to(now, call, name, data.index, acks, records),
                     Err(code) => Err(Refusal::new(*code, "no such topic")),
                 };
                 failed |= appended.is_err();
                 let mut response = PartitionProduceResponse { index: data.index, base_offset: -1, ..Default::default() };
                 match appended {
-                    Ok(Appended { base_offset, log_append_time, log_start_offset }) => {
+                    Ok(Appended { base_offset, end_offset, log_append_time, log_start_offset }) => {
+                        if acks == -1
+                            && let Ok(name) = &name
+                        {
+                            let place = (responses.len(), partition_responses.len());
+                            waiting.extend(self.waiting(place, name, data.index, end_offset));
+                        }
                         (response.base_offset, response.log_append_time_ms) = (base_offset, log_append_time);
                         response.log_start_offset = log_start_offset;
                     }
@@ -98,7 +135,64 @@ impl Core {
             // Nobody waits for an answer; a client learns only so that something is wrong.
             0 if failed => Outcome::Close,
             0 => Outcome::Nothing,
-            _ => Outcome::Reply(ProduceResponse { responses, node_endpoints: self.endpoints(leaders), ..Default::default() }),
+            _ => {
+                let response = ProduceResponse { responses, node_endpoints: self.endpoints(leaders), ..Default::default() };
+                if waiting.is_empty() {
+                    return Outcome::Reply(response);
+                }
+                let deadline = now + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+                self.produces.insert(call.connection, ParkedProduce { deadline, call: call.clone(), response, waiting });
+                if deadline <= now {
+                    self.expire_produces(now);
+                }
+                Outcome::Parked
+            }
+        }
+    }
+
+    /// What has to be waited for until all replicas in sync have it.
+    fn waiting(&self, place: (usize, usize), topic: &TopicName, partition: i32, end_offset: i64) -> Option<Waiting> {
+        let topic = self.topics.get(topic.as_str())?;
+        let state = topic.partitions.get(usize::try_from(partition).ok()?)?;
+        (state.log.high_watermark() < end_offset).then(|| Waiting {
+            place,
+            topic: topic.name.clone(),
+            topic_id: topic.id,
+            partition,
+            leader_epoch: state.leader_epoch,
+            end_offset,
+        })
+    }
+
+    /// Answers those that wait no longer.
+    pub(super) fn retry_produces(&mut self, now: Instant) {
+        let Self { produces, topics, .. } = self;
+        let mut done = Vec::new();
+        for (id, ParkedProduce { response, waiting, .. }) in produces {
+            waiting.retain(|waiting| {
+                let Some(error_code) = waiting.outcome(topics) else { return true };
+                set_code(response, waiting.place, error_code);
+                false
+            });
+            if waiting.is_empty() {
+                done.push(*id);
+            }
+        }
+        for id in done {
+            let Some(ParkedProduce { call, response, .. }) = self.produces.remove(&id) else { continue };
+            self.respond(now, call, response);
+        }
+    }
+
+    /// Answers those whose time is over.
+    pub(super) fn expire_produces(&mut self, now: Instant) {
+        let due: Vec<_> = self.produces.iter().filter(|(_, produce)| produce.deadline <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            let Some(ParkedProduce { call, mut response, waiting, .. }) = self.produces.remove(&id) else { continue };
+            for Waiting { place, .. } in waiting {
+                set_code(&mut response, place, ErrorCode::REQUEST_TIMED_OUT);
+            }
+            self.respond(now, call, response);
         }
     }
 
@@ -128,6 +222,7 @@ impl Core {
         call: &Call,
         topic: &TopicName,
         partition: i32,
+        acks: i16,
         records: Bytes,
     ) -> Result<Appended, Refusal> {
         if let Some(code) = call.refusal(topic.as_str(), partition) {
@@ -135,11 +230,15 @@ impl Core {
         }
         let (wall_millis, max_bytes) = (self.wall_millis(now), self.message_max_bytes(call.node));
         let no_such = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no such topic or partition");
-        let topic = self.topics.get_mut(topic.as_str()).ok_or_else(no_such)?;
+        let topic = self.topics.get_to_append(topic.as_str()).ok_or_else(no_such)?;
         let rules = Rules::of(topic, &self.settings, max_bytes, wall_millis);
         let partition = usize::try_from(partition).ok().and_then(|partition| topic.partitions.get_mut(partition));
         let partition = partition.ok_or_else(no_such)?;
         partition.check_leader(call.node, -1).map_err(|code| Refusal::new(code, "this node does not lead the partition"))?;
+        if acks == -1 && partition.is_under_min_isr() {
+            let message = "fewer replicas are in sync than min.insync.replicas asks for";
+            return Err(Refusal::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
+        }
         let batch = rules.check(records, call.version)?;
         let appended = append(partition, &batch, rules.log_append_time)?;
         self.topics.touch();
@@ -149,8 +248,7 @@ impl Core {
     /// Appends a batch that a test made, without asking whether a producer could have.
     pub(crate) fn append(&mut self, now: Instant, topic: &str, partition: i32, batch: &Batch) -> Option<i64> {
         let partition = self.topics.partition_mut(topic, partition)?;
-        let base_offset = partition.log.append(batch, partition.leader_epoch, None);
-        partition.producers.appended(batch, base_offset, -1);
+        let base_offset = partition.append(batch, None);
         self.topics.touch();
         self.pump(now);
         Some(base_offset)
@@ -159,16 +257,37 @@ impl Core {
 
 /// Appends `batch` unless it is there already.
 fn append(partition: &mut Partition, batch: &Batch, log_append_time: Option<i64>) -> Result<Appended, Refusal> {
-    let log_start_offset = partition.log.start_offset();
-    match partition.producers.check(batch) {
-        Verdict::Append => {
-            let base_offset = partition.log.append(batch, partition.leader_epoch, log_append_time);
-            let log_append_time = log_append_time.unwrap_or(-1);
-            partition.producers.appended(batch, base_offset, log_append_time);
-            Ok(Appended { base_offset, log_append_time, log_start_offset })
+    let (base_offset, log_append_time) = match partition.producers.check(batch) {
+        Verdict::Append => (partition.append(batch, log_append_time), log_append_time.unwrap_or(-1)),
+        Verdict::Duplicate { base_offset, log_append_time } => (base_offset, log_append_time),
+        Verdict::Refuse(code) => {
+            return Err(Refusal::new(code, "the batch does not follow what its producer wrote before"));
         }
-        Verdict::Duplicate { base_offset, log_append_time } => Ok(Appended { base_offset, log_append_time, log_start_offset }),
-        Verdict::Refuse(code) => Err(Refusal::new(code, "the batch does not follow what its producer wrote before")),
+    };
+    let end_offset = base_offset.saturating_add(i64::from(batch.last_offset_delta())).saturating_add(1);
+    Ok(Appended { base_offset, end_offset, log_append_time, log_start_offset: partition.log.start_offset() })
+}
+
+impl Waiting {
+    /// What to tell of it; `None` while it has to wait.
+    fn outcome(&self, topics: &Topics) -> Option<ErrorCode> {
+        let topic = topics.get(self.topic.as_str()).filter(|topic| topic.id == self.topic_id);
+        let partition = topic.and_then(|topic| topic.partitions.get(usize::try_from(self.partition).ok()?));
+        let Some(partition) = partition else { return Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) };
+        if partition.leader.is_none() || partition.leader_epoch != self.leader_epoch {
+            return Some(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        }
+        let is_replicated = partition.log.high_watermark() >= self.end_offset;
+        let code = if partition.is_under_min_isr() { ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND } else { ErrorCode::NONE };
+        is_replicated.then_some(code)
+    }
+}
+
+/// Says in a response what became of one partition.
+fn set_code(response: &mut ProduceResponse, (topic, partition): (usize, usize), error_code: ErrorCode) {
+    let topic = response.responses.get_mut(topic);
+    if let Some(partition) = topic.and_then(|topic| topic.partition_responses.get_mut(partition)) {
+        partition.error_code = error_code;
     }
 }
 

@@ -4,10 +4,11 @@ use std::any::Any;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use klamm::protocol::messages::{
-    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_topics::*, describe_cluster::*,
-    describe_configs::*, describe_groups::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*,
-    init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*, metadata::*, offset_commit::*,
-    offset_delete::*, offset_fetch::*, produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*,
+    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_records::*, delete_topics::*,
+    describe_cluster::*, describe_configs::*, describe_groups::*, describe_topic_partitions::*, elect_leaders::*, fetch,
+    find_coordinator::*, heartbeat::*, incremental_alter_configs::*, init_producer_id::*, join_group::*, leave_group::*,
+    list_groups::*, list_offsets::*, metadata::*, offset_commit::*, offset_delete::*, offset_fetch::*,
+    offset_for_leader_epoch as epochs, produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, DecodeError, ErrorCode, ProducerId};
 
@@ -34,7 +35,8 @@ replies! {
     FindCoordinatorResponse JoinGroupResponse HeartbeatResponse LeaveGroupResponse SyncGroupResponse DescribeGroupsResponse
     ListGroupsResponse ApiVersionsResponse CreateTopicsResponse DeleteTopicsResponse InitProducerIdResponse
     DescribeConfigsResponse CreatePartitionsResponse DeleteGroupsResponse IncrementalAlterConfigsResponse OffsetDeleteResponse
-    DescribeClusterResponse
+    DescribeClusterResponse DeleteRecordsResponse ElectLeadersResponse DescribeTopicPartitionsResponse
+    epochs::OffsetForLeaderEpochResponse
 }
 
 macro_rules! unthrottled {
@@ -160,6 +162,22 @@ pub(crate) fn refuse(call: &Call, body: &Bytes, error_code: ErrorCode, to: impl 
         }
         ApiKey::OFFSET_DELETE => to.answer(OffsetDeleteResponse { error_code, ..Default::default() }),
         ApiKey::DESCRIBE_CLUSTER => to.answer(DescribeClusterResponse { error_code, ..Default::default() }),
+        ApiKey::DELETE_RECORDS => to.answer(delete_records_error(DeleteRecordsRequest::decode(body, version)?, error_code)),
+        ApiKey::OFFSET_FOR_LEADER_EPOCH => {
+            to.answer(epochs_error(epochs::OffsetForLeaderEpochRequest::decode(body, version)?, error_code));
+        }
+        ApiKey::ELECT_LEADERS => {
+            to.answer(elect_leaders_error(ElectLeadersRequest::decode(body, version)?, error_code, version));
+        }
+        ApiKey::DESCRIBE_TOPIC_PARTITIONS => {
+            let topics = DescribeTopicPartitionsRequest::decode(body, version)?.topics.into_iter();
+            let topic = |topic: TopicRequest| DescribeTopicPartitionsResponseTopic {
+                error_code,
+                name: Some(topic.name),
+                ..Default::default()
+            };
+            to.answer(DescribeTopicPartitionsResponse { topics: topics.map(topic).collect(), ..Default::default() });
+        }
         _ => {}
     }
     Ok(())
@@ -276,4 +294,42 @@ fn find_coordinator_error(request: FindCoordinatorRequest, error_code: ErrorCode
     let coordinator = |key| Coordinator { key, node_id: nobody, port: -1, error_code, error_message: None, ..Default::default() };
     let coordinators = request.coordinator_keys.into_iter().map(coordinator).collect();
     FindCoordinatorResponse { coordinators, ..Default::default() }
+}
+
+fn delete_records_error(request: DeleteRecordsRequest, error_code: ErrorCode) -> DeleteRecordsResponse {
+    let partition = |partition: DeleteRecordsPartition| DeleteRecordsPartitionResult {
+        partition_index: partition.partition_index,
+        low_watermark: -1,
+        error_code,
+    };
+    let topic = |topic: DeleteRecordsTopic| DeleteRecordsTopicResult {
+        name: topic.name,
+        partitions: topic.partitions.into_iter().map(partition).collect(),
+    };
+    DeleteRecordsResponse { topics: request.topics.into_iter().map(topic).collect(), ..Default::default() }
+}
+
+fn epochs_error(request: epochs::OffsetForLeaderEpochRequest, error_code: ErrorCode) -> epochs::OffsetForLeaderEpochResponse {
+    let partition = |partition: epochs::OffsetForLeaderPartition| epochs::EpochEndOffset {
+        error_code,
+        partition: partition.partition,
+        ..Default::default()
+    };
+    let topic = |topic: epochs::OffsetForLeaderTopic| epochs::OffsetForLeaderTopicResult {
+        topic: topic.topic,
+        partitions: topic.partitions.into_iter().map(partition).collect(),
+    };
+    epochs::OffsetForLeaderEpochResponse { topics: request.topics.into_iter().map(topic).collect(), ..Default::default() }
+}
+
+fn elect_leaders_error(request: ElectLeadersRequest, error_code: ErrorCode, version: i16) -> ElectLeadersResponse {
+    let partition = |partition_id| PartitionResult { partition_id, error_code, error_message: None };
+    let topic = |topic: TopicPartitions| ReplicaElectionResult {
+        topic: topic.topic,
+        partition_result: topic.partitions.into_iter().map(partition).collect(),
+    };
+    let results = request.topic_partitions.into_iter().flatten().map(topic).collect();
+    // Older answers have no place for an error of the whole.
+    let whole = if version == 0 { ErrorCode::NONE } else { error_code };
+    ElectLeadersResponse { error_code: whole, replica_election_results: results, ..Default::default() }
 }

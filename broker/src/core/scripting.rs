@@ -8,7 +8,8 @@ use klamm::protocol::{ApiKey, TopicName, Uuid};
 use crate::core::connections::State;
 use crate::core::groups::{Committed, Group};
 use crate::core::log::Log;
-use crate::core::topics::{Partition, Topic, spread};
+use crate::core::replication::Partition;
+use crate::core::topics::{Topic, spread};
 use crate::core::{Core, Node};
 use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
 
@@ -87,53 +88,10 @@ impl Core {
         self.pump(now);
     }
 
-    pub(crate) fn move_leader(&mut self, now: Instant, topic: &str, partition: i32, leader: Option<i32>) -> bool {
-        let moved = self.topics.move_leader(topic, partition, leader);
-        self.pump(now);
-        moved
-    }
-
-    pub(crate) fn delete_records(&mut self, now: Instant, topic: &str, partition: i32, before: i64) {
-        if let Some(partition) = self.topics.partition_mut(topic, partition) {
-            partition.log.delete_before(before);
-        }
-        self.topics.touch();
-        self.pump(now);
-    }
-
-    /// Loses the end of a log, as an unclean election does: what was there may be written anew under the next epoch.
-    pub(crate) fn truncate(&mut self, now: Instant, topic: &str, partition: i32, from: i64) {
-        if let Some(partition) = self.topics.partition_mut(topic, partition) {
-            partition.log.truncate_from(from);
-            partition.producers.forget();
-            partition.leader_epoch += 1;
-        }
-        self.topics.touch();
-        self.pump(now);
-    }
-
     pub(crate) fn forget_producers(&mut self, topic: &str, partition: i32) {
         if let Some(partition) = self.topics.partition_mut(topic, partition) {
             partition.producers.forget();
         }
-    }
-
-    /// Stops a node: its connections close, its partitions go to the next replica.
-    pub(crate) fn stop_node(&mut self, now: Instant, id: i32) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        node.running = false;
-        self.close_connections(Some(id));
-        let running = self.running();
-        self.topics.elect(&running);
-        self.pump(now);
-    }
-
-    pub(crate) fn start_node(&mut self, now: Instant, id: i32) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        node.running = true;
-        let running = self.running();
-        self.topics.elect(&running);
-        self.pump(now);
     }
 
     /// Closes the connections to a node, or all.

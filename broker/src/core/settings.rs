@@ -35,6 +35,10 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::INCREMENTAL_ALTER_CONFIGS,
     ApiKey::OFFSET_DELETE,
     ApiKey::DESCRIBE_CLUSTER,
+    ApiKey::DELETE_RECORDS,
+    ApiKey::OFFSET_FOR_LEADER_EPOCH,
+    ApiKey::ELECT_LEADERS,
+    ApiKey::DESCRIBE_TOPIC_PARTITIONS,
 ];
 
 /// The settings of the whole cluster.
@@ -54,6 +58,12 @@ pub(crate) struct Settings {
     pub(crate) group_max_size: usize,
     pub(crate) offset_metadata_max_bytes: usize,
     pub(crate) transaction_max_timeout: Duration,
+    pub(crate) min_insync_replicas: usize,
+    pub(crate) unclean_leader_election: bool,
+    pub(crate) replica_lag_time_max: Duration,
+    /// With fewer replicas in sync than `min.insync.replicas`, as before Kafka 3.7.
+    pub(crate) high_watermark_moves_below_min_isr: bool,
+    pub(crate) retention_check_interval: Duration,
     /// `connections.max.reauth.ms`; `None`: a client that has logged in is believed as long as its connection lasts.
     pub(crate) session_lifetime: Option<Duration>,
     /// Decompress what is produced and look at each record, as Kafka does.
@@ -81,6 +91,11 @@ impl Default for Settings {
             group_max_size: usize::MAX,
             offset_metadata_max_bytes: 4096,
             transaction_max_timeout: Duration::from_secs(900),
+            min_insync_replicas: 1,
+            unclean_leader_election: false,
+            replica_lag_time_max: Duration::from_secs(30),
+            high_watermark_moves_below_min_isr: false,
+            retention_check_interval: Duration::from_secs(300),
             session_lifetime: None,
             validate_records: true,
             versions: BTreeMap::new(),

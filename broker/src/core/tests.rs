@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use klamm::protocol::header::{correlation_id, decode_response, encode_request};
 use klamm::protocol::messages::{
-    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_topics::*, describe_cluster::*,
-    describe_configs::*, describe_groups::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*,
-    init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*, metadata::*, offset_commit::*,
-    offset_delete::*, offset_fetch::*, produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*,
+    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_records::*, delete_topics::*,
+    describe_cluster::*, describe_configs::*, describe_groups::*, describe_topic_partitions::*, elect_leaders::*, fetch,
+    find_coordinator::*, heartbeat::*, incremental_alter_configs::*, init_producer_id::*, join_group::*, leave_group::*,
+    list_groups::*, list_offsets::*, metadata::*, offset_commit::*, offset_delete::*, offset_fetch::*,
+    offset_for_leader_epoch as epochs, produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, ErrorCode, GroupId, Records, Request, Str, TopicName};
 
@@ -212,6 +213,25 @@ macro_rules! with_each_request {
                 }],
             };
             DescribeClusterRequest: DescribeClusterRequest::default();
+            DeleteRecordsRequest: DeleteRecordsRequest {
+                topics: vec![DeleteRecordsTopic { name: orders(), partitions: vec![DeleteRecordsPartition::default()] }],
+                ..Default::default()
+            };
+            epochs::OffsetForLeaderEpochRequest: epochs::OffsetForLeaderEpochRequest {
+                topics: vec![epochs::OffsetForLeaderTopic {
+                    topic: orders(),
+                    partitions: vec![epochs::OffsetForLeaderPartition::default()],
+                }],
+                ..Default::default()
+            };
+            ElectLeadersRequest: ElectLeadersRequest {
+                topic_partitions: Some(vec![TopicPartitions { topic: orders(), partitions: vec![0] }]),
+                ..Default::default()
+            };
+            DescribeTopicPartitionsRequest: DescribeTopicPartitionsRequest {
+                topics: vec![TopicRequest { name: orders() }],
+                ..Default::default()
+            };
             SaslHandshakeRequest: SaslHandshakeRequest { mechanism: text("PLAIN") };
             SaslAuthenticateRequest: SaslAuthenticateRequest::default();
         }

@@ -1,15 +1,11 @@
-//! Topics and partitions, their leaders, and what becomes of leaders when nodes come and go.
-//!
-//! All nodes share the partitions' logs: a leader is the one node that answers for a partition. When it stops, the next replica
-//! that runs takes over with a higher epoch and the whole log, so nothing acknowledged is ever lost; without one the partition has
-//! no leader until a replica starts.
+//! Topics, their configurations, and their partitions as a whole; a single one is the matter of `replication.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use klamm::protocol::{ErrorCode, Str, TopicName, Uuid};
+use klamm::protocol::{Str, TopicName, Uuid};
 
-use crate::core::log::Log;
-use crate::core::producers::Producers;
+pub(crate) use crate::core::replication::Partition;
+use crate::core::replication::{Around, Rules};
 
 /// All topics.
 #[derive(Debug, Default)]
@@ -18,6 +14,12 @@ pub(crate) struct Topics {
     names: BTreeMap<Uuid, String>,
     created: u64,
     changed: bool,
+    /// Was a topic handed out to be changed, or made with configurations?
+    reconfigured: bool,
+    /// Nodes whose replicas do not follow their leaders.
+    pub(crate) held: BTreeSet<i32>,
+    /// For topics that do not say it.
+    pub(crate) default_rules: Rules,
 }
 
 /// One topic.
@@ -30,39 +32,28 @@ pub(crate) struct Topic {
     pub(crate) configs: BTreeMap<String, String>,
 }
 
-/// One partition.
-#[derive(Debug)]
-pub(crate) struct Partition {
-    pub(crate) leader: Option<i32>,
-    pub(crate) leader_epoch: i32,
-    pub(crate) replicas: Vec<i32>,
-    pub(crate) log: Log,
-    pub(crate) producers: Producers,
+impl Topic {
+    /// What its configurations say about replication.
+    pub(crate) fn rules(&self, default: Rules) -> Rules {
+        rules(&self.configs, default)
+    }
+
+    /// Does its `cleanup.policy` name this one?
+    pub(crate) fn has_policy(&self, wanted: &str) -> bool {
+        let policy = self.configs.get("cleanup.policy").map_or("delete", String::as_str);
+        policy.split(',').any(|policy| policy.trim() == wanted)
+    }
+
+    /// A configuration that is a number.
+    pub(crate) fn number(&self, key: &str) -> Option<i64> {
+        self.configs.get(key)?.parse().ok()
+    }
 }
 
-impl Partition {
-    fn new(replicas: Vec<i32>, running: &BTreeSet<i32>) -> Self {
-        let leader = replicas.iter().copied().find(|node| running.contains(node));
-        Self { leader, leader_epoch: 0, replicas, log: Log::default(), producers: Producers::default() }
-    }
-
-    fn lead(&mut self, leader: Option<i32>) {
-        self.leader = leader;
-        self.leader_epoch += 1;
-    }
-
-    /// May `node` answer for it to a client that believes in `epoch` (-1: it does not say)?
-    pub(crate) fn check_leader(&self, node: i32, epoch: i32) -> Result<(), ErrorCode> {
-        if self.leader != Some(node) {
-            return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
-        }
-        match epoch {
-            -1 => Ok(()),
-            epoch if epoch < self.leader_epoch => Err(ErrorCode::FENCED_LEADER_EPOCH),
-            epoch if epoch > self.leader_epoch => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
-            _ => Ok(()),
-        }
-    }
+fn rules(configs: &BTreeMap<String, String>, default: Rules) -> Rules {
+    let min_isr = configs.get("min.insync.replicas").and_then(|value| value.parse().ok());
+    let unclean = configs.get("unclean.leader.election.enable").map(|value| value == "true");
+    Rules { min_isr: min_isr.unwrap_or(default.min_isr), unclean: unclean.unwrap_or(default.unclean), ..default }
 }
 
 impl Topics {
@@ -70,8 +61,20 @@ impl Topics {
         self.by_name.get(name)
     }
 
+    /// A topic to change; its configurations are looked at again.
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Topic> {
+        self.reconfigured = true;
         self.by_name.get_mut(name)
+    }
+
+    /// A topic whose partitions change, and nothing else of it.
+    pub(crate) fn get_to_append(&mut self, name: &str) -> Option<&mut Topic> {
+        self.by_name.get_mut(name)
+    }
+
+    /// Has a configuration perhaps changed since the last call?
+    pub(crate) fn take_reconfigured(&mut self) -> bool {
+        std::mem::take(&mut self.reconfigured)
     }
 
     pub(crate) fn name_of(&self, id: Uuid) -> Option<&str> {
@@ -87,10 +90,10 @@ impl Topics {
     }
 
     pub(crate) fn partition_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Partition> {
-        self.get_mut(topic)?.partitions.get_mut(usize::try_from(partition).ok()?)
+        self.by_name.get_mut(topic)?.partitions.get_mut(usize::try_from(partition).ok()?)
     }
 
-    pub(crate) fn all_partitions_mut(&mut self) -> impl Iterator<Item = &mut Partition> {
+    pub(crate) fn partitions_mut(&mut self) -> impl Iterator<Item = &mut Partition> {
         self.by_name.values_mut().flat_map(|topic| &mut topic.partitions)
     }
 
@@ -115,7 +118,9 @@ impl Topics {
     ) -> Uuid {
         self.created += 1;
         let id = topic_id(seed, self.created);
-        let partitions = assignment.into_iter().map(|replicas| Partition::new(replicas, running)).collect();
+        let (around, rules) = (Around { running, held: &self.held }, rules(&configs, self.default_rules));
+        let partitions = assignment.into_iter().map(|replicas| Partition::new(replicas, around, rules)).collect();
+        self.reconfigured |= !configs.is_empty();
         let name = name.detached();
         self.names.insert(id, name.as_str().to_owned());
         self.by_name.insert(name.as_str().to_owned(), Topic { name, id, partitions, configs });
@@ -125,7 +130,8 @@ impl Topics {
 
     pub(crate) fn add_partitions(&mut self, name: &str, assignment: Vec<Vec<i32>>, running: &BTreeSet<i32>) {
         let Some(topic) = self.by_name.get_mut(name) else { return };
-        topic.partitions.extend(assignment.into_iter().map(|replicas| Partition::new(replicas, running)));
+        let (around, rules) = (Around { running, held: &self.held }, topic.rules(self.default_rules));
+        topic.partitions.extend(assignment.into_iter().map(|replicas| Partition::new(replicas, around, rules)));
     }
 
     pub(crate) fn delete(&mut self, name: &str) -> Option<Topic> {
@@ -143,29 +149,39 @@ impl Topics {
         self.touch();
     }
 
-    /// Makes `leader` the leader, with the next epoch. It need not be a replica yet.
-    pub(crate) fn move_leader(&mut self, topic: &str, partition: i32, leader: Option<i32>) -> bool {
-        let Some(partition) = self.partition_mut(topic, partition) else { return false };
-        if let Some(leader) = leader.filter(|leader| !partition.replicas.contains(leader)) {
-            partition.replicas.push(leader);
+    /// Has every partition draw its conclusions from which nodes run and which are held.
+    pub(crate) fn settle(&mut self, running: &BTreeSet<i32>) {
+        let around = Around { running, held: &self.held };
+        for topic in self.by_name.values_mut() {
+            let rules = rules(&topic.configs, self.default_rules);
+            topic.partitions.iter_mut().for_each(|partition| partition.settle(around, rules));
         }
-        partition.lead(leader);
         self.touch();
-        true
     }
 
-    /// Gives each partition without a running leader the first replica that runs.
-    pub(crate) fn elect(&mut self, running: &BTreeSet<i32>) {
-        for partition in self.by_name.values_mut().flat_map(|topic| &mut topic.partitions) {
-            if partition.leader.is_some_and(|leader| running.contains(&leader)) {
-                continue;
-            }
-            let next = partition.replicas.iter().copied().find(|replica| running.contains(replica));
-            if next != partition.leader {
-                partition.lead(next);
-            }
+    /// Tells every partition the rules of its topic.
+    pub(crate) fn apply_rules(&mut self, running: &BTreeSet<i32>) {
+        let around = Around { running, held: &self.held };
+        for topic in self.by_name.values_mut() {
+            let rules = rules(&topic.configs, self.default_rules);
+            topic.partitions.iter_mut().for_each(|partition| partition.set_rules(around, rules));
         }
         self.touch();
+    }
+
+    /// Does something to a partition that has to know of the nodes around; `None` if there is no such partition.
+    pub(crate) fn with_partition<T>(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        running: &BTreeSet<i32>,
+        change: impl FnOnce(&mut Partition, Around<'_>) -> T,
+    ) -> Option<T> {
+        let around = Around { running, held: &self.held };
+        let partition = self.by_name.get_mut(topic)?.partitions.get_mut(usize::try_from(partition).ok()?)?;
+        let result = change(partition, around);
+        self.changed = true;
+        Some(result)
     }
 }
 
