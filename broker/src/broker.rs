@@ -10,7 +10,7 @@ use klamm::protocol::{ApiKey, Request, TopicName, Uuid};
 use tokio::net::TcpListener;
 
 use crate::builder::BrokerBuilder;
-use crate::core::{Core, invalid_name};
+use crate::core::{Core, KafkaVersion, invalid_name};
 use crate::driver::Shared;
 use crate::faults::{Fault, Plan};
 use crate::raw_client::RawClient;
@@ -221,8 +221,8 @@ impl Broker {
         self.inner.shared.run_plan(plan);
     }
 
-    /// Ends all faults that last, and forgets those that have not come yet: nodes that were killed for a while start, topics that were
-    /// deleted for a while are there again, the network is whole. What was changed for good (a leader that moved) stays.
+    /// Ends all faults that last, also for ever, and forgets those that have not come yet: nodes that were killed start, topics that were
+    /// to be created again are there, the network is whole. What was changed for good (a leader that moved) stays.
     pub fn clear_faults(&self) {
         self.inner.shared.with(|core, now| core.clear_faults(now));
     }
@@ -288,6 +288,21 @@ impl Broker {
         self.inner.shared.with(|core, _| core.set_versions(api, versions));
     }
 
+    /// Plays another release of Kafka from now on, as after an upgrade: see [`BrokerBuilder::kafka_version`].
+    ///
+    /// # Errors
+    /// When the ranges of that release are not known; the error names those that are.
+    pub fn set_kafka_version(&self, version: &str) -> io::Result<()> {
+        let version = KafkaVersion::parse(version).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        self.inner.shared.with(|core, _| core.set_kafka_version(version));
+        Ok(())
+    }
+
+    /// The release of Kafka that is played, such as `3.7`; `None` if it was not chosen.
+    pub fn kafka_version(&self) -> Option<String> {
+        self.look(|core| core.kafka_version().map(|version| version.to_string()))
+    }
+
     /// Switches the creation of unknown topics on or off.
     pub fn set_auto_create_topics(&self, on: bool) {
         self.inner.shared.with(|core, _| core.set_auto_create_topics(on));
@@ -318,12 +333,28 @@ impl Broker {
 
     // ---- Coordinators ----
 
-    /// Makes a node the coordinator of a group or transactional id.
+    /// Makes a node the coordinator of a group or transactional id, at once: [`move_coordinator`](Self::move_coordinator) without a
+    /// time for loading.
     pub fn set_coordinator(&self, key: &str, node: i32) {
-        self.inner.shared.with(|core, _| core.set_coordinator(key, node));
+        self.move_coordinator(key, node, Duration::ZERO);
     }
 
-    /// The node that coordinates a group or transactional id; `None` while no node runs.
+    /// Makes a node the coordinator of a group or transactional id. For as long as `loading` it answers
+    /// `COORDINATOR_LOAD_IN_PROGRESS`.
+    ///
+    /// As in Kafka, the new coordinator knows of a group what stands in the log: its offsets, and its members in the last generation
+    /// that got its assignments. Who waits at the old one is told `NOT_COORDINATOR`; a rebalance that was under way is forgotten.
+    pub fn move_coordinator(&self, key: &str, node: i32, loading: Duration) {
+        self.inner.shared.with(|core, now| core.move_coordinator(now, key, node, loading));
+    }
+
+    /// Leaves a group or transactional id without a coordinator, until [`move_coordinator`](Self::move_coordinator) gives it one: no
+    /// node answers for it (`NOT_COORDINATOR`), and none is found (`COORDINATOR_NOT_AVAILABLE`).
+    pub fn unload_coordinator(&self, key: &str) {
+        self.inner.shared.with(|core, now| core.unload_coordinator(now, key));
+    }
+
+    /// The node that coordinates a group or transactional id; `None` while no node runs, or none has loaded it.
     pub fn coordinator(&self, key: &str) -> Option<i32> {
         self.look(|core| core.coordinator_of(key))
     }

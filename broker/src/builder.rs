@@ -10,7 +10,7 @@ use std::time::Duration;
 use klamm::protocol::{ApiKey, TopicName};
 use tokio::net::ToSocketAddrs;
 
-use crate::core::Settings;
+use crate::core::{KafkaVersion, Settings};
 use crate::driver::{self, Shared};
 use crate::{Broker, SaslMechanism};
 
@@ -25,6 +25,7 @@ pub struct BrokerBuilder {
     topics: Vec<(String, i32)>,
     /// Mechanism, name and password.
     users: Vec<(SaslMechanism, String, String)>,
+    kafka_version: Option<String>,
 }
 
 /// Without passwords.
@@ -38,7 +39,7 @@ impl fmt::Debug for BrokerBuilder {
 
 impl BrokerBuilder {
     pub(crate) fn new() -> Self {
-        Self { settings: Settings::default(), topics: Vec::new(), users: Vec::new() }
+        Self { settings: Settings::default(), topics: Vec::new(), users: Vec::new(), kafka_version: None }
     }
 
     /// How many nodes the cluster has, numbered from 1. Default 1.
@@ -132,6 +133,46 @@ impl BrokerBuilder {
         self
     }
 
+    /// How long committed offsets are kept once their group has no members, or a member no use for them
+    /// (`offsets.retention.minutes`). Default 7 days. Looked after every ten minutes
+    /// ([`offsets_retention_check_interval`](Self::offsets_retention_check_interval)).
+    pub fn offsets_retention(mut self, kept: Duration) -> Self {
+        self.settings.offsets_retention = kept;
+        self
+    }
+
+    /// How often it is looked for committed offsets, and groups, whose time is over (`offsets.retention.check.interval.ms`). Default
+    /// ten minutes.
+    pub fn offsets_retention_check_interval(mut self, interval: Duration) -> Self {
+        self.settings.offsets_retention_check_interval = interval;
+        self
+    }
+
+    /// The longest text that may be committed along with an offset (`offset.metadata.max.bytes`). Default 4096 bytes.
+    pub fn offset_metadata_max_bytes(mut self, bytes: usize) -> Self {
+        self.settings.offset_metadata_max_bytes = bytes;
+        self
+    }
+
+    /// Plays this release of Kafka, `2.0` to `4.4`: offers the versions of each API that its brokers offer, of those APIs that this broker
+    /// serves, and answers newer clients as they do. A patch's number makes no difference. Default: every version that the library
+    /// has declared. [`versions`](Self::versions) and [`without`](Self::without) go before it.
+    ///
+    /// Starting fails if there is no such release, and says which there are.
+    ///
+    /// ```
+    /// # use klamm_broker::Broker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let broker = Broker::builder().kafka_version("2.4").topic("orders", 1).start_in_memory()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn kafka_version(mut self, version: impl Into<String>) -> Self {
+        self.kafka_version = Some(version.into());
+        self
+    }
+
     /// Offers an API only in these versions; requests in others end their connection. Default: all that the library has declared. An API
     /// that this broker does not serve is not offered either way.
     pub fn versions(mut self, api: ApiKey, versions: RangeInclusive<i16>) -> Self {
@@ -209,7 +250,7 @@ impl BrokerBuilder {
         }
         let addresses = (1..=self.settings.nodes).map(|node| (format!("node-{node}"), MEMORY_PORT)).collect();
         let topics = self.checked_topics()?;
-        Ok(self.started(Shared::start(self.settings.clone(), addresses, &topics)))
+        Ok(self.started(Shared::start(self.checked_settings()?, addresses, &topics)))
     }
 
     /// Starts it on TCP: the first node at `address`, each other at the port after, or all at free ports where it says port 0.
@@ -217,13 +258,13 @@ impl BrokerBuilder {
     /// # Errors
     /// When an address cannot be listened at; with a topic name that Kafka would refuse.
     pub async fn start_tcp(self, address: impl ToSocketAddrs) -> io::Result<Broker> {
-        let topics = self.checked_topics()?;
+        let (topics, settings) = (self.checked_topics()?, self.checked_settings()?);
         let mut candidates = tokio::net::lookup_host(address).await?;
         let address = candidates.next().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has no address"))?;
         let listeners = driver::bind(address, self.settings.nodes).await?;
         let bound = listeners.iter().map(|listener| listener.local_addr()).collect::<io::Result<Vec<SocketAddr>>>()?;
         let addresses = bound.iter().map(|address| (address.ip().to_string(), address.port())).collect();
-        let shared = Shared::start(self.settings.clone(), addresses, &topics);
+        let shared = Shared::start(settings, addresses, &topics);
         let broker = self.started(shared.clone());
         for (node, listener) in (1..).zip(listeners) {
             shared.listen(node, listener);
@@ -237,6 +278,15 @@ impl BrokerBuilder {
             broker.set_sasl_user(*mechanism, name, password);
         }
         broker
+    }
+
+    fn checked_settings(&self) -> io::Result<Settings> {
+        let mut settings = self.settings.clone();
+        if let Some(version) = &self.kafka_version {
+            let known = KafkaVersion::parse(version).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+            settings.kafka_version = Some(known);
+        }
+        Ok(settings)
     }
 
     fn checked_topics(&self) -> io::Result<Vec<(TopicName, i32)>> {

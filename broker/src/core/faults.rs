@@ -12,9 +12,12 @@ use klamm::protocol::messages::metadata::{MetadataRequest, MetadataResponse, Met
 use klamm::protocol::records::{Batch, ControlMarker};
 use klamm::protocol::{ApiKey, ErrorCode, Str, TopicName};
 
-use crate::core::{Action, Call, Core, Outcome};
+use crate::core::{Action, Call, Core, Election, Group, Outcome};
 use crate::faults::{BrokerFault, Fault, FencedProducer, Plan, When};
 use crate::script::{ConnectionId, Intercept, PartitionError, SeenRequest};
+
+/// Longer than any test: what has no end is still cleared by [`Core::clear_faults`].
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// What is in force, and what is to come.
 #[derive(Debug, Default)]
@@ -22,6 +25,8 @@ pub(crate) struct Faults {
     schedule: BTreeMap<(Instant, u64), Due>,
     /// Numbers given to what was scheduled or lasts.
     numbered: u64,
+    /// Ends of faults that last for ever, for whoever clears all.
+    endless: Vec<Ending>,
     /// Faults that come before a request.
     awaited: Vec<Awaited>,
     /// What the next requests meet, the oldest first.
@@ -44,6 +49,9 @@ enum Ending {
     Distortion(u64),
     Leaderless(String, i32),
     Down(i32),
+    Held(i32),
+    Unloaded(String, Option<i32>),
+    Loading(String),
     Deleted { name: TopicName, partitions: i32, configs: BTreeMap<String, String> },
 }
 
@@ -97,8 +105,9 @@ impl Faults {
     /// Has `ending` come when a fault is over that began now.
     fn end_after(&mut self, now: Instant, lasts: Option<Duration>, ending: Ending) {
         // What is so far away that no clock shows it never comes.
-        if let Some(at) = lasts.and_then(|lasts| now.checked_add(lasts)) {
-            self.schedule(at, Due::End(ending));
+        match lasts.and_then(|lasts| now.checked_add(lasts)) {
+            Some(at) => self.schedule(at, Due::End(ending)),
+            None => self.endless.push(ending),
         }
     }
 
@@ -153,15 +162,15 @@ impl Core {
     pub(crate) fn clear_faults(&mut self, now: Instant) {
         self.faults.awaited.clear();
         self.faults.spoiled.clear();
+        for ending in std::mem::take(&mut self.faults.endless) {
+            self.end_fault(now, ending);
+        }
         for due in std::mem::take(&mut self.faults.schedule).into_values() {
             match due {
                 Due::Begin(_) => {}
                 Due::End(ending) => self.end_fault(now, ending),
             }
         }
-        self.faults.distorted.clear();
-        self.faults.throttles.clear();
-        self.throttle = Duration::ZERO;
         self.actions.push_back(Action::Heal);
         self.pump(now);
     }
@@ -252,19 +261,29 @@ impl Core {
                 }
             }
             BrokerFault::Truncate { topic, partition, records } => {
-                let Some(end) = self.log(topic, *partition).map(|log| log.high_watermark()) else { return };
+                let Some(end) = self.log(topic, *partition).map(|log| log.end_offset()) else { return };
                 let from = end.saturating_sub(i64::try_from(*records).unwrap_or(i64::MAX));
                 self.truncate(now, topic, *partition, from);
             }
             BrokerFault::FenceProducer { of } => self.fence(now, of),
             BrokerFault::ExpireSessions { group } => {
-                let members = |group: &crate::core::Group| group.members.keys().map(Str::to_string).collect::<Vec<_>>();
-                for member in self.group(group).map(members).unwrap_or_default() {
-                    self.expire_member(now, group, &member);
+                let members = self.group(group).and_then(Group::classic).map(|classic| classic.members.keys().cloned());
+                for member in members.map(Iterator::collect::<Vec<_>>).unwrap_or_default() {
+                    self.expire_member(now, group, member.as_str());
                 }
             }
-            BrokerFault::KillNode { node, loses_unreplicated: _, lasts } => {
+            BrokerFault::UncleanElection { topic, partition, to } => {
+                self.elect_leader(now, topic, *partition, Election::Unclean(*to));
+            }
+            BrokerFault::HoldReplication { node, lasts } => {
+                self.hold_replication(now, *node);
+                self.faults.end_after(now, *lasts, Ending::Held(*node));
+            }
+            BrokerFault::KillNode { node, loses_unreplicated, lasts } => {
                 if self.nodes.get(node).is_some_and(|node| node.running) {
+                    if !loses_unreplicated {
+                        self.replicate_all_of(now, *node);
+                    }
                     self.actions.push_back(Action::StopListening(*node));
                     self.stop_node(now, *node);
                     self.faults.end_after(now, *lasts, Ending::Down(*node));
@@ -277,7 +296,9 @@ impl Core {
                 let partitions = i32::try_from(known.partitions.len()).unwrap_or(i32::MAX);
                 let ending = Ending::Deleted { name: known.name.clone(), partitions, configs: known.configs.clone() };
                 self.delete_topic(now, topic);
-                self.faults.end_after(now, *recreate_after, ending);
+                if recreate_after.is_some() {
+                    self.faults.end_after(now, *recreate_after, ending);
+                }
             }
             BrokerFault::ExpireCredentials { node } => {
                 for connection in self.connections.values_mut() {
@@ -289,10 +310,19 @@ impl Core {
             BrokerFault::MoveCoordinator { of, to } => {
                 let next = to.or_else(|| self.next_coordinator(of.key()));
                 if let Some(node) = next.filter(|node| self.nodes.contains_key(node)) {
-                    self.set_coordinator(of.key(), node);
+                    self.move_coordinator(now, of.key(), node, Duration::ZERO);
                 }
             }
-            BrokerFault::UnloadCoordinator { .. } | BrokerFault::LoadCoordinator { .. } => {}
+            BrokerFault::UnloadCoordinator { of, lasts } => {
+                let ending = Ending::Unloaded(of.key().to_owned(), self.coordinator_of(of.key()));
+                self.unload_coordinator(now, of.key());
+                self.faults.end_after(now, *lasts, ending);
+            }
+            BrokerFault::LoadCoordinator { of, lasts } => {
+                let Some(node) = self.coordinator_of(of.key()) else { return };
+                self.move_coordinator(now, of.key(), node, lasts.unwrap_or(FOR_EVER));
+                self.faults.end_after(now, *lasts, Ending::Loading(of.key().to_owned()));
+            }
         }
     }
 
@@ -312,6 +342,17 @@ impl Core {
             Ending::Down(node) => {
                 if self.nodes.get(&node).is_some_and(|node| !node.running) {
                     self.restart_node(now, node, false);
+                }
+            }
+            Ending::Held(node) => self.release_replication(now, node),
+            // Somebody may have moved it meanwhile.
+            Ending::Unloaded(key, Some(node)) if self.coordinator_of(&key).is_none() => {
+                self.move_coordinator(now, &key, node, Duration::ZERO);
+            }
+            Ending::Unloaded(..) => {}
+            Ending::Loading(key) => {
+                if let Some(node) = self.coordinator_of(&key) {
+                    self.move_coordinator(now, &key, node, Duration::ZERO);
                 }
             }
             Ending::Deleted { name, partitions, configs } => {
@@ -352,14 +393,28 @@ impl Core {
         }
     }
 
-    /// The replica behind the present leader that runs; the leader itself if it is the only one.
+    /// The replica in sync behind the present leader that runs; the leader itself if it is the only one.
     fn next_leader(&self, topic: &str, partition: i32) -> Option<i32> {
         let partition = self.partition(topic, partition)?;
-        let replicas = &partition.replicas;
-        let leader = partition.leader.and_then(|leader| replicas.iter().position(|node| *node == leader));
+        let replicas: Vec<_> = partition.replicas.iter().filter(|node| partition.isr.contains(node)).collect();
+        let leader = partition.leader.and_then(|leader| replicas.iter().position(|node| **node == leader));
         let first = leader.map_or(0, |leader| leader + 1);
         let mut from_first = replicas.iter().cycle().skip(first).take(replicas.len());
-        from_first.find(|id| self.nodes.get(id).is_some_and(|node| node.running)).copied()
+        from_first.find(|id| self.nodes.get(id).is_some_and(|node| node.running)).map(|id| **id)
+    }
+
+    /// Has all followers of the partitions that a node leads catch up, held back or not.
+    fn replicate_all_of(&mut self, now: Instant, node: i32) {
+        let mut led = Vec::new();
+        for topic in self.topics.iter() {
+            for (index, partition) in (0..).zip(&topic.partitions).filter(|(_, partition)| partition.leader == Some(node)) {
+                let (name, end) = (topic.name.as_str().to_owned(), partition.log.end_offset());
+                led.extend(partition.replicas.iter().map(|replica| (name.clone(), index, *replica, end)));
+            }
+        }
+        for (topic, index, replica, end) in led.into_iter().filter(|(_, _, replica, _)| *replica != node) {
+            self.replicate_up_to(now, &topic, index, replica, end);
+        }
     }
 
     fn next_coordinator(&self, key: &str) -> Option<i32> {

@@ -239,22 +239,6 @@ impl Core {
         Coordinator { key, node_id: BrokerId(id), host, port, error_code: ErrorCode::NONE, error_message: None }
     }
 
-    /// The node that coordinates a group or a transactional id: the one a test has chosen, else one that follows from the name; the
-    /// next one that runs if it does not.
-    pub(crate) fn coordinator_of(&self, key: &str) -> Option<i32> {
-        let hash = key.bytes().fold(0usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
-        let nodes: Vec<_> = self.nodes.keys().copied().collect();
-        let chosen = self.coordinators.get(key).and_then(|chosen| nodes.iter().position(|node| node == chosen));
-        let first = chosen.unwrap_or(hash % nodes.len().max(1));
-        let mut from_first = nodes.iter().cycle().skip(first).take(nodes.len());
-        from_first.find(|id| self.nodes.get(id).is_some_and(|node| node.running)).copied()
-    }
-
-    /// Is the node that was asked the coordinator?
-    pub(super) fn check_coordinator(&self, call: &Call, key: &str) -> Result<(), ErrorCode> {
-        if self.coordinator_of(key) == Some(call.node) { Ok(()) } else { Err(ErrorCode::NOT_COORDINATOR) }
-    }
-
     fn controller(&self) -> BrokerId {
         BrokerId(self.running().first().copied().unwrap_or(-1))
     }

@@ -14,11 +14,13 @@ mod admin;
 mod alter_configs;
 mod configs;
 mod connections;
+mod coordinators;
 mod delete_records;
 mod elect_leaders;
 mod faults;
 mod fetch;
 mod groups;
+mod kafka_version;
 mod list_offsets;
 mod log;
 mod metadata;
@@ -48,10 +50,12 @@ use klamm::protocol::{ApiKey, Request};
 
 pub(crate) use crate::core::connections::Call;
 use crate::core::connections::{After, Connection, Queued, State};
+use crate::core::coordinators::Placement;
 use crate::core::faults::Faults;
 use crate::core::fetch::ParkedFetch;
-pub(crate) use crate::core::groups::{Committed, Group, Member};
+pub(crate) use crate::core::groups::{Classic, Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
+pub(crate) use crate::core::kafka_version::KafkaVersion;
 pub(crate) use crate::core::nodes::Election;
 use crate::core::nodes::Holds;
 use crate::core::produce::ParkedProduce;
@@ -119,8 +123,7 @@ pub(crate) struct Core {
     next_producer_id: i64,
     /// Producer id and epoch of each transactional id.
     transactional_ids: BTreeMap<String, (i64, i16)>,
-    /// Coordinators that a test has chosen.
-    coordinators: BTreeMap<String, i32>,
+    placement: Placement,
     connections: BTreeMap<ConnectionId, Connection>,
     last_connection: u64,
     /// Connections whose next request may be due.
@@ -150,14 +153,14 @@ impl Core {
             nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
             topics: Topics::default(),
             broker_configs: BTreeMap::new(),
-            groups: Groups::new(&settings),
+            groups: Groups::new(now, &settings),
             users: Users::default(),
             session_lifetime: settings.session_lifetime,
             exchanges: 0,
             settings,
             next_producer_id: 1000,
             transactional_ids: BTreeMap::new(),
-            coordinators: BTreeMap::new(),
+            placement: Placement::default(),
             connections: BTreeMap::new(),
             last_connection: 0,
             ready: VecDeque::new(),
@@ -185,7 +188,8 @@ impl Core {
         let parked =
             self.fetches.values().map(|fetch| fetch.deadline).chain(self.produces.values().map(|produce| produce.deadline));
         let lasting = self.holds.next_timeout().into_iter().chain(self.faults.next_timeout());
-        connections.chain(parked).chain(self.groups.next_timeout()).chain(lasting).min()
+        let coordinators = self.groups.next_timeout().into_iter().chain(self.placement.next_timeout());
+        connections.chain(parked).chain(coordinators).chain(lasting).min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -271,6 +275,7 @@ impl Core {
         }
         self.check_lag(now);
         self.expire_produces(now);
+        self.placement.handle_timeout(now);
         self.groups.handle_timeout(now);
         self.pump(now);
     }
@@ -291,7 +296,7 @@ impl Core {
                 self.retry_produces(now);
                 self.retry_fetches(now);
             } else {
-                return;
+                return self.groups.note_change(now);
             }
         }
     }

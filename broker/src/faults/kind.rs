@@ -62,6 +62,8 @@ kinds! {
         DuplicateMetadata "duplicate-metadata",
         MoveLeader "move-leader",
         LoseLeader "lose-leader",
+        UncleanElection "unclean-election",
+        HoldReplication "hold-replication",
         Truncate "truncate",
         MoveCoordinator "move-coordinator",
         UnloadCoordinator "unload-coordinator",
@@ -80,7 +82,7 @@ impl Kind {
     /// May it lose records that were acknowledged, or show a client bytes that nobody wrote? What such a plan leads to says nothing
     /// about lost records.
     pub fn loses_records(self) -> bool {
-        matches!(self, Self::Truncate | Self::DeleteTopic | Self::Corrupt)
+        matches!(self, Self::Truncate | Self::UncleanElection | Self::DeleteTopic | Self::Corrupt)
     }
 }
 

@@ -187,7 +187,23 @@ pub enum BrokerFault {
         /// So long; `None`: until something elects one.
         lasts: Option<Duration>,
     },
-    /// The end of a log is lost as by an unclean election, and the leader's epoch grows.
+    /// A replica that may be behind becomes the leader, and what it does not have is lost.
+    UncleanElection {
+        /// Of this topic.
+        topic: String,
+        /// And partition.
+        partition: i32,
+        /// This one; `None`: the first that runs, those in sync first.
+        to: Option<i32>,
+    },
+    /// A node gets no records from leaders: as a follower it stays where it is, so that acks=all waits until it is out of sync.
+    HoldReplication {
+        /// Which.
+        node: i32,
+        /// So long; `None`: for ever.
+        lasts: Option<Duration>,
+    },
+    /// The end of a log is lost on all replicas as by an unclean election, and the leader's epoch grows.
     Truncate {
         /// Its topic.
         topic: String,
@@ -232,7 +248,7 @@ pub enum BrokerFault {
     KillNode {
         /// Which.
         node: i32,
-        /// Is what only it had lost with its disk?
+        /// Is what only it had lost to the next leader's history? Else its followers catch up before.
         loses_unreplicated: bool,
         /// It starts again after so long; `None`: it stays away.
         lasts: Option<Duration>,

@@ -191,7 +191,9 @@ impl Shape {
     /// Is there what a fault of this kind needs?
     fn can_have(&self, kind: Kind) -> bool {
         match kind {
-            Kind::MoveLeader | Kind::LoseLeader | Kind::Truncate | Kind::DeleteTopic => !self.topics.is_empty(),
+            Kind::MoveLeader | Kind::LoseLeader | Kind::Truncate | Kind::UncleanElection | Kind::DeleteTopic => {
+                !self.topics.is_empty()
+            }
             Kind::MoveCoordinator | Kind::UnloadCoordinator | Kind::LoadCoordinator => {
                 !self.groups.is_empty() || !self.transactional_ids.is_empty()
             }
@@ -270,6 +272,11 @@ impl Shape {
                 let (topic, partition) = self.partition(chance)?;
                 BrokerFault::LoseLeader { topic, partition, lasts: Some(lasts) }
             }
+            Kind::UncleanElection => {
+                let (topic, partition) = self.partition(chance)?;
+                BrokerFault::UncleanElection { topic, partition, to: self.maybe_node(chance) }
+            }
+            Kind::HoldReplication => BrokerFault::HoldReplication { node: self.node(chance), lasts: Some(lasts) },
             Kind::Truncate => {
                 let (topic, partition) = self.partition(chance)?;
                 BrokerFault::Truncate { topic, partition, records: 1 + chance.skewed(100) }
@@ -407,9 +414,11 @@ mod tests {
                 };
                 let lasts = match fault {
                     Fault::Network(fault) => fault.lasts.expect("it ends"),
-                    Fault::Broker(BrokerFault::KillNode { lasts, .. } | BrokerFault::LoseLeader { lasts, .. }) => {
-                        lasts.expect("it ends")
-                    }
+                    Fault::Broker(
+                        BrokerFault::KillNode { lasts, .. }
+                        | BrokerFault::LoseLeader { lasts, .. }
+                        | BrokerFault::HoldReplication { lasts, .. },
+                    ) => lasts.expect("it ends"),
                     Fault::Broker(BrokerFault::DeleteTopic { recreate_after, .. }) => recreate_after.expect("it comes back"),
                     Fault::Broker(_) => Duration::ZERO,
                 };

@@ -37,6 +37,8 @@ async fn show(kind: Kind, is_tcp: bool) {
         Kind::ExpireCredentials => builder().sasl_user(SaslMechanism::Plain, "alice", "alice-secret"),
         _ => builder(),
     };
+    // Shown if it fails.
+    println!("{kind}");
     let world = World::start(builder, is_tcp).await;
     match kind {
         Kind::Delay => delay(&world).await,
@@ -53,6 +55,8 @@ async fn show(kind: Kind, is_tcp: bool) {
         Kind::DuplicateMetadata => duplicate_metadata(&world).await,
         Kind::MoveLeader => move_leader(&world).await,
         Kind::LoseLeader => lose_leader(&world).await,
+        Kind::UncleanElection => unclean_election(&world).await,
+        Kind::HoldReplication => hold_replication(&world).await,
         Kind::Truncate => truncate(&world).await,
         Kind::MoveCoordinator => move_coordinator(&world).await,
         Kind::UnloadCoordinator => unload_coordinator(&world).await,
@@ -272,6 +276,34 @@ async fn lose_leader(world: &World) {
     assert_eq!(world.produce(1, "x").await.error_code, ErrorCode::NONE);
 }
 
+/// Writes one record that nobody waits for.
+async fn produce_unreplicated(world: &World, node: i32, value: &str) {
+    let mut request = produce(value);
+    request.acks = 1;
+    let answer = one(world.ask(node, 9, &request).await.expect("an answer"));
+    assert_eq!(answer.error_code, ErrorCode::NONE);
+}
+
+async fn hold_replication(world: &World) {
+    world.broker.fault(BrokerFault::HoldReplication { node: 2, lasts: Some(TIME) });
+    let start = Instant::now();
+    produce_unreplicated(world, 1, "at once").await;
+    world.took(start, 0);
+    assert_eq!(world.produce(1, "waits for its followers").await.base_offset, 1);
+    world.took(start, 100);
+}
+
+async fn unclean_election(world: &World) {
+    world.produce(1, "everywhere").await;
+    world.broker.fault(BrokerFault::HoldReplication { node: 2, lasts: None });
+    produce_unreplicated(world, 1, "lost").await;
+    world.broker.fault(BrokerFault::UncleanElection { topic: TOPIC.to_owned(), partition: 0, to: Some(2) });
+    assert_eq!(leader(world, 1).await, (ErrorCode::NONE, 2, 1));
+    world.broker.clear_faults();
+    assert_eq!(world.produce(2, "after").await.base_offset, 1);
+    assert_eq!(world.values(), ["everywhere", "after"]);
+}
+
 async fn truncate(world: &World) {
     for value in ["a", "b", "c"] {
         world.produce(1, value).await;
@@ -384,6 +416,16 @@ async fn kill_node(world: &World) {
     sleep(TIME).await;
     assert_eq!(world.metadata(1).await.expect("it is back").brokers.len(), 2);
     assert_eq!(world.produce(2, "y").await.base_offset, 1, "nothing was lost");
+    // With a follower that is behind.
+    for (loses_unreplicated, expected) in [(false, vec!["x", "y", "z"]), (true, vec!["x", "y", "z"])] {
+        world.broker.move_leader(TOPIC, 0, 2);
+        world.broker.fault(BrokerFault::HoldReplication { node: 1, lasts: None });
+        produce_unreplicated(world, 2, "z").await;
+        world.broker.fault(BrokerFault::KillNode { node: 2, loses_unreplicated, lasts: None });
+        assert_eq!(world.values(), expected, "unreplicated records lost: {loses_unreplicated}");
+        world.broker.clear_faults();
+        sleep(TIME / 4).await;
+    }
 }
 
 async fn restart_node(world: &World) {
