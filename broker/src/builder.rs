@@ -209,6 +209,34 @@ impl BrokerBuilder {
         self
     }
 
+    /// The longest time-out that a transactional producer may ask for (`transaction.max.timeout.ms`). Default 15 minutes.
+    pub fn transaction_max_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.transaction_max_timeout = timeout;
+        self
+    }
+
+    /// How long a transactional id is known that nobody uses (`transactional.id.expiration.ms`). Default 7 days.
+    pub fn transactional_id_expiration(mut self, expiration: Duration) -> Self {
+        self.settings.transactional_id_expiration = expiration;
+        self
+    }
+
+    /// How long a partition remembers a producer that does not write (`producer.id.expiration.ms`); looked at every ten minutes, as Kafka
+    /// does. Default 1 day.
+    pub fn producer_id_expiration(mut self, expiration: Duration) -> Self {
+        self.settings.producer_id_expiration = expiration;
+        self
+    }
+
+    /// The level of one of the cluster's features: `transaction.version` (0 to 2, default 2) or `group.version` (0 or 1, default 1). What
+    /// is unknown or too high has no effect.
+    pub fn feature(mut self, name: &str, level: i16) -> Self {
+        if crate::core::is_feature(name, level) {
+            self.settings.features.insert(name.to_owned(), level);
+        }
+        self
+    }
+
     /// The cluster's id. Default `klamm-broker-cluster00`.
     pub fn cluster_id(mut self, id: impl Into<String>) -> Self {
         self.settings.cluster_id = id.into();

@@ -1,9 +1,9 @@
-//! Topics by request: CreateTopics, DeleteTopics, CreatePartitions; DescribeConfigs; and producer ids.
+//! Topics by request: CreateTopics, DeleteTopics, CreatePartitions.
 //!
 //! As brokers of KRaft forward such requests to the controller, any node answers them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use klamm::protocol::messages::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
@@ -12,8 +12,7 @@ use klamm::protocol::messages::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
 use klamm::protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
-use klamm::protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
-use klamm::protocol::{BrokerId, ErrorCode, ProducerId, TopicName, Uuid};
+use klamm::protocol::{BrokerId, ErrorCode, TopicName, Uuid};
 
 use crate::core::configs::{self, Refusal};
 use crate::core::topics::{invalid_name, spread, text};
@@ -235,50 +234,6 @@ impl Core {
             None => drop(self.add_partitions(name, count)),
         }
         Ok(())
-    }
-
-    pub(super) fn init_producer_id(
-        &mut self,
-        _: Instant,
-        call: &Call,
-        request: InitProducerIdRequest,
-    ) -> Outcome<InitProducerIdResponse> {
-        let (error_code, producer_id, producer_epoch) = match self.producer_id(call, &request) {
-            Ok((id, epoch)) => (ErrorCode::NONE, id, epoch),
-            Err(code) => (code, -1, -1),
-        };
-        let producer_id = ProducerId(producer_id);
-        Outcome::Reply(InitProducerIdResponse { error_code, producer_id, producer_epoch, ..Default::default() })
-    }
-
-    fn producer_id(&mut self, call: &Call, request: &InitProducerIdRequest) -> Result<(i64, i16), ErrorCode> {
-        let Some(transactional_id) = &request.transactional_id else { return Ok(self.fresh_producer_id()) };
-        let name = transactional_id.as_str();
-        if name.is_empty() {
-            return Err(ErrorCode::INVALID_REQUEST);
-        }
-        self.check_coordinator(call, name)?;
-        let timeout = Duration::from_millis(u64::try_from(request.transaction_timeout_ms).unwrap_or(0));
-        if timeout.is_zero() || timeout > self.settings.transaction_max_timeout {
-            return Err(ErrorCode::INVALID_TRANSACTION_TIMEOUT);
-        }
-        let next = match self.transactional_ids.get(name) {
-            None => self.fresh_producer_id(),
-            Some((id, epoch))
-                if request.producer_id.0 >= 0 && (request.producer_id.0, request.producer_epoch) != (*id, *epoch) =>
-            {
-                return Err(ErrorCode::PRODUCER_FENCED);
-            }
-            Some((_, epoch)) if *epoch >= i16::MAX - 1 => self.fresh_producer_id(),
-            Some((id, epoch)) => (*id, *epoch + 1),
-        };
-        self.transactional_ids.insert(name.to_owned(), next);
-        Ok(next)
-    }
-
-    fn fresh_producer_id(&mut self) -> (i64, i16) {
-        self.next_producer_id += 1;
-        (self.next_producer_id - 1, 0)
     }
 }
 

@@ -50,6 +50,7 @@ enum Ending {
     Leaderless(String, i32),
     Down(i32),
     Held(i32),
+    Markers,
     Unloaded(String, Option<i32>),
     Loading(String),
     Deleted { name: TopicName, partitions: i32, configs: BTreeMap<String, String> },
@@ -279,6 +280,10 @@ impl Core {
                 self.hold_replication(now, *node);
                 self.faults.end_after(now, *lasts, Ending::Held(*node));
             }
+            BrokerFault::HoldMarkers { lasts } => {
+                self.hold_markers(now, true);
+                self.faults.end_after(now, *lasts, Ending::Markers);
+            }
             BrokerFault::KillNode { node, loses_unreplicated, lasts } => {
                 if self.nodes.get(node).is_some_and(|node| node.running) {
                     if !loses_unreplicated {
@@ -344,6 +349,7 @@ impl Core {
                     self.restart_node(now, node, false);
                 }
             }
+            Ending::Markers => self.hold_markers(now, false),
             Ending::Held(node) => self.release_replication(now, node),
             // Somebody may have moved it meanwhile.
             Ending::Unloaded(key, Some(node)) if self.coordinator_of(&key).is_none() => {
@@ -439,16 +445,14 @@ impl Core {
 
     /// Raises a producer's epoch in all partitions that know it, as another one's first batch or a marker would.
     fn fence(&mut self, now: Instant, of: &FencedProducer) {
-        let (id, mut epoch) = match of {
-            FencedProducer::Id(id) => (*id, 0),
-            FencedProducer::TransactionalId(name) => match self.transactional_ids.get_mut(name) {
-                Some((id, epoch)) => {
-                    *epoch = epoch.saturating_add(1);
-                    (*id, *epoch)
-                }
-                None => return,
-            },
+        let id = match of {
+            FencedProducer::Id(id) => *id,
+            FencedProducer::TransactionalId(name) => {
+                self.fence_producer(now, name);
+                return;
+            }
         };
+        let mut epoch = 0;
         let wall_millis = self.wall_millis(now);
         for partition in self.topics.partitions_mut() {
             let epochs = partition.log.batches().filter(|batch| batch.producer_id() == id).map(Batch::producer_epoch);

@@ -18,6 +18,7 @@ mod coordinators;
 mod delete_records;
 mod elect_leaders;
 mod faults;
+mod features;
 mod fetch;
 mod groups;
 mod kafka_version;
@@ -36,6 +37,7 @@ mod scram;
 mod scripting;
 mod settings;
 mod topics;
+mod transactions;
 mod versions;
 
 #[cfg(test)]
@@ -52,6 +54,7 @@ pub(crate) use crate::core::connections::Call;
 use crate::core::connections::{After, Connection, Queued, State};
 use crate::core::coordinators::Placement;
 use crate::core::faults::Faults;
+pub(crate) use crate::core::features::is_feature;
 use crate::core::fetch::ParkedFetch;
 pub(crate) use crate::core::groups::{Classic, Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
@@ -65,6 +68,7 @@ pub(crate) use crate::core::settings::Settings;
 pub(crate) use crate::core::topics::invalid_name;
 pub(crate) use crate::core::topics::scramble;
 use crate::core::topics::{Topics, text};
+use crate::core::transactions::Transactions;
 use crate::faults::NetworkFault;
 use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
 
@@ -120,9 +124,7 @@ pub(crate) struct Core {
     /// What was set on brokers while they ran: by number as text, the empty text for all.
     pub(crate) broker_configs: BTreeMap<String, BTreeMap<String, String>>,
     groups: Groups,
-    next_producer_id: i64,
-    /// Producer id and epoch of each transactional id.
-    transactional_ids: BTreeMap<String, (i64, i16)>,
+    pub(crate) transactions: Transactions,
     placement: Placement,
     connections: BTreeMap<ConnectionId, Connection>,
     last_connection: u64,
@@ -157,9 +159,8 @@ impl Core {
             users: Users::default(),
             session_lifetime: settings.session_lifetime,
             exchanges: 0,
+            transactions: Transactions::new(settings.transactional_id_expiration),
             settings,
-            next_producer_id: 1000,
-            transactional_ids: BTreeMap::new(),
             placement: Placement::default(),
             connections: BTreeMap::new(),
             last_connection: 0,
@@ -189,6 +190,7 @@ impl Core {
             self.fetches.values().map(|fetch| fetch.deadline).chain(self.produces.values().map(|produce| produce.deadline));
         let lasting = self.holds.next_timeout().into_iter().chain(self.faults.next_timeout());
         let coordinators = self.groups.next_timeout().into_iter().chain(self.placement.next_timeout());
+        let coordinators = coordinators.chain(self.transactions.next_timeout());
         connections.chain(parked).chain(coordinators).chain(lasting).min()
     }
 
@@ -276,7 +278,9 @@ impl Core {
         self.check_lag(now);
         self.expire_produces(now);
         self.placement.handle_timeout(now);
-        self.groups.handle_timeout(now);
+        let staged = &self.transactions.staged;
+        self.groups.handle_timeout(now, |group, topic, index| staged.has_pending(group, topic, index));
+        self.handle_transaction_timeouts(now);
         self.pump(now);
     }
 
@@ -293,6 +297,8 @@ impl Core {
                     GroupReply::Sync(response) => self.respond(now, call, response),
                 }
             } else if self.topics.take_changed() {
+                // A partition may have found a leader.
+                self.write_markers(now);
                 self.retry_produces(now);
                 self.retry_fetches(now);
             } else {
@@ -400,6 +406,14 @@ impl Core {
             ApiKey::CREATE_TOPICS => self.handle(now, call, body, Self::create_topics),
             ApiKey::DELETE_TOPICS => self.handle(now, call, body, Self::delete_topics),
             ApiKey::INIT_PRODUCER_ID => self.handle(now, call, body, Self::init_producer_id),
+            ApiKey::ADD_PARTITIONS_TO_TXN => self.handle(now, call, body, Self::add_partitions_to_txn),
+            ApiKey::ADD_OFFSETS_TO_TXN => self.handle(now, call, body, Self::add_offsets_to_txn),
+            ApiKey::END_TXN => self.handle(now, call, body, Self::end_txn),
+            ApiKey::WRITE_TXN_MARKERS => self.handle(now, call, body, Self::write_txn_markers),
+            ApiKey::TXN_OFFSET_COMMIT => self.handle(now, call, body, Self::txn_offset_commit),
+            ApiKey::DESCRIBE_PRODUCERS => self.handle(now, call, body, Self::describe_producers),
+            ApiKey::DESCRIBE_TRANSACTIONS => self.handle(now, call, body, Self::describe_transactions),
+            ApiKey::LIST_TRANSACTIONS => self.handle(now, call, body, Self::list_transactions),
             ApiKey::DESCRIBE_CONFIGS => self.handle(now, call, body, Self::describe_configs),
             ApiKey::CREATE_PARTITIONS => self.handle(now, call, body, Self::create_partitions),
             ApiKey::DELETE_GROUPS => self.handle(now, call, body, Self::delete_groups),

@@ -86,12 +86,13 @@ impl Core {
         let (offset, leader_epoch) = (partition.committed_offset, partition.committed_leader_epoch);
         let committed = Committed::new(now, offset, leader_epoch, metadata).kept_for(kept_for);
         self.groups.get_or_create(group).offsets.insert((topic.to_owned(), index), committed);
+        self.transactions.staged.overtake(group, topic, index);
         Ok(())
     }
 
     pub(super) fn offset_fetch(&mut self, _: Instant, call: &Call, request: OffsetFetchRequest) -> Outcome<OffsetFetchResponse> {
         if call.version >= 8 {
-            let groups = request.groups.iter().map(|asked| self.offsets_of_group(call, asked)).collect();
+            let groups = request.groups.iter().map(|asked| self.offsets_of_group(call, asked, request.require_stable)).collect();
             return Outcome::Reply(OffsetFetchResponse { groups, ..Default::default() });
         }
         // One group, and everything one level higher.
@@ -104,7 +105,7 @@ impl Core {
         });
         let asked =
             OffsetFetchRequestGroup { group_id: request.group_id, topics: topics.map(Iterator::collect), ..Default::default() };
-        let OffsetFetchResponseGroup { topics, error_code, .. } = self.offsets_of_group(call, &asked);
+        let OffsetFetchResponseGroup { topics, error_code, .. } = self.offsets_of_group(call, &asked, request.require_stable);
         if call.version < 2 && error_code != ErrorCode::NONE {
             // There is no place for an error but at the partitions.
             let topics = asked.topics.into_iter().flatten().map(|topic| OffsetFetchResponseTopic {
@@ -124,16 +125,18 @@ impl Core {
         Outcome::Reply(OffsetFetchResponse { topics: topics.collect(), error_code, ..Default::default() })
     }
 
-    fn offsets_of_group(&self, call: &Call, asked: &OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    /// `stable`: what a transaction may change soon is not told.
+    fn offsets_of_group(&self, call: &Call, asked: &OffsetFetchRequestGroup, stable: bool) -> OffsetFetchResponseGroup {
         let group_id = asked.group_id.clone();
         // Old clients may leave out the group's name.
         if let Err(error_code) = self.check_coordinator(call, group_id.as_str()) {
             return OffsetFetchResponseGroup { group_id, error_code, topics: Vec::new() };
         }
         let group = self.groups.get(group_id.as_str());
+        let is_unstable = |topic: &str, index| stable && self.transactions.staged.has_pending(group_id.as_str(), topic, index);
         let topics = match &asked.topics {
-            None => self.all_offsets(group),
-            Some(topics) => topics.iter().map(|topic| self.offsets_of_topic(call, group, topic)).collect(),
+            None => self.all_offsets(group, is_unstable),
+            Some(topics) => topics.iter().map(|topic| self.offsets_of_topic(call, group, topic, is_unstable)).collect(),
         };
         OffsetFetchResponseGroup { group_id, topics, error_code: ErrorCode::NONE }
     }
@@ -143,6 +146,7 @@ impl Core {
         call: &Call,
         group: Option<&Group>,
         asked: &OffsetFetchRequestTopics,
+        is_unstable: impl Fn(&str, i32) -> bool,
     ) -> OffsetFetchResponseTopics {
         let by_id = call.version >= TOPIC_IDS;
         let name = match self.topic_name(&asked.name, asked.topic_id, by_id) {
@@ -156,6 +160,7 @@ impl Core {
                 let committed = group.and_then(|group| group.offsets.get(&(name.as_str().to_owned(), *index)));
                 match call.refusal(name.as_str(), *index) {
                     Some(code) => offset_of(*index, None, code),
+                    None if is_unstable(name.as_str(), *index) => offset_of(*index, None, ErrorCode::UNSTABLE_OFFSET_COMMIT),
                     None => offset_of(*index, committed, ErrorCode::NONE),
                 }
             }
@@ -165,7 +170,7 @@ impl Core {
         OffsetFetchResponseTopics { name: asked.name.clone(), topic_id: asked.topic_id, partitions }
     }
 
-    fn all_offsets(&self, group: Option<&Group>) -> Vec<OffsetFetchResponseTopics> {
+    fn all_offsets(&self, group: Option<&Group>, is_unstable: impl Fn(&str, i32) -> bool) -> Vec<OffsetFetchResponseTopics> {
         let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
         // Sorted by topic, so those of one stand together.
         for ((name, index), committed) in group.into_iter().flat_map(|group| &group.offsets) {
@@ -175,7 +180,10 @@ impl Core {
                 topics.push(OffsetFetchResponseTopics { name, topic_id, partitions: Vec::new() });
             }
             if let Some(last) = topics.last_mut() {
-                last.partitions.push(offset_of(*index, Some(committed), ErrorCode::NONE));
+                last.partitions.push(match is_unstable(name, *index) {
+                    true => offset_of(*index, None, ErrorCode::UNSTABLE_OFFSET_COMMIT),
+                    false => offset_of(*index, Some(committed), ErrorCode::NONE),
+                });
             }
         }
         topics

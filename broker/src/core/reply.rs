@@ -4,15 +4,16 @@ use std::any::Any;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use klamm::protocol::messages::{
-    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_records::*, delete_topics::*,
-    describe_cluster::*, describe_configs::*, describe_groups::*, describe_topic_partitions::*, elect_leaders::*, fetch,
-    find_coordinator::*, heartbeat::*, incremental_alter_configs::*, init_producer_id::*, join_group::*, leave_group::*,
-    list_groups::*, list_offsets::*, metadata::*, offset_commit::*, offset_delete::*, offset_fetch::*,
-    offset_for_leader_epoch as epochs, produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*,
+    add_offsets_to_txn::*, add_partitions_to_txn::*, api_versions::*, create_partitions::*, create_topics::*, delete_groups::*,
+    delete_records::*, delete_topics::*, describe_cluster::*, describe_configs::*, describe_groups::*, describe_producers,
+    describe_topic_partitions::*, describe_transactions, elect_leaders::*, end_txn::*, fetch, find_coordinator::*, heartbeat::*,
+    incremental_alter_configs::*, init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*,
+    list_transactions, metadata::*, offset_commit::*, offset_delete::*, offset_fetch::*, offset_for_leader_epoch as epochs,
+    produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*, txn_offset_commit::*, write_txn_markers::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, DecodeError, ErrorCode, ProducerId};
 
-use crate::core::Call;
+use crate::core::{Call, transactions};
 
 /// A response the broker can give.
 pub(crate) trait Reply: ApiMessage + Any {
@@ -37,6 +38,9 @@ replies! {
     DescribeConfigsResponse CreatePartitionsResponse DeleteGroupsResponse IncrementalAlterConfigsResponse OffsetDeleteResponse
     DescribeClusterResponse DeleteRecordsResponse ElectLeadersResponse DescribeTopicPartitionsResponse
     epochs::OffsetForLeaderEpochResponse
+    AddPartitionsToTxnResponse AddOffsetsToTxnResponse EndTxnResponse TxnOffsetCommitResponse
+    describe_producers::DescribeProducersResponse describe_transactions::DescribeTransactionsResponse
+    list_transactions::ListTransactionsResponse
 }
 
 macro_rules! unthrottled {
@@ -47,7 +51,7 @@ macro_rules! unthrottled {
     )*};
 }
 
-unthrottled! { SaslHandshakeResponse SaslAuthenticateResponse }
+unthrottled! { SaslHandshakeResponse SaslAuthenticateResponse WriteTxnMarkersResponse }
 
 /// A whole frame around a body that was made elsewhere.
 pub(crate) fn frame(call: &Call, body: &Bytes) -> Vec<Bytes> {
@@ -178,7 +182,7 @@ pub(crate) fn refuse(call: &Call, body: &Bytes, error_code: ErrorCode, to: impl 
             };
             to.answer(DescribeTopicPartitionsResponse { topics: topics.map(topic).collect(), ..Default::default() });
         }
-        _ => {}
+        _ => return transactions::refuse(call, body, error_code, to),
     }
     Ok(())
 }

@@ -174,6 +174,7 @@ impl Core {
 
     pub(crate) fn delete_group(&mut self, now: Instant, group: &str) {
         self.groups.delete(group);
+        self.transactions.staged.forget_group(group);
         self.pump(now);
     }
 

@@ -31,6 +31,11 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::CREATE_TOPICS,
     ApiKey::DELETE_TOPICS,
     ApiKey::INIT_PRODUCER_ID,
+    ApiKey::ADD_PARTITIONS_TO_TXN,
+    ApiKey::ADD_OFFSETS_TO_TXN,
+    ApiKey::END_TXN,
+    ApiKey::WRITE_TXN_MARKERS,
+    ApiKey::TXN_OFFSET_COMMIT,
     ApiKey::DESCRIBE_CONFIGS,
     ApiKey::CREATE_PARTITIONS,
     ApiKey::DELETE_GROUPS,
@@ -41,6 +46,9 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::OFFSET_FOR_LEADER_EPOCH,
     ApiKey::ELECT_LEADERS,
     ApiKey::DESCRIBE_TOPIC_PARTITIONS,
+    ApiKey::DESCRIBE_PRODUCERS,
+    ApiKey::DESCRIBE_TRANSACTIONS,
+    ApiKey::LIST_TRANSACTIONS,
 ];
 
 /// The settings of the whole cluster.
@@ -68,6 +76,14 @@ pub(crate) struct Settings {
     /// With fewer replicas in sync than `min.insync.replicas`, as before Kafka 3.7.
     pub(crate) high_watermark_moves_below_min_isr: bool,
     pub(crate) retention_check_interval: Duration,
+    /// `transactional.id.expiration.ms`.
+    pub(crate) transactional_id_expiration: Duration,
+    /// `producer.id.expiration.ms`.
+    pub(crate) producer_id_expiration: Duration,
+    /// Levels of features that differ from the highest.
+    pub(crate) features: BTreeMap<String, i16>,
+    /// Grows with each change of a level.
+    pub(crate) features_epoch: i64,
     /// `connections.max.reauth.ms`; `None`: a client that has logged in is believed as long as its connection lasts.
     pub(crate) session_lifetime: Option<Duration>,
     /// Decompress what is produced and look at each record, as Kafka does.
@@ -104,6 +120,10 @@ impl Default for Settings {
             replica_lag_time_max: Duration::from_secs(30),
             high_watermark_moves_below_min_isr: false,
             retention_check_interval: Duration::from_secs(300),
+            transactional_id_expiration: Duration::from_secs(7 * 24 * 3600),
+            producer_id_expiration: Duration::from_secs(24 * 3600),
+            features: BTreeMap::new(),
+            features_epoch: 1,
             session_lifetime: None,
             validate_records: true,
             kafka_version: None,

@@ -21,7 +21,9 @@ impl Core {
         if other_cluster || (request.node_id >= 0 && request.node_id != call.node) {
             return refused(ErrorCode::REBOOTSTRAP_REQUIRED);
         }
-        Outcome::Reply(ApiVersionsResponse { api_keys: self.offered(), ..Default::default() })
+        let mut response = ApiVersionsResponse { api_keys: self.offered(), ..Default::default() };
+        self.tell_features(call, &mut response);
+        Outcome::Reply(response)
     }
 
     /// A version of ApiVersions itself that is not served: the answer is of version 0, and says which are.

@@ -64,6 +64,7 @@ kinds! {
         LoseLeader "lose-leader",
         UncleanElection "unclean-election",
         HoldReplication "hold-replication",
+        HoldMarkers "hold-markers",
         Truncate "truncate",
         MoveCoordinator "move-coordinator",
         UnloadCoordinator "unload-coordinator",

@@ -203,6 +203,11 @@ pub enum BrokerFault {
         /// So long; `None`: for ever.
         lasts: Option<Duration>,
     },
+    /// Transactions that end get no markers: they are neither visible nor gone, and the next one has to wait.
+    HoldMarkers {
+        /// So long; `None`: for ever.
+        lasts: Option<Duration>,
+    },
     /// The end of a log is lost on all replicas as by an unclean election, and the leader's epoch grows.
     Truncate {
         /// Its topic.

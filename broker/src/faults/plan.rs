@@ -197,6 +197,7 @@ impl Shape {
             Kind::MoveCoordinator | Kind::UnloadCoordinator | Kind::LoadCoordinator => {
                 !self.groups.is_empty() || !self.transactional_ids.is_empty()
             }
+            Kind::HoldMarkers => !self.transactional_ids.is_empty(),
             Kind::ExpireSessions => !self.groups.is_empty(),
             Kind::Error | Kind::Disconnect | Kind::LateAnswer => !self.apis.is_empty(),
             _ => true,
@@ -277,6 +278,7 @@ impl Shape {
                 BrokerFault::UncleanElection { topic, partition, to: self.maybe_node(chance) }
             }
             Kind::HoldReplication => BrokerFault::HoldReplication { node: self.node(chance), lasts: Some(lasts) },
+            Kind::HoldMarkers => BrokerFault::HoldMarkers { lasts: Some(lasts) },
             Kind::Truncate => {
                 let (topic, partition) = self.partition(chance)?;
                 BrokerFault::Truncate { topic, partition, records: 1 + chance.skewed(100) }
@@ -417,6 +419,7 @@ mod tests {
                     Fault::Broker(
                         BrokerFault::KillNode { lasts, .. }
                         | BrokerFault::LoseLeader { lasts, .. }
+                        | BrokerFault::HoldMarkers { lasts }
                         | BrokerFault::HoldReplication { lasts, .. },
                     ) => lasts.expect("it ends"),
                     Fault::Broker(BrokerFault::DeleteTopic { recreate_after, .. }) => recreate_after.expect("it comes back"),

@@ -3,13 +3,16 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use klamm::protocol::messages::add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnTopic};
+use klamm::protocol::messages::end_txn::EndTxnRequest;
 use klamm::protocol::messages::find_coordinator::FindCoordinatorRequest;
 use klamm::protocol::messages::heartbeat::HeartbeatRequest;
+use klamm::protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use klamm::protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use klamm::protocol::messages::produce::ProduceRequest;
 use klamm::protocol::messages::sasl_authenticate::SaslAuthenticateRequest;
 use klamm::protocol::messages::sasl_handshake::SaslHandshakeRequest;
-use klamm::protocol::{ApiKey, ErrorCode, GroupId, SecretBytes, Str};
+use klamm::protocol::{ApiKey, ErrorCode, GroupId, SecretBytes, Str, TransactionalId};
 use klamm_broker::SaslMechanism;
 use klamm_broker::faults::{BrokerFault, Coordinated, Direction, FencedProducer, Kind, NetworkEffect, NetworkFault};
 use tokio::time::{Instant, sleep};
@@ -57,6 +60,7 @@ async fn show(kind: Kind, is_tcp: bool) {
         Kind::LoseLeader => lose_leader(&world).await,
         Kind::UncleanElection => unclean_election(&world).await,
         Kind::HoldReplication => hold_replication(&world).await,
+        Kind::HoldMarkers => hold_markers(&world).await,
         Kind::Truncate => truncate(&world).await,
         Kind::MoveCoordinator => move_coordinator(&world).await,
         Kind::UnloadCoordinator => unload_coordinator(&world).await,
@@ -302,6 +306,34 @@ async fn unclean_election(world: &World) {
     world.broker.clear_faults();
     assert_eq!(world.produce(2, "after").await.base_offset, 1);
     assert_eq!(world.values(), ["everywhere", "after"]);
+}
+
+async fn hold_markers(world: &World) {
+    let transactional_id = TransactionalId(Str::try_from("copy").expect("short"));
+    let node = world.broker.coordinator("copy").expect("a coordinator");
+    let request = InitProducerIdRequest {
+        transactional_id: Some(transactional_id.clone()),
+        transaction_timeout_ms: 60_000,
+        ..Default::default()
+    };
+    let InitProducerIdResponse { producer_id, producer_epoch, error_code, .. } =
+        world.ask(node, 4, &request).await.expect("an answer");
+    assert_eq!(error_code, ErrorCode::NONE);
+    let topics = vec![AddPartitionsToTxnTopic { name: crate::client::topic(), partitions: vec![0] }];
+    let request = AddPartitionsToTxnRequest {
+        v3_and_below_transactional_id: transactional_id.clone(),
+        v3_and_below_producer_id: producer_id,
+        v3_and_below_producer_epoch: producer_epoch,
+        v3_and_below_topics: topics,
+        ..Default::default()
+    };
+    world.ask(node, 3, &request).await.expect("an answer");
+    world.broker.fault(BrokerFault::HoldMarkers { lasts: Some(TIME) });
+    let request = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed: true };
+    assert_eq!(world.ask(node, 3, &request).await.expect("an answer").error_code, ErrorCode::NONE);
+    assert!(world.broker.log(TOPIC, 0).is_empty());
+    sleep(TIME + TIME / 10).await;
+    assert_eq!(world.broker.log(TOPIC, 0).len(), 1, "the marker");
 }
 
 async fn truncate(world: &World) {

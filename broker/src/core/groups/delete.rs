@@ -35,6 +35,7 @@ impl Core {
             Kind::Classic(_) => {}
         }
         self.groups.groups.remove(name);
+        self.transactions.staged.forget_group(name);
         Ok(())
     }
 
@@ -56,7 +57,7 @@ impl Core {
             }
             Kind::Classic(_) => {}
         }
-        let topics = &self.topics;
+        let (topics, staged) = (&self.topics, &mut self.transactions.staged);
         let delete = |topic: OffsetDeleteRequestTopic| {
             let subscribed = match &group.kind {
                 Kind::Classic(classic) => classic.is_subscribed(topic.name.as_str()),
@@ -68,6 +69,7 @@ impl Core {
                     Some(_) if subscribed => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
                     Some(_) => {
                         group.offsets.remove(&(topic.name.as_str().to_owned(), index));
+                        staged.forget(name, topic.name.as_str(), index);
                         ErrorCode::NONE
                     }
                 };
