@@ -7,6 +7,8 @@
 //!
 //! Nothing in here reads a clock or has a socket, so that the drivers and a simulation on virtual time share it.
 
+#[cfg(feature = "fault-files")]
+mod file;
 mod kind;
 mod network;
 mod plan;
@@ -15,6 +17,8 @@ use std::time::Duration;
 
 use klamm::protocol::{ApiKey, ErrorCode};
 
+#[cfg(feature = "fault-files")]
+pub use file::{FaultFile, FileError, FileFormat};
 pub use kind::Kind;
 pub use network::{Connect, Delivery, Network};
 pub use plan::{Entry, Plan, Shape, When};

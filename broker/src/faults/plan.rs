@@ -83,7 +83,8 @@ impl Plan {
     pub fn random(seed: u64, shape: &Shape) -> Self {
         let mut chance = Chance { seed, drawn: 0 };
         let kinds: Vec<_> = shape.kinds.iter().copied().filter(|kind| shape.can_have(*kind)).collect();
-        let mut plan = Self { seed: chance.next(), entries: Vec::new() };
+        // Files have signed numbers.
+        let mut plan = Self { seed: chance.next() >> 1, entries: Vec::new() };
         let (least, most) = (*shape.faults.start(), *shape.faults.end());
         let count = least + chance.below(most.saturating_sub(least) as u64 + 1) as usize;
         for _ in 0..count {
@@ -185,7 +186,8 @@ fn codes(api: ApiKey) -> &'static [ErrorCode] {
 }
 
 /// APIs whose requests may fail for some partitions alone.
-const PARTIAL: &[ApiKey] = &[ApiKey::PRODUCE, ApiKey::FETCH, ApiKey::LIST_OFFSETS, ApiKey::OFFSET_COMMIT, ApiKey::OFFSET_FETCH];
+pub(super) const PARTIAL: &[ApiKey] =
+    &[ApiKey::PRODUCE, ApiKey::FETCH, ApiKey::LIST_OFFSETS, ApiKey::OFFSET_COMMIT, ApiKey::OFFSET_FETCH];
 
 impl Shape {
     /// Is there what a fault of this kind needs?
