@@ -1,7 +1,6 @@
 //! The handle a test holds.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::builder::BrokerBuilder;
 use crate::core::{Core, KafkaVersion, invalid_name};
 use crate::driver::Shared;
+use crate::faults::{Fault, Plan};
 use crate::quota::{Quota, QuotaEntity};
 use crate::raw_client::RawClient;
 use crate::script::{ConnectionId, Intercept, Reachability, RequestView, SaslMechanism, SeenRequest};
@@ -29,8 +29,6 @@ pub struct Broker {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    /// Where each node listens; empty in memory.
-    bound: Vec<SocketAddr>,
     interceptors: AtomicU64,
 }
 
@@ -50,8 +48,8 @@ impl Broker {
         BrokerBuilder::new()
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, bound: Vec<SocketAddr>) -> Self {
-        Self { inner: Arc::new(Inner { shared, bound, interceptors: AtomicU64::new(0) }) }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { inner: Arc::new(Inner { shared, interceptors: AtomicU64::new(0) }) }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -197,6 +195,39 @@ impl Broker {
         }
     }
 
+    // ---- Faults ----
+
+    /// Has a fault happen now. What it names and is not there (a topic, a node, a group) is not hit.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use klamm_broker::Broker;
+    /// # use klamm_broker::faults::{BrokerFault, NetworkEffect, NetworkFault};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let broker = Broker::builder().nodes(3).topic("orders", 1).start_in_memory()?;
+    /// broker.fault(BrokerFault::MoveLeader { topic: "orders".into(), partition: 0, to: Some(2) });
+    /// broker.fault(NetworkFault::from(NetworkEffect::BlackHole).at(2).lasting(Duration::from_secs(5)));
+    /// # assert_eq!(broker.leader("orders", 0), Some(2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fault(&self, fault: impl Into<Fault>) {
+        let fault = fault.into();
+        self.inner.shared.with(|core, now| core.apply(now, &fault));
+    }
+
+    /// Begins a plan now: its times count from here, and so do its requests. Several plans may run at once; the seed of the latest counts.
+    pub fn run_plan(&self, plan: Plan) {
+        self.inner.shared.run_plan(plan);
+    }
+
+    /// Ends all faults that last, also for ever, and forgets those that have not come yet: nodes that were killed start, topics that were
+    /// to be created again are there, the network is whole. What was changed for good (a leader that moved) stays.
+    pub fn clear_faults(&self) {
+        self.inner.shared.with(|core, now| core.clear_faults(now));
+    }
+
     // ---- Nodes and connections ----
 
     /// Stops a node as if its process died: its connections close, new ones are refused, and the partitions it led go to the first of
@@ -213,8 +244,7 @@ impl Broker {
     /// # Errors
     /// Over TCP, when its port is taken by now.
     pub async fn start_node(&self, node: i32) -> io::Result<()> {
-        let address = usize::try_from(node - 1).ok().and_then(|index| self.inner.bound.get(index));
-        if let Some(address) = address {
+        if let Some(address) = self.inner.shared.bound(node) {
             let listener = TcpListener::bind(address).await?;
             self.inner.shared.listen(node, listener);
         }

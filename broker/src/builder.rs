@@ -296,7 +296,7 @@ impl BrokerBuilder {
         }
         let addresses = (1..=self.settings.nodes).map(|node| (format!("node-{node}"), MEMORY_PORT)).collect();
         let topics = self.checked_topics()?;
-        Ok(self.started(Shared::start(self.checked_settings()?, addresses, &topics), Vec::new()))
+        Ok(self.started(Shared::start(self.checked_settings()?, addresses, &topics)))
     }
 
     /// Starts it on TCP: the first node at `address`, each other at the port after, or all at free ports where it says port 0.
@@ -311,15 +311,15 @@ impl BrokerBuilder {
         let bound = listeners.iter().map(|listener| listener.local_addr()).collect::<io::Result<Vec<SocketAddr>>>()?;
         let addresses = bound.iter().map(|address| (address.ip().to_string(), address.port())).collect();
         let shared = Shared::start(settings, addresses, &topics);
-        let broker = self.started(shared.clone(), bound);
+        let broker = self.started(shared.clone());
         for (node, listener) in (1..).zip(listeners) {
             shared.listen(node, listener);
         }
         Ok(broker)
     }
 
-    fn started(&self, shared: Arc<Shared>, bound: Vec<SocketAddr>) -> Broker {
-        let broker = Broker::new(shared, bound);
+    fn started(&self, shared: Arc<Shared>) -> Broker {
+        let broker = Broker::new(shared);
         for (mechanism, name, password) in &self.users {
             broker.set_sasl_user(*mechanism, name, password);
         }

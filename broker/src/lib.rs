@@ -49,6 +49,7 @@ mod builder;
 mod connector;
 mod core;
 mod driver;
+pub mod faults;
 mod groups;
 mod logs;
 mod quota;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use klamm::protocol::TopicName;
 
 use crate::core::{self, Settings};
+use crate::faults::{Fault, NetworkFault, Plan};
 use crate::script::{ConnectionId, Intercept, SaslMechanism};
 
 /// A cluster of one node without sockets, tasks or clock.
@@ -15,12 +16,16 @@ pub struct Core {
 }
 
 /// What a driver has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Write these bytes.
     Send(ConnectionId, Vec<Bytes>),
     /// Close.
     Close(ConnectionId),
+    /// Have the network do this from now on.
+    Network(NetworkFault),
+    /// End all that the network does.
+    Heal,
 }
 
 impl Core {
@@ -54,6 +59,21 @@ impl Core {
         }
     }
 
+    /// Has a fault happen.
+    pub fn fault(&mut self, now: Instant, fault: &Fault) {
+        self.core.apply(now, fault);
+    }
+
+    /// Begins a plan. Its seed is for the caller's [`Network`](crate::faults::Network).
+    pub fn run_plan(&mut self, now: Instant, plan: Plan) {
+        self.core.run_plan(now, plan);
+    }
+
+    /// Ends all faults and forgets those to come.
+    pub fn clear_faults(&mut self, now: Instant) {
+        self.core.clear_faults(now);
+    }
+
     /// Fires what is due.
     pub fn pass(&mut self, now: Instant) {
         self.core.handle_timeout(now);
@@ -66,9 +86,15 @@ impl Core {
 
     /// What to do next.
     pub fn poll(&mut self) -> Option<Action> {
-        Some(match self.core.poll()? {
-            core::Action::Send(connection, bytes) => Action::Send(connection, bytes),
-            core::Action::Close(connection) => Action::Close(connection),
-        })
+        loop {
+            return Some(match self.core.poll()? {
+                core::Action::Send(connection, bytes) => Action::Send(connection, bytes),
+                core::Action::Close(connection) => Action::Close(connection),
+                core::Action::Network(fault) => Action::Network(fault),
+                core::Action::Heal => Action::Heal,
+                // Nobody listens here: a node's address is all there is.
+                core::Action::StopListening(_) | core::Action::Listen { .. } => continue,
+            });
+        }
     }
 }

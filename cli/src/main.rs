@@ -20,7 +20,8 @@ use std::process::ExitCode;
 use clap::{Parser as _, Subcommand};
 
 use crate::commands::{
-    api_versions, cluster, codec, configs, consume, demo, groups, produce, query_offsets, records, request, schema, topics,
+    api_versions, broker, cluster, codec, configs, consume, demo, groups, produce, query_offsets, records, request, schema,
+    topics,
 };
 use crate::exit::{Done, Failure};
 use crate::options::Options;
@@ -65,6 +66,8 @@ enum Command {
     Perf(perf::Arguments),
     /// Tells the main story on a broker of its own: produce, consume in a group, checkpoint, resume
     Demo,
+    /// Runs a broker for tests of other programs, with topics and faults as wanted; it keeps everything in memory
+    Broker(broker::Arguments),
     #[command(flatten)]
     Later(Later),
 }
@@ -95,8 +98,6 @@ enum Later {
     Elect(Rest),
     #[command(hide = true)]
     Features(Rest),
-    #[command(hide = true)]
-    Broker(Rest),
 }
 
 #[derive(clap::Args, Debug)]
@@ -162,6 +163,7 @@ async fn run_at_once(options: &Options, command: Command) -> Done {
         Command::Records(arguments) => records::run(arguments).await,
         Command::Perf(arguments) => perf::run(options, arguments).await,
         Command::Demo => demo::run(options).await,
+        Command::Broker(arguments) => broker::run(options, arguments).await,
         Command::Later(later) => {
             let name = format!("{later:?}");
             let name = name.split('(').next().unwrap_or_default();
@@ -210,6 +212,7 @@ mod tests {
             "records",
             "perf",
             "demo",
+            "broker",
         ] {
             assert!(help.contains(&format!("\n  {shown} ")), "{shown}: {help}");
         }

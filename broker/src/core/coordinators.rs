@@ -65,8 +65,9 @@ impl Core {
         self.remember_coordinators();
         self.placement.unloaded.remove(key);
         self.placement.chosen.insert(key.to_owned(), node);
-        if !loading.is_zero() {
-            self.placement.loading.insert(key.to_owned(), now + loading);
+        match now.checked_add(loading) {
+            Some(until) if until > now => drop(self.placement.loading.insert(key.to_owned(), until)),
+            _ => drop(self.placement.loading.remove(key)),
         }
         self.settle_coordinators(now);
         self.pump(now);

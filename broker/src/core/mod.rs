@@ -17,6 +17,7 @@ mod connections;
 mod coordinators;
 mod delete_records;
 mod elect_leaders;
+mod faults;
 mod features;
 mod fetch;
 mod groups;
@@ -55,6 +56,7 @@ use klamm::protocol::{ApiKey, DecodeErrorKind, Request};
 pub(crate) use crate::core::connections::Call;
 use crate::core::connections::{After, Connection, Queued, State};
 use crate::core::coordinators::Placement;
+use crate::core::faults::Faults;
 pub(crate) use crate::core::features::is_feature;
 use crate::core::fetch::ParkedFetch;
 pub(crate) use crate::core::groups::{Classic, Committed, Group, Member};
@@ -68,8 +70,10 @@ use crate::core::reply::{Answer, Reply};
 use crate::core::sasl::{Login, Users};
 pub(crate) use crate::core::settings::Settings;
 pub(crate) use crate::core::topics::invalid_name;
+pub(crate) use crate::core::topics::scramble;
 use crate::core::topics::{Topics, text};
 use crate::core::transactions::Transactions;
+use crate::faults::NetworkFault;
 use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
 
 /// What a driver has to do.
@@ -79,6 +83,14 @@ pub(crate) enum Action {
     Send(ConnectionId, Vec<Bytes>),
     /// Write what was to be sent before, then close.
     Close(ConnectionId),
+    /// Have the network do this from now on.
+    Network(NetworkFault),
+    /// End all that the network does.
+    Heal,
+    /// Take no more connections for this node.
+    StopListening(i32),
+    /// Take connections for this node again, at its address or at a new one, which the core is then to be told.
+    Listen { node: i32, elsewhere: bool },
 }
 
 /// One node of the cluster.
@@ -127,6 +139,7 @@ pub(crate) struct Core {
     holds: Holds,
     throttle: Duration,
     quotas: Quotas,
+    faults: Faults,
     users: Users,
     /// How long a client that has logged in is believed.
     session_lifetime: Option<Duration>,
@@ -162,6 +175,7 @@ impl Core {
             holds: Holds::default(),
             throttle: Duration::ZERO,
             quotas: Quotas::default(),
+            faults: Faults::default(),
             actions: VecDeque::new(),
             requests: VecDeque::new(),
             request_bytes: 0,
@@ -180,6 +194,7 @@ impl Core {
         let connections = self.connections.values().filter_map(Connection::next_timeout);
         let coordinators = self.groups.next_timeout().into_iter().chain(self.placement.next_timeout());
         let coordinators = coordinators.chain(self.transactions.next_timeout()).chain(self.holds.next_timeout());
+        let coordinators = coordinators.chain(self.faults.next_timeout());
         let parked =
             self.fetches.values().map(|fetch| fetch.deadline).chain(self.produces.values().map(|produce| produce.deadline));
         connections.chain(parked).chain(coordinators).min()
@@ -230,6 +245,7 @@ impl Core {
 
     /// Does what the test wants with a request that `handle_frame` gave.
     pub(crate) fn handle_request(&mut self, now: Instant, request: SeenRequest, verdict: Intercept) {
+        let verdict = self.spoil(now, &request, verdict);
         let SeenRequest { at, node, connection: id, api_key, version, correlation_id, client_id, body } = request;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let host = connection.host.clone();
@@ -255,6 +271,7 @@ impl Core {
 
     /// Time has passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.handle_due_faults(now);
         let due = |connection: &Connection| connection.next_timeout().is_some_and(|at| at <= now);
         let due: Vec<_> = self.connections.iter().filter(|(_, connection)| due(connection)).map(|(id, _)| *id).collect();
         for id in due {
@@ -272,10 +289,11 @@ impl Core {
         for id in due {
             self.finish_fetch(now, id);
         }
-        self.placement.handle_timeout(now);
         self.check_lag(now);
         self.expire_produces(now);
-        self.groups.handle_timeout(now);
+        self.placement.handle_timeout(now);
+        let staged = &self.transactions.staged;
+        self.groups.handle_timeout(now, |group, topic, index| staged.has_pending(group, topic, index));
         self.handle_transaction_timeouts(now);
         self.pump(now);
     }

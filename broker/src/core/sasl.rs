@@ -131,6 +131,13 @@ impl Login {
         }
     }
 
+    /// Ends the session, if there is one, as if its time were over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if let Self::Known(session) = self {
+            session.ends = Some(now);
+        }
+    }
+
     /// May a request of this API be handled?
     pub(super) fn admits(&self, now: Instant, api: ApiKey) -> bool {
         match self {

@@ -1,27 +1,85 @@
 //! TCP: one listener for each node.
 
 use std::io::Result;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
-use crate::driver::{Shared, connection, lock};
+use crate::driver::{Shared, State, connection, lock};
 use crate::script::Reachability;
+
+/// A port that is not free yet is tried again after this.
+const RETRY: Duration = Duration::from_millis(10);
 
 impl Shared {
     /// Has `node` served at this listener.
     pub(crate) fn listen(self: &Arc<Self>, node: i32, listener: TcpListener) {
-        let task = tokio::spawn(accept(self.clone(), node, listener));
-        if let Some(before) = lock(&self.state).listeners.insert(node, task) {
-            before.abort();
-        }
+        lock(&self.state).listen(self, node, listener);
     }
 
     /// Stops listening for `node`.
     pub(crate) fn stop_listening(&self, node: i32) {
-        if let Some(task) = lock(&self.state).listeners.remove(&node) {
+        lock(&self.state).stop_listening(node);
+    }
+
+    /// Where `node` listens, or did before it was stopped.
+    pub(crate) fn bound(&self, node: i32) -> Option<SocketAddr> {
+        lock(&self.state).bound.get(&node).copied()
+    }
+}
+
+impl State {
+    fn listen(&mut self, shared: &Arc<Shared>, node: i32, listener: TcpListener) {
+        if let Ok(address) = listener.local_addr() {
+            self.bound.insert(node, address);
+        }
+        self.replace_listener(node, tokio::spawn(accept(shared.clone(), node, listener)));
+    }
+
+    fn replace_listener(&mut self, node: i32, task: JoinHandle<()>) {
+        if let Some(before) = self.listeners.insert(node, task) {
+            before.abort();
+        }
+    }
+
+    pub(super) fn stop_listening(&mut self, node: i32) {
+        if let Some(task) = self.listeners.remove(&node) {
             task.abort();
+        }
+    }
+
+    /// Listens for `node` where it did before, or at a free port, which the core is told. In memory there is nothing to do.
+    pub(super) fn listen_again(&mut self, shared: &Arc<Shared>, node: i32, elsewhere: bool) {
+        let Some(address) = self.bound.get(&node).copied() else { return };
+        if elsewhere && let Ok(listener) = bind_anywhere(address.ip()) {
+            if let Ok(address) = listener.local_addr() {
+                self.core.set_address(node, &address.ip().to_string(), address.port());
+            }
+            return self.listen(shared, node, listener);
+        }
+        self.core.set_address(node, &address.ip().to_string(), address.port());
+        if !self.listeners.contains_key(&node) {
+            self.replace_listener(node, tokio::spawn(listen_at(shared.clone(), node, address)));
+        }
+    }
+}
+
+/// Binds at once, so that nobody hears of an address before it is there.
+fn bind_anywhere(ip: IpAddr) -> Result<TcpListener> {
+    let listener = std::net::TcpListener::bind((ip, 0))?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// The listener before may not be gone yet: it goes when its task does.
+async fn listen_at(shared: Arc<Shared>, node: i32, address: SocketAddr) {
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return accept(shared, node, listener).await,
+            Err(_) => tokio::time::sleep(RETRY).await,
         }
     }
 }
@@ -43,6 +101,9 @@ async fn accept(shared: Arc<Shared>, node: i32, listener: TcpListener) {
 }
 
 async fn serve(shared: Arc<Shared>, node: i32, stream: TcpStream, peer: SocketAddr) {
+    if !shared.admits(node).await {
+        return;
+    }
     // Answers are written whole; holding back their last bytes only costs time. Where it cannot be set, they come later.
     let _ = stream.set_nodelay(true);
     connection::serve(shared, node, format!("/{}", peer.ip()), stream).await;

@@ -30,7 +30,8 @@ impl Shared {
         if node.reachability == Reachability::BlackHole {
             std::future::pending::<()>().await;
         }
-        if !node.running || node.reachability == Reachability::Refusing || self.is_stopped() {
+        let is_admitted = self.admits(id).await;
+        if !is_admitted || !node.running || node.reachability == Reachability::Refusing || self.is_stopped() {
             return Err(Error::new(
                 ErrorKind::ConnectionRefused,
                 format!("node {id} of the embedded broker refuses connections"),

@@ -7,9 +7,11 @@
 mod connection;
 mod listener;
 mod memory;
+mod network;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,10 +21,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::core::{Action, Core, Settings};
+use crate::faults::{Network, Plan};
 use crate::script::{ConnectionId, Intercept, RequestView};
 
 pub(crate) use listener::bind;
 pub(crate) use memory::Pipe;
+use network::Passage;
 
 /// A closure that a test has given.
 type Interceptor = Arc<Mutex<dyn FnMut(&RequestView) -> Intercept + Send>>;
@@ -35,16 +39,21 @@ pub(crate) struct Shared {
     timer: Notify,
     /// Counts arrived requests, for those who wait for one.
     arrivals: watch::Sender<u64>,
+    /// Counts faults of the network, for connections that wait.
+    network_changes: watch::Sender<u64>,
 }
 
 struct State {
     core: Core,
+    network: Network,
     /// Where each connection's answers go; dropping one closes it.
     outboxes: HashMap<ConnectionId, Outbox>,
     /// The timer task sleeps until then.
     sleeping_until: Option<Instant>,
     tasks: Vec<JoinHandle<()>>,
     listeners: HashMap<i32, JoinHandle<()>>,
+    /// Where each node listens, or did before it was stopped; empty in memory.
+    bound: HashMap<i32, SocketAddr>,
     stopped: bool,
 }
 
@@ -85,15 +94,18 @@ impl Shared {
         let shared = Arc::new(Self {
             state: Mutex::new(State {
                 core,
+                network: Network::default(),
                 outboxes: HashMap::new(),
                 sleeping_until: None,
                 tasks: Vec::new(),
                 listeners: HashMap::new(),
+                bound: HashMap::new(),
                 stopped: false,
             }),
             interceptors: Mutex::default(),
             timer: Notify::new(),
             arrivals: watch::Sender::new(0),
+            network_changes: watch::Sender::new(0),
         });
         let timer = tokio::spawn(keep_time(shared.clone()));
         lock(&shared.state).tasks.push(timer);
@@ -101,7 +113,7 @@ impl Shared {
     }
 
     /// Calls the core and carries out what it says.
-    pub(crate) fn with<T>(&self, call: impl FnOnce(&mut Core, Instant) -> T) -> T {
+    pub(crate) fn with<T>(self: &Arc<Self>, call: impl FnOnce(&mut Core, Instant) -> T) -> T {
         let mut state = lock(&self.state);
         let state = &mut *state;
         let result = call(&mut state.core, now());
@@ -115,6 +127,16 @@ impl Shared {
                     }
                 }
                 Action::Close(id) => drop(state.outboxes.remove(&id)),
+                Action::Network(fault) => {
+                    state.network.apply(now(), &fault);
+                    self.network_changes.send_modify(|count| *count += 1);
+                }
+                Action::Heal => {
+                    state.network.clear();
+                    self.network_changes.send_modify(|count| *count += 1);
+                }
+                Action::StopListening(node) => state.stop_listening(node),
+                Action::Listen { node, elsewhere } => state.listen_again(self, node, elsewhere),
             }
         }
         let next = state.core.next_timeout();
@@ -122,6 +144,12 @@ impl Shared {
             self.timer.notify_one();
         }
         result
+    }
+
+    /// Begins a plan.
+    pub(crate) fn run_plan(self: &Arc<Self>, plan: Plan) {
+        lock(&self.state).network.set_seed(plan.seed);
+        self.with(|core, now| core.run_plan(now, plan));
     }
 
     /// Looks at the core.
@@ -166,14 +194,18 @@ impl Shared {
             return None;
         }
         let id = state.core.handle_connected(node, host);
+        state.network.open(id, node);
         let (sender, frames) = mpsc::unbounded_channel();
         let answered = Arc::new(Notify::new());
         state.outboxes.insert(id, Outbox { frames: sender, answered: answered.clone() });
         Some(Registered { id, frames, answered })
     }
 
-    fn closed(&self, id: ConnectionId) {
-        lock(&self.state).outboxes.remove(&id);
+    fn closed(self: &Arc<Self>, id: ConnectionId) {
+        let mut state = lock(&self.state);
+        state.outboxes.remove(&id);
+        state.network.close(id);
+        drop(state);
         self.with(|core, _| core.handle_closed(id));
     }
 
@@ -184,6 +216,7 @@ impl Shared {
         state.outboxes.clear();
         state.tasks.drain(..).for_each(|task| task.abort());
         state.listeners.drain().for_each(|(_, task)| task.abort());
+        self.network_changes.send_modify(|count| *count += 1);
     }
 
     #[cfg(feature = "connector")]

@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments, and what it does.
 
 pub(crate) mod api_versions;
+pub(crate) mod broker;
 pub(crate) mod cluster;
 pub(crate) mod codec;
 pub(crate) mod configs;

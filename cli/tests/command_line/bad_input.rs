@@ -125,7 +125,6 @@ async fn what_a_later_release_brings_is_said_to_be_not_built_yet() {
     for arguments in [
         &["produce", "t", "--transactional-id", "x"][..],
         &["consume", "t", "--group", "g", "--protocol", "consumer"],
-        &["broker", "--listen", "127.0.0.1:0", "--nodes", "3"],
         &["brokers"],
         &["quorum"],
         &["log-dirs", "--json"],

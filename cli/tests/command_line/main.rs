@@ -3,6 +3,7 @@
 
 mod administration;
 mod bad_input;
+mod broker;
 mod exit_codes;
 mod protocol;
 mod record_sets;

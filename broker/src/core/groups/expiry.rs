@@ -63,7 +63,7 @@ impl Groups {
     }
 
     /// Lets go what is over, and finds out when there will be more.
-    pub(super) fn check_expiry(&mut self, now: Instant) {
+    pub(super) fn check_expiry(&mut self, now: Instant, is_pending: impl Fn(&str, &str, i32) -> bool) {
         if self.next_check.is_none_or(|check| check > now) {
             return;
         }
@@ -75,6 +75,7 @@ impl Groups {
                 .offsets
                 .iter()
                 .filter(|((topic, _), committed)| self.ends(&group, topic, committed).is_some_and(|ends| ends <= now))
+                .filter(|((topic, index), _)| !is_pending(&name, topic, *index))
                 .map(|(partition, _)| partition.clone())
                 .collect();
             over.iter().for_each(|partition| drop(group.offsets.remove(partition)));

@@ -167,7 +167,8 @@ impl Groups {
         self.groups.values().filter_map(Group::next_timeout).chain(self.next_check).min()
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    /// `is_pending`: has a transaction staged an offset for this partition of a group?
+    pub(crate) fn handle_timeout(&mut self, now: Instant, is_pending: impl Fn(&str, &str, i32) -> bool) {
         for group in self.groups.values_mut() {
             if group.next_timeout().is_some_and(|at| at <= now) {
                 group.handle_timeout(now, &mut self.out);
@@ -175,7 +176,7 @@ impl Groups {
             }
         }
         self.note_change(now);
-        self.check_expiry(now);
+        self.check_expiry(now, is_pending);
     }
 
     pub(crate) fn get(&self, group: &str) -> Option<&Group> {

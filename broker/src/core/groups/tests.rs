@@ -120,7 +120,7 @@ impl Harness {
         while let Some(at) = self.groups.next_timeout().filter(|at| *at <= end) {
             assert!(at > self.now, "a time-out that is over stays due");
             self.now = at;
-            self.groups.handle_timeout(self.now);
+            self.groups.handle_timeout(self.now, |_, _, _| false);
         }
         self.now = end;
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use klamm::protocol::header::{decode_response, encode_request};
 use klamm::protocol::messages::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
 use klamm::protocol::records::{BatchBuilder, Compression, Limits, NO_HEADERS};
-use klamm::protocol::{ApiKey, ApiMessage, ErrorCode, Records, Request, TopicName};
+use klamm::protocol::{ApiKey, ApiMessage, ErrorCode, Records, TopicName};
 
 use crate::core::log::Log;
 use crate::core::topics::{Partition, scramble, text};

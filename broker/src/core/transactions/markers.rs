@@ -68,8 +68,7 @@ impl Core {
         let marker = ControlMarker::end_of_transaction(end == End::Commit, coordinator_epoch);
         let marker = Batch::new(marker.batch(self.wall_millis(now), producer.id, producer.epoch));
         let (Some(partition), Ok(marker)) = (self.topics.partition_mut(topic, *index), marker) else { return };
-        let base_offset = partition.log.append(&marker, partition.leader_epoch, None);
-        partition.producers.appended(&marker, base_offset, -1);
+        partition.append(&marker, None);
         self.note_producer(now);
         self.topics.touch();
     }
