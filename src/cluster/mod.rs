@@ -14,10 +14,12 @@ mod driver;
 mod explain;
 mod list_offsets;
 mod list_topics;
-mod refresh;
+pub(crate) mod refresh;
 mod request;
 mod routing;
 mod snapshot;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 mod wait;
 
 use std::ops::RangeInclusive;
