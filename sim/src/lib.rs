@@ -10,6 +10,7 @@
 //! data; the [`oracles`] read that and say what does not hold. A case that fails is shrunk and printed with the command that replays it.
 #![forbid(unsafe_code)]
 
+pub mod cores;
 pub mod coverage;
 pub mod history;
 pub mod oracles;

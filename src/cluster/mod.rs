@@ -9,7 +9,7 @@
 //! join) or sends much (produce) takes a connection of its own by [`Cluster::connection`] or [`Cluster::source`].
 
 pub(crate) mod backoff;
-mod coordinators;
+pub(crate) mod coordinators;
 mod driver;
 mod explain;
 mod list_offsets;

@@ -57,6 +57,8 @@ mod reader;
 mod refusal;
 mod settings;
 mod state;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 
 use std::future::poll_fn;
 use std::ops::Deref;

@@ -302,11 +302,22 @@ impl Producer {
         self.waiting.len()
     }
 
-    /// The process dies: nothing of it is told any more.
-    pub(crate) fn kill(&mut self, now: Instant, lines: &mut Lines) {
+    /// Bytes in use.
+    pub(crate) fn used(&self) -> usize {
+        self.engine.memory.used()
+    }
+
+    /// Bytes that may be in use.
+    pub(crate) fn limit(&self) -> usize {
+        self.engine.memory.total()
+    }
+
+    /// It is over: its connections close, what is left is dropped.
+    pub(crate) fn end(&mut self, now: Instant, lines: &mut Lines) {
+        self.engine.ledger().accumulator.drop_all();
         std::mem::take(&mut self.senders).into_values().for_each(|(_, line)| lines.close(line));
-        for topic in self.topics.keys() {
-            self.engine.hub().command(now, refresh::Command::Unuse(topic.clone()));
+        for topic in std::mem::take(&mut self.topics).into_keys() {
+            self.engine.hub().command(now, refresh::Command::Unuse(topic));
         }
     }
 
