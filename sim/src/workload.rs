@@ -245,7 +245,7 @@ impl Workload {
             // one member may have to do alone, and may have to do again.
             recovery: deliveries.unwrap_or_default()
                 + 4 * sessions
-                + 120 * SECOND
+                + 130 * SECOND
                 + work * u32::try_from(2 * records).unwrap_or(u32::MAX),
             grace: SECOND,
             overlap: 45 * SECOND,

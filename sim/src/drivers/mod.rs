@@ -31,6 +31,9 @@ use recorder::Recorder;
 /// How long the members may take to end after everything has settled.
 const FAREWELL: Duration = Duration::from_secs(60);
 
+/// How long bytes may be on their way after nobody waits for them any more.
+const IN_FLIGHT: Duration = Duration::from_secs(5);
+
 /// The drivers on the paused clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Drivers;
@@ -133,10 +136,12 @@ async fn live(case: &Case) -> Run {
     world.recorder.push(Event::Healed);
 
     let bounds = workload.bounds();
-    let settled = timeout(bounds.recovery + SECOND, async {
+    let settled = timeout(bounds.recovery + IN_FLIGHT + SECOND, async {
         for producer in producers {
             _ = producer.await;
         }
+        // What was sent without waiting for an answer arrives, too.
+        sleep(IN_FLIGHT).await;
         // Less and less often.
         let mut pause = 10 * MILLISECOND;
         while bounds.reads_all && !world.is_read() {
