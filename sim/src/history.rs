@@ -138,6 +138,11 @@ pub enum Event {
         /// The error.
         error: String,
     },
+    /// Nobody waits any more for the result of a record that was accepted.
+    Abandoned {
+        /// Which.
+        record: RecordId,
+    },
     /// A copy of a consumed record is about to be produced.
     Copied {
         /// The copy.

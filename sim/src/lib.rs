@@ -10,8 +10,10 @@
 //! data; the [`oracles`] read that and say what does not hold. A case that fails is shrunk and printed with the command that replays it.
 #![forbid(unsafe_code)]
 
+pub mod campaign;
 pub mod cores;
 pub mod coverage;
+pub mod drivers;
 pub mod history;
 pub mod oracles;
 pub mod random;

@@ -22,6 +22,8 @@ pub struct Case {
     pub network: Network,
     /// What goes wrong, and when.
     pub troubles: Vec<(Duration, Trouble)>,
+    /// Every public future is dropped after so many polls, unless it is done by then; `None`: all are waited for.
+    pub patience: Option<u32>,
 }
 
 impl Case {
@@ -29,7 +31,7 @@ impl Case {
     pub fn draw(kind: Kind, seed: u64) -> Self {
         let workload = Workload::draw(kind, seed);
         let (network, troubles) = (Network::draw(seed), trouble::draw(seed, &workload));
-        Self { seed, workload, network, troubles }
+        Self { seed, workload, network, troubles, patience: None }
     }
 
     /// The same without one of its troubles.
@@ -54,6 +56,17 @@ pub struct Run {
     pub history: History,
     /// What was reached.
     pub coverage: Coverage,
+    /// What passed on each connection, in the order in which they were made.
+    pub traffic: Vec<Traffic>,
+}
+
+/// The bytes of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// To the broker.
+    pub up: u64,
+    /// To the client.
+    pub down: u64,
 }
 
 /// Something that runs cases: the cores alone, or the drivers on tokio's paused clock. The same case gives the same run.
@@ -161,7 +174,7 @@ mod tests {
             if !moved || case.workload.producers[0].records < 2 {
                 history.push(2 * SECOND, Event::Settled);
             }
-            Run { history, coverage: Coverage::default() }
+            Run { history, coverage: Coverage::default(), traffic: Vec::new() }
         }
     }
 

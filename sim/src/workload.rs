@@ -50,7 +50,9 @@ pub struct ProducerPlan {
     pub tasks: u32,
     /// Records of each task.
     pub records: u64,
-    /// Longest pause of a task between two records; many have none.
+    /// A task pauses after so many records.
+    pub burst: u64,
+    /// The longest pause.
     pub longest_pause: Duration,
     /// How long a batch waits for more.
     pub linger: Duration,
@@ -71,20 +73,25 @@ pub struct ProducerPlan {
 }
 
 impl ProducerPlan {
-    fn draw(random: &mut Random, number: u32, records: u64) -> Self {
+    fn draw(random: &mut Random, number: u32, records: u64, duration: Duration) -> Self {
         let idempotent = !random.once_in(4);
         let acks = if idempotent { Acks::All } else { random.pick(&[Acks::All, Acks::Leader, Acks::All, Acks::None]) };
         let request_timeout = random.pick(&[2, 5, 30]) * SECOND;
         let padding = random.pick(&[0, 20, 200, 2000]);
         let batch_size = random.pick(&[200, 1_000, 16_384, 262_144]);
         let tasks = random.within(1..=3) as u32;
+        let records = records / u64::from(tasks);
+        // Spread over the time in which faults come, or all of it at once.
+        let burst = random.pick(&[1, 5, 20, 1_000]);
+        let pauses = u32::try_from(records / burst).unwrap_or(0).max(1);
         Self {
             number,
             idempotent,
             acks,
             tasks,
-            records: records / u64::from(tasks),
-            longest_pause: random.pick(&[0, 5, 50, 400]) * MILLISECOND,
+            records,
+            burst,
+            longest_pause: 2 * duration / pauses,
             linger: random.pick(&[0, 0, 5, 50]) * MILLISECOND,
             batch_size,
             compression: random.pick(&[
@@ -197,7 +204,7 @@ impl Workload {
         let producer = |number| {
             let mut random = Random::of(seed, &format!("producer {number}"));
             let records = random.pick(&[20, 100, 400]);
-            ProducerPlan::draw(&mut random, number, records)
+            ProducerPlan::draw(&mut random, number, records, duration)
         };
         let members = if kind == Kind::Produce { 0 } else { random.within(1..=4) as u32 };
         let member = |number| MemberPlan::draw(&mut Random::of(seed, &format!("member {number}")), number, duration);
@@ -238,7 +245,7 @@ impl Workload {
             // one member may have to do alone, and may have to do again.
             recovery: deliveries.unwrap_or_default()
                 + 4 * sessions
-                + 120 * SECOND
+                + 130 * SECOND
                 + work * u32::try_from(2 * records).unwrap_or(u32::MAX),
             grace: SECOND,
             overlap: 45 * SECOND,

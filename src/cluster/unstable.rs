@@ -64,7 +64,8 @@ struct Lookup {
     deadline: Instant,
     first: Option<(Node, Asked<FindCoordinatorRequest>)>,
     others: Vec<Node>,
-    company_at: Instant,
+    /// When another broker is asked, too, if there is another.
+    company_at: Option<Instant>,
     company: Option<(Node, Asked<FindCoordinatorRequest>)>,
 }
 
@@ -231,8 +232,7 @@ impl Hub {
         self.next_call += 1;
         let call = Call::new(ApiKey(R::API_KEY), route, now, deadline, self.config.backoff, self.next_seed());
         let answers_before = self.refresh.answered_rounds();
-        let routing =
-            Routing { call, build: Arc::new(build), deadline, answers_before, stage: Stage::Choose, wants: None };
+        let routing = Routing { call, build: Arc::new(build), deadline, answers_before, stage: Stage::Choose, wants: None };
         self.command(now, refresh::Command::Wait);
         self.calls.insert(self.next_call, Box::new(routing));
         self.next_call
@@ -293,7 +293,7 @@ impl Hub {
                     let deadline = now + self.config.request_timeout;
                     let (first, company) = (None, None);
                     self.command(now, refresh::Command::Wait);
-                    self.lookups.push(Lookup { ticket, key, deadline, first, others: Vec::new(), company_at: deadline, company });
+                    self.lookups.push(Lookup { ticket, key, deadline, first, others: Vec::new(), company_at: None, company });
                 }
                 coordinators::Action::Settled(key) => {
                     if let Some(State::Found(node)) = self.coordinators.state(&key)
@@ -312,7 +312,7 @@ impl Hub {
         let calls = self.calls.values().filter_map(|call| call.next_timeout());
         let lookups = self.lookups.iter().map(|lookup| match lookup.first {
             None => lookup.deadline,
-            Some(_) => lookup.company_at.min(lookup.deadline),
+            Some(_) => lookup.company_at.unwrap_or(lookup.deadline + self.config.request_timeout),
         });
         let cores = [self.refresh.next_timeout(), self.coordinators.next_timeout()];
         cores.into_iter().flatten().chain(calls).chain(lookups).min()
@@ -397,7 +397,8 @@ impl Hub {
             }
             let first = nodes.remove(0);
             let asked = self.ask_coordinator(now, lines, &first, &lookup.key, timeout);
-            (lookup.first, lookup.others, lookup.company_at) = (Some((first, asked)), nodes, now + SLOW_PEER);
+            let company_at = (!nodes.is_empty()).then_some(now + SLOW_PEER);
+            (lookup.first, lookup.others, lookup.company_at) = (Some((first, asked)), nodes, company_at);
         }
         let named = |node: &Node, failure| failed(failure, "FindCoordinator").with_broker(node.to_string());
         if let Some((node, asked)) = &mut lookup.first
@@ -405,13 +406,10 @@ impl Hub {
         {
             return Some(answer.map_err(|failure| named(node, failure)));
         }
-        if lookup.company.is_none() && lookup.company_at <= now && !lookup.others.is_empty() {
+        if lookup.company_at.take_if(|at| *at <= now).is_some() && !lookup.others.is_empty() {
             let node = lookup.others.remove(0);
             let asked = self.ask_coordinator(now, lines, &node, &lookup.key, timeout);
             lookup.company = Some((node, asked));
-        }
-        if lookup.company_at <= now {
-            lookup.company_at = lookup.deadline;
         }
         if let Some((_, asked)) = &mut lookup.company
             && let Some(Ok(answer)) = asked.take(lines, now)
@@ -419,7 +417,8 @@ impl Hub {
             return Some(Ok(answer));
         }
         // The connection's own time-out answers; this one is for what it could not be.
-        (lookup.deadline + timeout <= now).then(|| Err(Error::new(ErrorKind::Timeout, "no coordinator in time").with_retriable(true)))
+        (lookup.deadline + timeout <= now)
+            .then(|| Err(Error::new(ErrorKind::Timeout, "no coordinator in time").with_retriable(true)))
     }
 
     fn ask_coordinator(

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::group::classic::Classic;
-use super::group::messages::{self, LAST_WITH_NAMES};
-use super::group::{Action, Command, Event, GroupConfig, Request, Response, Ticket, leading};
 use super::assignor::{Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor};
 use super::chunk::Chunk;
 use super::fetch::{self, Item, Leader};
 use super::fetch_driver::LAST_FETCH_BY_NAME;
+use super::group::classic::Classic;
+use super::group::messages::{self, LAST_WITH_NAMES};
+use super::group::{Action, Command, Event, GroupConfig, Request, Response, Ticket, leading};
 use super::offsets::Checkpoint;
 use super::positions::Place;
 use super::settings::ConsumerSettings;
@@ -22,6 +22,7 @@ use crate::cluster::coordinators::{self, Key, State as Found};
 use crate::cluster::unstable::{Asked, Hub, Talk};
 use crate::cluster::{CoordinatorType, Node, Route, Snapshot, refresh};
 use crate::network::line::Lines;
+use crate::protocol::BrokerId;
 use crate::protocol::messages::fetch::FetchRequest;
 use crate::protocol::messages::heartbeat::HeartbeatRequest;
 use crate::protocol::messages::join_group::JoinGroupRequest;
@@ -30,7 +31,6 @@ use crate::protocol::messages::list_offsets::ListOffsetsResponse;
 use crate::protocol::messages::offset_commit::OffsetCommitRequest;
 use crate::protocol::messages::offset_fetch::OffsetFetchRequest;
 use crate::protocol::messages::sync_group::SyncGroupRequest;
-use crate::protocol::BrokerId;
 use crate::protocol::records::Limits;
 use crate::{Error, ErrorKind, Result, Topic, TopicPartition};
 
@@ -548,7 +548,8 @@ impl Member {
     fn take_answers(&mut self, now: Instant, lines: &mut Lines, snapshot: &Snapshot) -> bool {
         let mut moved = false;
         // One at a time: what an answer brings about may end others.
-        while let Some((at, answer)) = self.sent.iter_mut().enumerate().find_map(|(at, (.., sent))| Some((at, sent.take(now, lines)?)))
+        while let Some((at, answer)) =
+            self.sent.iter_mut().enumerate().find_map(|(at, (.., sent))| Some((at, sent.take(now, lines)?)))
         {
             let (ticket, ..) = self.sent.remove(at);
             self.answer(now, ticket, answer);
@@ -788,6 +789,11 @@ impl Member {
             }
             Then::Tell(numbers, offsets) => {
                 self.is_committing = false;
+                // What was lost meanwhile was not committed.
+                let is_ours = |(topic, partition, _): &(String, i32, i64)| {
+                    self.shared.lock().positions.place(&TopicPartition::new(topic.as_str(), *partition)).is_some()
+                };
+                let offsets: Vec<_> = offsets.into_iter().filter(is_ours).collect();
                 for number in numbers {
                     let result = result.as_ref().map(|()| offsets.clone()).map_err(ToString::to_string);
                     self.told.push_back(Told::Committed(number, result));

@@ -33,8 +33,8 @@ use crate::cluster::{Cluster, Node, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::SourceHandle;
 use crate::network::clock::Clock;
-use crate::protocol::{BrokerId, ErrorCode};
 use crate::protocol::records::{AppendError, BATCH_HEADER_SIZE, BatchBuilder, Compression};
+use crate::protocol::{BrokerId, ErrorCode};
 use crate::record::{Record, Topic};
 
 /// What a new batch's buffer has room for at least, unless batches are smaller.

@@ -50,6 +50,8 @@ pub struct ProducerSettings {
     pub compression: Compression,
     /// Bytes that may wait.
     pub buffer_memory: usize,
+    /// Of a request, in bytes.
+    pub max_request_size: usize,
 }
 
 /// What became of a record that was handed over.
@@ -207,6 +209,7 @@ impl Producer {
         choice.retries = settings.retries;
         choice.compression = settings.compression;
         choice.buffer_memory = settings.buffer_memory;
+        choice.max_request_size = settings.max_request_size;
         let settings = choice.resolve()?;
         let rules = Rules {
             idempotent: settings.idempotent,
@@ -480,7 +483,8 @@ impl Producer {
     fn refreshed(&mut self, now: Instant) -> bool {
         let Some(refreshing) = &self.refreshing else { return false };
         let mut hub = self.engine.hub();
-        let over = hub.refresh.answered_rounds() >= refreshing.wanted || hub.refused > refreshing.refused || refreshing.until <= now;
+        let over =
+            hub.refresh.answered_rounds() >= refreshing.wanted || hub.refused > refreshing.refused || refreshing.until <= now;
         if !over {
             return false;
         }

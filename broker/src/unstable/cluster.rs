@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use klamm::protocol::TopicName;
 use klamm::protocol::records::Batch;
+use klamm::protocol::{TopicName, Uuid};
 
 use super::Core;
 use crate::core::{self, Settings};
@@ -77,6 +77,16 @@ impl Core {
     /// The batches of a partition.
     pub fn batches(&self, topic: &str, partition: i32) -> Vec<Batch> {
         self.core.log(topic, partition).map(|log| log.batches().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The id of a topic.
+    pub fn topic_id(&self, topic: &str) -> Option<Uuid> {
+        self.core.topic(topic).map(|topic| topic.id)
+    }
+
+    /// Who leads a partition.
+    pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
+        self.core.partition(topic, partition)?.leader
     }
 
     /// The offset after the last of a partition; `None` if there is no such partition.

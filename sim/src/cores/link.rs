@@ -1,14 +1,14 @@
 //! One connection between a client and a node: pieces on their way in both directions, and what breaks it.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use klamm::protocol::ApiKey;
 use klamm::protocol::frame::Frames;
 use klamm::unstable::End;
 use klamm_broker::ConnectionId;
 
+use crate::drivers::answers::Conversation;
 use crate::random::Random;
+use crate::run::Traffic;
 use crate::trouble::{Direction, How, Network};
 
 /// The largest request, as a broker's.
@@ -31,8 +31,8 @@ pub(super) struct Link {
     pub(super) silent: bool,
     /// What has arrived at the broker.
     pub(super) frames: Frames,
-    /// Requests that were not answered, by correlation id.
-    pub(super) asked: BTreeMap<i32, (ApiKey, i16)>,
+    /// What it says, for the codes in it.
+    pub(super) conversation: Conversation,
     network: Network,
     random: Random,
     up: Way,
@@ -68,7 +68,7 @@ impl Link {
             held: true,
             silent: false,
             frames: Frames::new(MAX_REQUEST),
-            asked: BTreeMap::new(),
+            conversation: Conversation::default(),
             network,
             random,
             up: Way { last: now, bytes: 0, cut: false },
@@ -122,6 +122,11 @@ impl Link {
             pieces.push((self.arrival(now, direction), Piece::Break(how)));
         }
         pieces
+    }
+
+    /// What passed on it.
+    pub(super) fn traffic(&self) -> Traffic {
+        Traffic { up: self.up.bytes, down: self.down.bytes }
     }
 
     fn way(&mut self, direction: Direction) -> &mut Way {

@@ -21,10 +21,12 @@ pub(super) struct Sender {
 
 #[derive(Debug)]
 struct Task {
-    left: u64,
+    sent: u64,
     random: Random,
     /// Sends nothing before.
     at: Instant,
+    /// Has it paused before the next record, where it does?
+    paused: bool,
     /// A record that has found no room yet, and until when it waits.
     waiting: Option<(RecordId, i32, usize, Instant)>,
 }
@@ -32,9 +34,10 @@ struct Task {
 impl Sender {
     pub(super) fn new(now: Instant, seed: u64, plan: &ProducerPlan, topic: u32, partitions: i32) -> Self {
         let task = |number| Task {
-            left: plan.records,
+            sent: 0,
             random: Random::of(seed, &format!("task {number} of {}", plan.number)),
             at: now,
+            paused: false,
             waiting: None,
         };
         let tasks = (0..plan.tasks).map(task).collect();
@@ -59,9 +62,15 @@ impl Sender {
             loop {
                 let (record, partition, padding, until) = match task.waiting.take() {
                     Some(waiting) => waiting,
-                    None if task.left == 0 || task.at > now => break,
+                    None if task.sent == self.plan.records || task.at > now => break,
+                    None if task.sent.is_multiple_of(self.plan.burst) && !task.paused => {
+                        task.paused = true;
+                        task.at = now + task.random.millis(0..=self.plan.longest_pause.as_millis() as u64);
+                        continue;
+                    }
                     None => {
-                        task.left -= 1;
+                        task.sent += 1;
+                        task.paused = false;
                         let record = RecordId { producer: self.plan.number, number: self.next_number };
                         self.next_number += 1;
                         let partition = task.random.below(self.partitions as u64) as i32;
@@ -85,10 +94,6 @@ impl Sender {
                 if let Some(error) = failed {
                     history.push(since, Event::Failed { record, possibly_written: false, error });
                 }
-                let pause = self.plan.longest_pause.as_millis() as u64;
-                if pause > 0 {
-                    task.at = now + task.random.millis(0..=pause);
-                }
             }
         }
         for delivered in client.take_delivered() {
@@ -108,14 +113,14 @@ impl Sender {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let at = |task: &Task| match &task.waiting {
             Some((.., until)) => Some(*until),
-            None => (task.left > 0).then_some(task.at),
+            None => (task.sent < self.plan.records).then_some(task.at),
         };
         self.tasks.iter().filter_map(at).min()
     }
 
     /// Has everything been handed over?
     pub(super) fn is_through(&self) -> bool {
-        self.tasks.iter().all(|task| task.left == 0 && task.waiting.is_none())
+        self.tasks.iter().all(|task| task.sent == self.plan.records && task.waiting.is_none())
     }
 
     /// What it holds.
@@ -142,5 +147,6 @@ pub(super) fn settings(plan: &ProducerPlan) -> ProducerSettings {
         retries: u32::MAX,
         compression: plan.compression,
         buffer_memory: plan.buffer_memory,
+        max_request_size: (plan.batch_size + 1024).max(32 << 10),
     }
 }

@@ -5,22 +5,21 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use klamm::protocol::messages::produce::ProduceRequest;
-use klamm::protocol::records::{Batch, Limits, RecordBatches};
-use klamm::protocol::ApiKey;
+use klamm::protocol::{ApiKey, Uuid};
 use klamm::unstable::{Client, End, LineWish as Wish};
+use klamm_broker::ConnectionId;
 use klamm_broker::unstable::{Action, Core};
-use klamm_broker::{ConnectionId, Intercept, SeenRequest};
 
-use super::answers;
 use super::link::{Link, Piece};
+use super::members::{User, copier};
+use super::observer::{logged, observe, verdict};
 use super::tasks::Sender;
 use crate::coverage::Coverage;
-use crate::history::{Event, History, Log, Logged, Partition, RecordId, Who, topic_name, topic_number};
+use crate::history::{Event, History, Log, Partition, Who, topic_name};
 use crate::random::Random;
 use crate::run::{Case, Run};
 use crate::trouble::{Direction, How, Trouble, Whim};
-use crate::workload::{Kind, SECOND};
+use crate::workload::{Kind, Leave, SECOND};
 
 /// Steps at one instant after which time stands still.
 const MAX_STEPS: u32 = 200_000;
@@ -46,6 +45,10 @@ enum Happening {
     Over(usize),
     /// All faults are over.
     Heal,
+    /// A member of the plan comes.
+    Join(usize),
+    /// A member goes.
+    Leave(u32, Leave),
 }
 
 /// A client and who uses it.
@@ -54,6 +57,7 @@ struct Peer {
     client: Client,
     who: Who,
     sender: Option<Sender>,
+    user: Option<User>,
     timeout: Option<Instant>,
     requests: u32,
     turns: u64,
@@ -80,6 +84,7 @@ pub(super) struct World<'a> {
     by_end: BTreeMap<(u32, End), u64>,
     by_connection: BTreeMap<ConnectionId, u64>,
     next_link: u64,
+    next_peer: u32,
     nodes: BTreeMap<i32, Illness>,
     whims: Vec<(ApiKey, usize, Whim)>,
     throttles: Vec<(usize, Duration)>,
@@ -88,6 +93,9 @@ pub(super) struct World<'a> {
     healed: bool,
     second: u64,
     settled: bool,
+    over: bool,
+    topics: Vec<(Uuid, u32)>,
+    give_up: Option<Instant>,
 }
 
 impl<'a> World<'a> {
@@ -108,6 +116,7 @@ impl<'a> World<'a> {
             by_end: BTreeMap::new(),
             by_connection: BTreeMap::new(),
             next_link: 0,
+            next_peer: 0,
             nodes: (1..=workload.nodes).map(|node| (node, Illness::default())).collect(),
             whims: Vec::new(),
             throttles: Vec::new(),
@@ -116,7 +125,15 @@ impl<'a> World<'a> {
             healed: false,
             second: 0,
             settled: false,
+            over: false,
+            topics: Vec::new(),
+            give_up: None,
         };
+        let ids = (0..2).filter_map(|topic| Some((world.broker.topic_id(&topic_name(topic))?, topic)));
+        world.topics = ids.collect();
+        for (index, plan) in workload.members.iter().enumerate() {
+            world.plan(start + plan.joins, Happening::Join(index));
+        }
         for plan in &workload.producers {
             let sender = Sender::new(start, case.seed, plan, 0, workload.partitions);
             world.history.push(Duration::ZERO, sender.started());
@@ -124,7 +141,7 @@ impl<'a> World<'a> {
             if let Err(error) = client.begin_producer(start, &["t0"], &sender.settings()) {
                 panic!("the plan's settings don't fit together: {error}");
             }
-            world.add_peer(client, Who::Producer(plan.number), Some(sender));
+            world.add_peer(client, Who::Producer(plan.number), Some(sender), None);
         }
         let mut end = workload.duration;
         for (index, (at, trouble)) in case.troubles.iter().enumerate() {
@@ -143,17 +160,70 @@ impl<'a> World<'a> {
         Client::new(self.now, id, &seeds, request_timeout, seed)
     }
 
-    fn add_peer(&mut self, client: Client, who: Who, sender: Option<Sender>) {
-        let number = self.peers.len() as u32;
+    fn add_peer(&mut self, client: Client, who: Who, sender: Option<Sender>, user: Option<User>) -> u32 {
+        let number = self.next_peer;
+        self.next_peer += 1;
         let timeout = Some(self.now);
-        self.peers.insert(number, Peer { client, who, sender, timeout, requests: 0, turns: 0 });
+        self.peers.insert(number, Peer { client, who, sender, user, timeout, requests: 0, turns: 0 });
+        number
+    }
+
+    /// A member comes.
+    fn join(&mut self, index: usize) {
+        let case = self.case;
+        let Some(plan) = case.workload.members.get(index).filter(|_| !self.settled) else { return };
+        let copies = case.workload.kind == Kind::Copy;
+        let first = case.workload.producers.first().filter(|_| copies);
+        let copier = first.map(|first| copier(case.seed, first, plan.number));
+        let mut client = self.client(&format!("m{}", plan.number), Duration::from_secs(30));
+        if let Some(plan) = &copier {
+            let started = Event::ProducerStarted { producer: plan.number, idempotent: true, ordered: true, acks: plan.acks };
+            self.note(started);
+            if let Err(error) = client.begin_producer(self.now, &["t1"], &super::tasks::settings(plan)) {
+                panic!("the copier's settings don't fit together: {error}");
+            }
+        }
+        let user = User::new(self.now, case.seed, plan, copier);
+        let assignor = Random::of(case.seed, "assignor").pick(&["cooperative", "cooperative", "range", "roundrobin"]);
+        if let Err(error) = client.begin_member(self.now, &user.settings(GROUP, assignor)) {
+            panic!("the member's settings don't fit together: {error}");
+        }
+        self.note(Event::Joined { member: plan.number });
+        let number = self.add_peer(client, Who::Member(plan.number), None, Some(user));
+        if let Some((at, how)) = plan.leaves {
+            // From its start, as everything in a plan.
+            self.plan((self.start + at).max(self.now), Happening::Leave(number, how));
+        }
+        self.touch(number);
+    }
+
+    /// A member goes.
+    fn leave(&mut self, number: u32, how: Leave) {
+        let at = self.since();
+        let Some(peer) = self.peers.get_mut(&number) else { return };
+        let Some(user) = peer.user.as_mut().filter(|user| !user.leaving) else { return };
+        user.leave(self.now, at, how, &mut peer.client, &mut self.history);
+        if how == Leave::Crash {
+            self.links.values_mut().filter(|link| link.client == number).for_each(|link| link.silent = true);
+            if let Some(peer) = self.peers.remove(&number) {
+                self.cover(&peer.client);
+            }
+            return;
+        }
+        self.touch(number);
+    }
+
+    fn cover(&mut self, client: &Client) {
+        for (core, state, event, count) in client.seen() {
+            *self.coverage.states.entry((core, state, event)).or_default() += count;
+        }
     }
 
     /// Runs to the end.
     pub(super) fn run(mut self) -> Run {
         let limit = self.start + LONGEST;
         let (mut steps, mut last) = (0, self.now);
-        while !self.settled {
+        while !self.over {
             let Some(next) = self.next_instant().filter(|at| *at <= limit) else { break };
             self.advance(next.max(self.now));
             steps = if self.now == last { steps + 1 } else { 0 };
@@ -188,6 +258,9 @@ impl<'a> World<'a> {
         if second > self.second {
             let at = Duration::from_secs(self.second + 1);
             for peer in self.peers.values_mut() {
+                if let Some(sender) = peer.sender.as_ref().filter(|sender| !sender.ended) {
+                    self.history.push(at, sender.gauge(&peer.client, false));
+                }
                 let turns = peer.client.turns();
                 let wakes = u32::try_from(turns - peer.turns).unwrap_or(u32::MAX);
                 let requests = std::mem::take(&mut peer.requests);
@@ -251,13 +324,10 @@ impl<'a> World<'a> {
                 }
             }
             Happening::Trouble(index) => self.trouble(index),
-            Happening::Over(index) => self.over(index),
-            Happening::Heal => {
-                self.whims.clear();
-                self.links.values_mut().for_each(Link::heal);
-                self.healed = true;
-                self.note(Event::Healed);
-            }
+            Happening::Over(index) => self.ends(index),
+            Happening::Join(index) => self.join(index),
+            Happening::Leave(peer, how) => self.leave(peer, how),
+            Happening::Heal => self.heal(),
         }
     }
 
@@ -300,6 +370,7 @@ impl<'a> World<'a> {
             Direction::Up => {
                 let Some(connection) = link.broker else { return };
                 link.frames.read_buffer().extend_from_slice(&bytes);
+                link.conversation.pass(Direction::Up, &bytes, |_, _| {});
                 while let Some(link) = self.links.get_mut(&number)
                     && link.broker == Some(connection)
                 {
@@ -321,16 +392,17 @@ impl<'a> World<'a> {
     /// A request reaches its broker.
     fn receive(&mut self, number: u64, connection: ConnectionId, frame: &Bytes) {
         let at = self.since();
-        let Self { broker, history, whims, links, peers, .. } = self;
+        let Self { broker, history, whims, links, peers, topics, .. } = self;
         let Some(link) = links.get_mut(&number) else { return };
-        if let Some(peer) = peers.get_mut(&link.client) {
+        let peer = peers.get_mut(&link.client).map(|peer| {
             peer.requests += 1;
-        }
-        let asked = &mut link.asked;
+            peer.who
+        });
         broker.receive_with(self.now, connection, frame, |request| {
-            asked.insert(request.correlation_id, (request.api_key, request.version));
-            observe(at, request, history);
-            verdict(request, whims)
+            if let Some(who) = peer {
+                observe(at, who, topics, request, history);
+            }
+            verdict(at, request, whims, history)
         });
     }
 
@@ -342,7 +414,8 @@ impl<'a> World<'a> {
                     let Some(number) = self.by_connection.get(&connection).copied() else { continue };
                     let bytes = parts.concat();
                     let Some(link) = self.links.get_mut(&number) else { continue };
-                    answers::note(&mut self.coverage, &mut link.asked, &bytes);
+                    let coverage = &mut self.coverage;
+                    link.conversation.pass(Direction::Down, &bytes, |api, code| coverage.code(api, code));
                     self.send(number, Direction::Down, &bytes);
                 }
                 Action::Close(connection) => {
@@ -399,19 +472,29 @@ impl<'a> World<'a> {
     fn touch(&mut self, number: u32) {
         let at = self.since();
         let Some(peer) = self.peers.get_mut(&number) else { return };
-        peer.client.pump(self.now);
-        if let Some(sender) = peer.sender.as_mut().filter(|sender| !sender.ended) {
-            sender.step(self.now, at, &mut peer.client, &mut self.history);
+        loop {
             peer.client.pump(self.now);
-            sender.step(self.now, at, &mut peer.client, &mut self.history);
+            if let Some(sender) = peer.sender.as_mut().filter(|sender| !sender.ended) {
+                sender.step(self.now, at, &mut peer.client, &mut self.history);
+                peer.client.pump(self.now);
+                sender.step(self.now, at, &mut peer.client, &mut self.history);
+            }
+            let Some(user) = &mut peer.user else { break };
+            if !user.step(self.now, at, &mut peer.client, &mut self.history) {
+                break;
+            }
+        }
+        if peer.user.as_ref().is_some_and(|user| user.leaving) && peer.client.end_member(self.now) {
+            peer.client.pump(self.now);
         }
         let mut wishes = Vec::new();
         while let Some(wish) = peer.client.poll() {
             wishes.push(wish);
         }
         let sender = peer.sender.as_ref().filter(|sender| !sender.ended).and_then(Sender::next_timeout);
+        let user = peer.user.as_ref().filter(|user| !user.leaving).and_then(User::next_timeout);
         let client = peer.client.next_timeout(self.now);
-        peer.timeout = [sender, client].into_iter().flatten().min();
+        peer.timeout = [sender, user, client].into_iter().flatten().min();
         for wish in wishes {
             self.obey(number, wish);
         }
@@ -459,9 +542,6 @@ impl<'a> World<'a> {
         let case = self.case;
         let Some((_, trouble)) = case.troubles.get(index) else { return };
         self.note(Event::Fault(format!("{trouble:?}")));
-        if trouble.expires_members() {
-            self.note(Event::Expired);
-        }
         match trouble {
             Trouble::Cut { .. } => {}
             Trouble::Break { node, how } => {
@@ -500,8 +580,26 @@ impl<'a> World<'a> {
         self.brokers_actions();
     }
 
+    /// Puts right what the faults together may have left.
+    fn heal(&mut self) {
+        self.whims.clear();
+        self.links.values_mut().for_each(Link::heal);
+        self.broker.set_throttle(Duration::ZERO);
+        for (topic, name) in [(0, "t0"), (1, "t1")] {
+            for number in 0..self.case.workload.partitions {
+                if self.topics.iter().any(|(_, known)| *known == topic) && self.broker.leader(name, number).is_none() {
+                    self.broker.move_leader(self.now, name, number, Some(1));
+                }
+            }
+        }
+        self.brokers_actions();
+        self.healed = true;
+        self.give_up = Some(self.now + self.history.bounds.recovery + 5 * SECOND);
+        self.note(Event::Healed);
+    }
+
     /// A fault ends.
-    fn over(&mut self, index: usize) {
+    fn ends(&mut self, index: usize) {
         let case = self.case;
         let Some((_, trouble)) = case.troubles.get(index) else { return };
         match trouble {
@@ -535,6 +633,10 @@ impl<'a> World<'a> {
         if !self.healed {
             return;
         }
+        if self.give_up.is_some_and(|at| at <= self.now) {
+            self.over = true;
+            return;
+        }
         let at = self.since();
         let mut done = true;
         for peer in self.peers.values_mut() {
@@ -550,10 +652,25 @@ impl<'a> World<'a> {
             peer.client.pump(self.now);
             self.history.push(at, sender.gauge(&peer.client, true));
         }
-        if done {
+        if done && !self.settled && self.is_read() {
             self.settled = true;
             self.note(Event::Settled);
+            let members: Vec<u32> = self.peers.keys().copied().collect();
+            members.into_iter().for_each(|member| self.leave(member, Leave::Close));
         }
+        if self.settled {
+            self.over = self.peers.values().all(|peer| peer.user.as_ref().is_none_or(|user| user.ended));
+        }
+    }
+
+    /// Was all of topic 0 read and committed?
+    fn is_read(&self) -> bool {
+        let consumes = self.case.workload.kind != Kind::Produce;
+        let read = |number| {
+            let end = self.broker.log_end("t0", number).unwrap_or(0);
+            self.broker.committed(GROUP, "t0", number).unwrap_or(0) == end
+        };
+        !consumes || (0..self.case.workload.partitions).all(read)
     }
 
     /// What is left: the logs and what was reached.
@@ -574,79 +691,16 @@ impl<'a> World<'a> {
             }
         }
         self.history.ended = self.since();
-        for peer in self.peers.values() {
-            for (core, state, event, count) in peer.client.seen() {
-                *self.coverage.states.entry((core, state, event)).or_default() += count;
-            }
+        for peer in std::mem::take(&mut self.peers).into_values() {
+            self.cover(&peer.client);
         }
-        Run { history: self.history, coverage: self.coverage }
+        let traffic = self.links.values().map(Link::traffic).collect();
+        Run { history: self.history, coverage: self.coverage, traffic }
     }
 }
 
 /// The group of the workloads that have one.
 pub(super) const GROUP: &str = "g";
-
-/// What the history is told of a request that reaches a broker.
-fn observe(at: Duration, request: &SeenRequest, history: &mut History) {
-    if request.is::<ProduceRequest>() {
-        let Ok(produce) = request.decode::<ProduceRequest>() else { return };
-        for topic in &produce.topic_data {
-            // Ids are not known here; there is one topic where records are produced with ids.
-            let number = topic_number(topic.name.as_str()).unwrap_or(0);
-            for partition in &topic.partition_data {
-                let Some(records) = &partition.records else { continue };
-                for batch in RecordBatches::new(records.0.clone()).flatten() {
-                    let event = Event::BatchSent {
-                        partition: Partition { topic: number, number: partition.index },
-                        producer_id: batch.producer_id(),
-                        epoch: batch.producer_epoch(),
-                        sequence: batch.base_sequence(),
-                        content: fingerprint(&batch),
-                    };
-                    history.push(at, event);
-                }
-            }
-        }
-    }
-}
-
-/// A hash of what is behind a batch's header.
-fn fingerprint(batch: &Batch) -> u64 {
-    let bytes = batch.bytes();
-    bytes
-        .get(61..)
-        .unwrap_or_default()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
-}
-
-/// The records of a batch.
-fn logged(batch: &Batch) -> Vec<Logged> {
-    let Ok(records) = batch.records(Limits::default()) else { return Vec::new() };
-    let read = records.iter().flatten();
-    read.map(|record| Logged { offset: record.offset, record: record.value.and_then(RecordId::read) }).collect()
-}
-
-/// What becomes of a request.
-fn verdict(request: &SeenRequest, whims: &mut Vec<(ApiKey, usize, Whim)>) -> Intercept {
-    let Some(index) = whims.iter().position(|(api, ..)| *api == request.api_key) else { return Intercept::Pass };
-    let Some((_, left, whim)) = whims.get_mut(index) else { return Intercept::Pass };
-    let whim = *whim;
-    *left = left.saturating_sub(1);
-    if *left == 0 {
-        whims.remove(index);
-    }
-    match whim {
-        Whim::Code(code) => Intercept::Error(code),
-        Whim::CloseBefore => Intercept::CloseBefore,
-        Whim::CloseAfter => Intercept::ProcessThenClose,
-        Whim::Delay(delay) => Intercept::Delay(delay),
-        Whim::DelayAnswer(delay) => Intercept::DelayResponse(delay),
-        Whim::Swallow => Intercept::Swallow,
-        Whim::SwallowAnswer => Intercept::ProcessThenSwallow,
-        Whim::CutAnswer(bytes) => Intercept::CutResponse(bytes),
-    }
-}
 
 /// Where virtual time begins; only differences count.
 fn base() -> Instant {

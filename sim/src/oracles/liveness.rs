@@ -19,6 +19,7 @@ pub(super) fn settles(history: &History) -> Verdict {
             Event::Acked { record, .. } | Event::Failed { record, .. } => {
                 checks += u64::from(open.remove(record).is_some());
             }
+            Event::Abandoned { record } => _ = open.remove(record),
             _ => {}
         }
     }
