@@ -6,6 +6,8 @@
 
 mod builder;
 mod settings;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -57,9 +57,13 @@ mod record;
 #[cfg(feature = "unstable-cores")]
 #[doc(hidden)]
 pub mod unstable {
+    pub use crate::client::unstable::Client;
     pub use crate::consumer::group::unstable::{lead, read_assignment, read_subscription, write_assignment, write_subscription};
+    pub use crate::consumer::unstable::{Handed, Mark, MemberSettings, Told as MemberTold};
+    pub use crate::network::line::{End, Lines, Wish as LineWish};
     pub use crate::network::sasl::unstable::{Login, Wish};
     pub use crate::network::unstable::{Connection, Told};
+    pub use crate::producer::unstable::{Delivered, ProducerSettings, Taken};
 }
 
 #[cfg(feature = "client")]

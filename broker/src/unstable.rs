@@ -1,5 +1,7 @@
 //! The core for fuzz targets: frames in, actions out, time in the caller's hands.
 
+mod cluster;
+
 use std::time::Instant;
 
 use bytes::Bytes;

@@ -121,13 +121,15 @@ async fn run(last: Last) {
         }
         let timeout = shared.next_timeout();
         tokio::select! {
-            () = shared.wake.notified() => {}
+            // In a set order, so that a run can be replayed; whatever woke the task, it does all that is due in its turn.
+            biased;
             Some(outcome) = tasks.join_next(), if !tasks.is_empty() => {
                 // A task that panicked or was aborted has no outcome; its request counts as slow, and others are asked.
                 if let Ok(outcome) = outcome {
                     shared.take(outcome);
                 }
             }
+            () = shared.wake.notified() => {}
             () = tokio::time::sleep_until(timeout.unwrap_or_else(Instant::now)), if timeout.is_some() => {}
         }
     }
@@ -453,6 +455,7 @@ impl Shared {
             ask(second.clone()).await
         };
         tokio::select! {
+            biased;
             // A failure of the first is not waited over: the lookup comes again, by then with other brokers.
             answer = ask(first) => answer,
             Ok(answer) = company => Ok(answer),

@@ -9,15 +9,17 @@
 //! join) or sends much (produce) takes a connection of its own by [`Cluster::connection`] or [`Cluster::source`].
 
 pub(crate) mod backoff;
-mod coordinators;
+pub(crate) mod coordinators;
 mod driver;
 mod explain;
 mod list_offsets;
 mod list_topics;
-mod refresh;
+pub(crate) mod refresh;
 mod request;
 mod routing;
 mod snapshot;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 mod wait;
 
 use std::ops::RangeInclusive;

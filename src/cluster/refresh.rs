@@ -203,6 +203,20 @@ impl Refresh {
         self.round.is_some()
     }
 
+    /// The state's name, for tables of what was reached.
+    #[cfg(feature = "unstable-cores")]
+    pub(crate) fn state_name(&self) -> &'static str {
+        match (&self.round, self.snapshot.version, &self.refusal) {
+            (Some(round), ..) if round.asked.len() > 1 => "asking, in company",
+            (Some(_), 0, _) => "asking, nothing known",
+            (Some(_), ..) => "asking",
+            (None, _, Some(_)) => "refused",
+            (None, 0, _) => "nothing known",
+            (None, ..) if self.failing_since.is_some() => "failing",
+            (None, ..) => "known",
+        }
+    }
+
     /// Was the state learned within its age?
     pub(crate) fn is_fresh(&self, now: Instant) -> bool {
         self.learned.is_some_and(|learned| now.saturating_duration_since(learned) <= self.config.max_age + SLOW_PEER)

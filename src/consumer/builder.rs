@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::consumer::Consumer;
 use crate::consumer::assignor::Assignor;
 use crate::consumer::interceptor::{ConsumerInterceptor, Interceptors};
-use crate::consumer::settings::{ConsumerSettings, IsolationLevel, OffsetReset};
+use crate::consumer::settings::{Assigning, ConsumerSettings, IsolationLevel, OffsetReset};
 use crate::{Result, Topic, TopicPartition};
 
 /// Called with partitions that came or went; see [`ConsumerBuilder::on_revoked`].
@@ -255,6 +255,13 @@ impl ConsumerBuilder {
     /// [`on_revoked`](Self::on_revoked) is called in its place.
     pub fn on_lost(mut self, hook: impl FnMut(&[TopicPartition]) + Send + 'static) -> Self {
         self.hooks.lost = Some(Box::new(hook));
+        self
+    }
+
+    /// For tests that replay: call the assignor in the group's task instead of on the runtime's blocking pool.
+    #[doc(hidden)]
+    pub fn assign_inline(mut self) -> Self {
+        self.settings.assigning = Assigning::Inline;
         self
     }
 

@@ -26,6 +26,7 @@ use crate::consumer::offsets::OffsetAndMetadata;
 use crate::consumer::pattern::Subscribed;
 use crate::consumer::pattern_driver::TopicSearch;
 use crate::consumer::refusal;
+use crate::consumer::settings::Assigning;
 use crate::{Error, ErrorKind, Result, Topic, TopicPartition};
 
 /// How long a member whose handles are all gone may take to say goodbye.
@@ -57,7 +58,12 @@ pub(crate) enum GroupEvent {
 ///
 /// # Errors
 /// If the configuration cannot work, or there is no runtime to run the task.
-pub(crate) fn join(cluster: Cluster, config: GroupConfig, to: Subscribed) -> Result<(GroupHandle, mpsc::Receiver<GroupEvent>)> {
+pub(crate) fn join(
+    cluster: Cluster,
+    config: GroupConfig,
+    to: Subscribed,
+    assigning: Assigning,
+) -> Result<(GroupHandle, mpsc::Receiver<GroupEvent>)> {
     config.validate()?;
     let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
         Error::new(ErrorKind::InvalidRequest, "a consumer in a group needs a tokio runtime around it").with_source(error)
@@ -88,6 +94,7 @@ pub(crate) fn join(cluster: Cluster, config: GroupConfig, to: Subscribed) -> Res
         activity: activity.clone(),
         events,
         config,
+        assigning,
         cluster,
     };
     driver.subscribe(to);
@@ -117,6 +124,7 @@ struct InFlight {
 struct Driver {
     cluster: Cluster,
     config: Arc<GroupConfig>,
+    assigning: Assigning,
     core: Classic,
     /// Where the group's requests go, one after the other.
     link: Option<GroupLink>,
@@ -156,6 +164,9 @@ impl Driver {
             }
             let alarm = self.core.next_timeout().map(tokio::time::Instant::from_std);
             tokio::select! {
+                // In a set order, so that a run can be replayed. None can starve another: whatever woke the task, it does all that is
+                // due in its turn, and what is first here has an end.
+                biased;
                 (ticket, outcome) = next_outcome(&mut self.in_flight) => self.finished(ticket, outcome),
                 wish = inbox.recv(), if !handles_gone => match wish {
                     Some(wish) => self.obey(wish),
@@ -293,7 +304,11 @@ impl Driver {
             Action::FindCoordinator { ticket, stale } => self.find_coordinator(ticket, stale),
             Action::ListTopics { ticket, topics } => self.list_topics(ticket, topics),
             Action::Assign { ticket, assignor, topics, members } => {
-                let work = tokio::task::spawn_blocking(move || leading::assign(&*assignor, &topics, &members));
+                let work = move || leading::assign(&*assignor, &topics, &members);
+                if self.assigning == Assigning::Inline {
+                    return self.core.handle_response(now(), ticket, work().map(Response::Assigned));
+                }
+                let work = tokio::task::spawn_blocking(work);
                 let assigned = async move {
                     let lost = |error| Error::new(ErrorKind::Bug, "the assignor's work got lost").with_source(error);
                     let result = work.await.unwrap_or_else(|error| Err(lost(error)));

@@ -57,6 +57,8 @@ mod reader;
 mod refusal;
 mod settings;
 mod state;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 
 use std::future::poll_fn;
 use std::ops::Deref;
@@ -172,7 +174,7 @@ impl Consumer {
             offset_retention: settings.offset_retention,
         };
         let to = settings.subscribed(self.cluster.config().metadata_max_age)?;
-        let (handle, events) = group_driver::join(self.cluster.clone(), config, to)?;
+        let (handle, events) = group_driver::join(self.cluster.clone(), config, to, settings.assigning)?;
         self.handle.shared.lock().group = Some(handle.clone());
         let assignment = Assignment::Group { handle: handle.clone(), events, topics: settings.topics.clone() };
         fetch_driver::spawn(self.cluster.clone(), self.handle.shared.clone(), settings.fetch_max_wait, assignment)?;

@@ -100,6 +100,17 @@ pub(crate) struct ConsumerSettings {
     pub(crate) assignors: Vec<Arc<dyn Assignor>>,
     pub(crate) instance_id: Option<String>,
     pub(crate) rack: Option<String>,
+    pub(crate) assigning: Assigning,
+}
+
+/// Where a group's leader calls its assignor, which may be a user's and take its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Assigning {
+    /// On the runtime's blocking pool.
+    #[default]
+    OnPool,
+    /// In the group's task: for tests that replay, since a pool has a clock of its own.
+    Inline,
 }
 
 impl ConsumerSettings {
@@ -128,6 +139,7 @@ impl ConsumerSettings {
             assignors: Vec::new(),
             instance_id: None,
             rack: None,
+            assigning: Assigning::default(),
         }
     }
 

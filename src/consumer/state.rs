@@ -141,7 +141,7 @@ impl Shared {
 
 /// Now, as tokio's clock has it, so that it can be paused in tests.
 pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
+    crate::network::clock::now()
 }
 
 impl State {

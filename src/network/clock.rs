@@ -7,6 +7,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+/// Now: as tokio's clock has it, so that it can be paused in tests, or as a simulator says.
+pub(crate) fn now() -> std::time::Instant {
+    #[cfg(feature = "unstable-cores")]
+    if let Some(now) = SIMULATED.get() {
+        return now;
+    }
+    Instant::now().into_std()
+}
+
+#[cfg(feature = "unstable-cores")]
+thread_local! {
+    static SIMULATED: std::cell::Cell<Option<std::time::Instant>> = const { std::cell::Cell::new(None) };
+}
+
+/// What [`now`] says on this thread from now on.
+#[cfg(feature = "unstable-cores")]
+pub(crate) fn simulate(now: Option<std::time::Instant>) {
+    SIMULATED.set(now);
+}
+
 /// The wall clock of a client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {

@@ -122,6 +122,20 @@ impl Core {
         !matches!(self.state, State::Disconnected)
     }
 
+    /// The state's name, for tables of what was reached.
+    #[cfg(feature = "unstable-cores")]
+    pub(crate) fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::Disconnected => "disconnected",
+            State::Connecting { .. } => "connecting",
+            State::SettingUp { .. } => "setting up",
+            State::Ready { session: Session::Renewing { .. }, .. } => "renewing",
+            State::Ready { .. } if self.throttled_until.is_some() => "ready, throttled",
+            State::Ready { .. } if self.has_in_flight() => "ready, in flight",
+            State::Ready { .. } => "ready, idle",
+        }
+    }
+
     /// Is it between the start of connecting and ready?
     pub(crate) fn is_setting_up(&self) -> bool {
         matches!(self.state, State::Connecting { .. } | State::SettingUp { .. })

@@ -21,7 +21,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
 use crate::error::{Error, ErrorKind};
-use crate::network::connection::{Core, Event};
+use crate::network::connection::Core;
+use crate::network::exchange::{Exchange, Notice};
 use crate::network::setup::WorkResult;
 use crate::network::{
     BoxFuture, Cause, CauseKind, ConnectionConfig, Connector, LOG, RequestSource, Target, TlsFailure, Transport,
@@ -94,8 +95,7 @@ pub(crate) fn spawn_source<S: RequestSource>(
     let driver = Driver {
         node: config.broker.as_ref().map(|broker| broker.id),
         is_tls: config.is_tls,
-        core: Core::new(config, &target),
-        source,
+        exchange: Exchange::new(Core::new(config, &target), source),
         connector,
         target,
         connecting: None,
@@ -103,7 +103,6 @@ pub(crate) fn spawn_source<S: RequestSource>(
         work: None,
         runtime: runtime.clone(),
         needs_flush: false,
-        is_drained: false,
         sleep: None,
         shared: Arc::clone(&shared),
     };
@@ -173,8 +172,7 @@ impl Drop for Job {
 
 /// The task.
 struct Driver<S> {
-    core: Core,
-    source: S,
+    exchange: Exchange<S>,
     connector: Arc<dyn Connector>,
     target: Target,
     /// The broker's id and whether the transport is encrypted, for the log.
@@ -187,8 +185,6 @@ struct Driver<S> {
     runtime: Handle,
     /// Were bytes written since the last flush?
     needs_flush: bool,
-    /// Has the source said that there will be no more requests?
-    is_drained: bool,
     /// The timer; gone once it fired.
     sleep: Option<Pin<Box<Sleep>>>,
     shared: Arc<Shared>,
@@ -212,7 +208,7 @@ impl<S: RequestSource> Future for Driver<S> {
         if this.obey(commands) {
             return Poll::Ready(());
         }
-        this.source.handle_wake();
+        this.exchange.source.handle_wake();
         for _ in 0..MAX_TURNS {
             let now = TokioInstant::now().into_std();
             this.timeouts(now);
@@ -220,11 +216,11 @@ impl<S: RequestSource> Future for Driver<S> {
             moved |= this.work(cx, now);
             moved |= this.read(cx, now);
             this.tell_source(now);
-            moved |= this.pull(cx, now);
+            moved |= this.exchange.pull(cx, now);
             moved |= this.write(cx, now);
             this.tell_source(now);
-            if this.is_drained && !this.core.has_in_flight() {
-                this.core.close(&Cause::new(CauseKind::Closed, "all requests are answered"));
+            if this.exchange.is_done() {
+                this.exchange.core.close(&Cause::new(CauseKind::Closed, "all requests are answered"));
                 return Poll::Ready(());
             }
             if !moved && !this.timer(cx, now) {
@@ -241,21 +237,21 @@ impl<S: RequestSource> Driver<S> {
     fn obey(&mut self, commands: Commands) -> bool {
         let now = TokioInstant::now().into_std();
         if let Some((connection, cause)) = commands.condemned
-            && connection == self.core.connection()
+            && connection == self.exchange.core.connection()
         {
-            self.core.handle_broken(now, &cause);
+            self.exchange.core.handle_broken(now, &cause);
         }
         if let Some(target) = commands.target
             && target != self.target
         {
             let text = format!("{} moved to {target}: the connection was closed", self.target);
-            self.core.close(&Cause::new(CauseKind::Disconnected, text));
-            self.core.set_target(&target);
+            self.exchange.core.close(&Cause::new(CauseKind::Disconnected, text));
+            self.exchange.core.set_target(&target);
             self.target = target;
         }
         if commands.close {
             let text = format!("the connection to {} was closed by this client", self.target);
-            self.core.close(&Cause::new(CauseKind::Closed, text));
+            self.exchange.core.close(&Cause::new(CauseKind::Closed, text));
         }
         self.tell_source(now);
         commands.close
@@ -263,21 +259,13 @@ impl<S: RequestSource> Driver<S> {
 
     /// Fires what is due.
     fn timeouts(&mut self, now: Instant) {
-        self.core.handle_timeout(now);
-        if self.source.next_timeout().is_some_and(|at| at <= now) {
-            self.source.handle_timeout(now);
-            // Who waited for the connection has given up: no reason to hold on to a peer that lets the set-up hang.
-            if self.core.is_setting_up() && !self.source.wants_connection() {
-                self.core.abandon(now);
-            }
-        }
+        self.exchange.handle_timeout(now);
         self.tell_source(now);
     }
 
     /// Connects if the source wants it and the core's pause is over.
     fn connect(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        if !self.core.has_transport() && !self.is_drained && self.core.retry_at(now).is_none() && self.source.wants_connection() {
-            self.core.handle_connecting(now);
+        if self.exchange.begin_connecting(now) {
             tracing::debug!(target: LOG, broker = %self.target, node = self.node, tls = self.is_tls, "connecting");
             self.connecting = Some(self.connector.connect(self.target.clone()));
         }
@@ -287,11 +275,11 @@ impl<S: RequestSource> Driver<S> {
             Poll::Ready(Ok(transport)) => {
                 self.transport = Some(transport);
                 self.needs_flush = false;
-                self.core.handle_connected(now);
+                self.exchange.core.handle_connected(now);
             }
             Poll::Ready(Err(error)) => match TlsFailure::of(&error) {
-                Some(failure) => self.core.handle_tls_failed(now, failure),
-                None => self.core.handle_connect_failed(now, &error.to_string()),
+                Some(failure) => self.exchange.core.handle_tls_failed(now, failure),
+                None => self.exchange.core.handle_connect_failed(now, &error.to_string()),
             },
         }
         self.connecting = None;
@@ -305,7 +293,7 @@ impl<S: RequestSource> Driver<S> {
         let connection = *connection;
         self.work = None;
         // An error is a runtime that ends, or a panic.
-        self.core.handle_work(now, connection, result.ok());
+        self.exchange.core.handle_work(now, connection, result.ok());
         self.tell_source(now);
         true
     }
@@ -313,43 +301,28 @@ impl<S: RequestSource> Driver<S> {
     /// Reads once.
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Some(transport) = &mut self.transport else { return false };
-        match pin!(transport.read_buf(self.core.read_buffer())).poll(cx) {
+        match pin!(transport.read_buf(self.exchange.core.read_buffer())).poll(cx) {
             Poll::Pending => return false,
-            Poll::Ready(Ok(0)) => self.core.handle_closed(now, None),
-            Poll::Ready(Ok(_)) => self.core.handle_read(now),
-            Poll::Ready(Err(error)) => broke(&mut self.core, now, &error),
+            Poll::Ready(Ok(0)) => self.exchange.core.handle_closed(now, None),
+            Poll::Ready(Ok(_)) => self.exchange.core.handle_read(now),
+            Poll::Ready(Err(error)) => broke(&mut self.exchange.core, now, &error),
         }
         true
-    }
-
-    /// Takes requests while there is room.
-    fn pull(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut moved = false;
-        while !self.is_drained && self.core.has_room(now) {
-            let Some(versions) = self.core.versions() else { break };
-            match self.source.poll_request(cx, now, versions) {
-                Poll::Pending => break,
-                Poll::Ready(None) => self.is_drained = true,
-                Poll::Ready(Some(request)) => self.core.send(now, request),
-            }
-            moved = true;
-        }
-        moved
     }
 
     /// Writes until all is written or the transport takes no more.
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut moved = false;
         while let Some(transport) = &mut self.transport
-            && self.core.has_output()
+            && self.exchange.core.has_output()
         {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let count = self.core.slices(&mut slices);
+            let count = self.exchange.core.slices(&mut slices);
             match Pin::new(transport).poll_write_vectored(cx, &slices[..count]) {
                 Poll::Pending => return moved,
-                Poll::Ready(Ok(0)) => self.core.handle_closed(now, Some("it takes no more bytes")),
-                Poll::Ready(Ok(count)) => self.core.handle_written(now, count),
-                Poll::Ready(Err(error)) => broke(&mut self.core, now, &error),
+                Poll::Ready(Ok(0)) => self.exchange.core.handle_closed(now, Some("it takes no more bytes")),
+                Poll::Ready(Ok(count)) => self.exchange.core.handle_written(now, count),
+                Poll::Ready(Err(error)) => broke(&mut self.exchange.core, now, &error),
             }
             self.needs_flush = true;
             moved = true;
@@ -363,7 +336,7 @@ impl<S: RequestSource> Driver<S> {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.needs_flush = false,
                 Poll::Ready(Err(error)) => {
-                    broke(&mut self.core, now, &error);
+                    broke(&mut self.exchange.core, now, &error);
                     moved = true;
                 }
             }
@@ -373,49 +346,33 @@ impl<S: RequestSource> Driver<S> {
 
     /// Hands over what the core has to say, and drops a transport it no longer wants.
     fn tell_source(&mut self, now: Instant) {
-        while let Some(event) = self.core.poll() {
-            match event {
-                Event::Written(ticket) => self.source.handle_written(now, ticket),
-                Event::Answered(ticket, result) => {
-                    self.source.handle_response(now, ticket, result);
-                    let feedback = self.source.feedback();
-                    if let Some(pause) = feedback.throttle {
-                        self.core.handle_throttle(now, pause);
-                    }
-                    if let Some(cause) = feedback.broken {
-                        self.core.handle_broken(now, &cause);
-                    }
-                }
-                Event::Ready => {
+        while let Some(notice) = self.exchange.poll_notice(now) {
+            match notice {
+                Notice::Ready => {
                     tracing::debug!(target: LOG, broker = %self.target, node = self.node, tls = self.is_tls, "connected");
                 }
-                Event::Renewed => tracing::debug!(target: LOG, broker = %self.target, node = self.node, "session renewed"),
-                Event::Work(work) => {
+                Notice::Renewed => tracing::debug!(target: LOG, broker = %self.target, node = self.node, "session renewed"),
+                Notice::Work(work) => {
                     let job = Job(self.runtime.spawn_blocking(move || work.run()));
-                    self.work = Some((self.core.connection(), job));
+                    self.work = Some((self.exchange.core.connection(), job));
                 }
-                Event::Unconnected(cause) => {
+                Notice::Unconnected(cause) => {
                     tracing::debug!(target: LOG, broker = %self.target, node = self.node, %cause, "not connected");
-                    self.source.handle_unconnected(now, &cause);
                 }
-                Event::Throttled(pause) => {
+                Notice::Throttled(pause) => {
                     tracing::debug!(target: LOG, broker = %self.target, node = self.node, ?pause, "throttled");
-                    self.source.handle_throttled(now, pause);
                 }
             }
         }
-        if !self.core.has_transport() && (self.transport.is_some() || self.connecting.is_some()) {
-            tracing::debug!(target: LOG, broker = %self.target, node = self.node, cause = ?self.core.last_cause(), "disconnected");
+        if !self.exchange.core.has_transport() && (self.transport.is_some() || self.connecting.is_some()) {
+            tracing::debug!(target: LOG, broker = %self.target, node = self.node, cause = ?self.exchange.core.last_cause(), "disconnected");
             (self.transport, self.connecting, self.work) = (None, None, None);
         }
     }
 
     /// Sets the timer; true if something is due already.
     fn timer(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        // A deadline of the source that is over has had its turn: it waits for something else.
-        let source = self.source.next_timeout().filter(|at| *at > now);
-        let retry = self.core.retry_at(now).filter(|_| !self.core.has_transport() && self.source.wants_connection());
-        let Some(deadline) = [self.core.next_timeout(), source, retry].into_iter().flatten().min() else { return false };
+        let Some(deadline) = self.exchange.next_timeout(now) else { return false };
         let deadline = TokioInstant::from_std(deadline);
         let sleep = match &mut self.sleep {
             // One that fires too early costs a wake now and then; setting it anew for each request would cost more.

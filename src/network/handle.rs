@@ -48,9 +48,7 @@ impl Connection {
     /// # Errors
     /// When not called inside a tokio runtime.
     pub(crate) fn spawn(connector: Arc<dyn Connector>, target: Target, config: ConnectionConfig) -> Result<Self, Error> {
-        let (calls, receiver) = mpsc::channel(QUEUE);
-        let source =
-            Calls { receiver, queued: VecDeque::new(), sent: BTreeMap::new(), next_ticket: 0, is_ready: false, last_cause: None };
+        let (calls, source) = Calls::queue();
         let label = config.label(&target);
         let handle = spawn_source(connector, target.clone(), config, source)?;
         Ok(Self { inner: Arc::new(Inner { calls, handle, target, label }) })
@@ -74,15 +72,8 @@ impl Connection {
         request: R,
         timeout: Duration,
     ) -> Result<R::Response, Failure> {
-        let encode = move |ticket, broker: &ApiVersions, timeout| {
-            let version = broker.select_for::<R>(versions)?;
-            Outgoing::new(ticket, version, &request, timeout).map_err(|error| {
-                let text = format!("{} version {version} cannot be encoded: {error}", ApiKey(R::API_KEY));
-                Cause::new(CauseKind::Encode, text)
-            })
-        };
         let (reply, answer) = oneshot::channel();
-        self.call(Job::Request { encode: Box::new(encode), reply }, ApiKey(R::API_KEY), timeout).await?;
+        self.call(Job::Request { encode: encode(versions, |_| request), reply }, ApiKey(R::API_KEY), timeout).await?;
         let answer = self.answer(answer.await)?;
         match R::Response::decode(&answer.body, answer.version) {
             Ok(response) => Ok(response),
@@ -166,6 +157,17 @@ impl fmt::Debug for Connection {
 type Encode = Box<dyn FnOnce(u64, &ApiVersions, Duration) -> Result<Outgoing, Cause> + Send>;
 type Reply = oneshot::Sender<Result<ResponseBody, Failure>>;
 
+/// How a request is written once the broker's versions are known: as `build` makes it for the highest of `versions`.
+fn encode<R: Request>(versions: RangeInclusive<i16>, build: impl FnOnce(i16) -> R + Send + 'static) -> Encode {
+    Box::new(move |ticket, broker, timeout| {
+        let version = broker.select_for::<R>(versions)?;
+        Outgoing::new(ticket, version, &build(version), timeout).map_err(|error| {
+            let text = format!("{} version {version} cannot be encoded: {error}", ApiKey(R::API_KEY));
+            Cause::new(CauseKind::Encode, text)
+        })
+    })
+}
+
 /// What a caller wants.
 enum Job {
     /// A request; encoded when the versions of the connection that will carry it are known.
@@ -212,6 +214,13 @@ struct Calls {
 }
 
 impl Calls {
+    /// An empty queue, and where calls come in.
+    fn queue() -> (mpsc::Sender<Call>, Self) {
+        let (calls, receiver) = mpsc::channel(QUEUE);
+        let (queued, sent) = (VecDeque::new(), BTreeMap::new());
+        (calls, Self { receiver, queued, sent, next_ticket: 0, is_ready: false, last_cause: None })
+    }
+
     /// Takes calls out of the channel, where nobody sees their deadlines.
     fn fill(&mut self) {
         while self.queued.len() < QUEUE
@@ -322,6 +331,82 @@ impl Drop for Calls {
         }
         for call in self.queued.drain(..) {
             call.fail(Cause::new(CauseKind::Closed, "the connection was closed by this client"));
+        }
+    }
+}
+
+#[cfg(feature = "unstable-cores")]
+pub(crate) use untended::{Pending, Queue};
+
+/// Calls for a connection that no task tends.
+#[cfg(feature = "unstable-cores")]
+mod untended {
+    use super::*;
+
+    /// Where calls of such a connection come in.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Queue(mpsc::Sender<Call>);
+
+    /// The coming answer to a request; dropped, nobody wants it any more.
+    #[derive(Debug)]
+    pub(crate) struct Pending<R> {
+        answer: oneshot::Receiver<Result<ResponseBody, Failure>>,
+        of: std::marker::PhantomData<fn() -> R>,
+    }
+
+    impl std::fmt::Debug for Call {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Call").field("api", &self.api).finish_non_exhaustive()
+        }
+    }
+
+    impl Queue {
+        /// An empty queue and its source.
+        pub(crate) fn new() -> (Self, Box<dyn RequestSource>) {
+            let (calls, source) = Calls::queue();
+            (Self(calls), Box::new(source))
+        }
+
+        /// As [`Connection::request_with`], without waiting. Where the queue is full the request counts as not sent.
+        pub(crate) fn request<R: Request>(
+            &self,
+            now: Instant,
+            versions: RangeInclusive<i16>,
+            build: impl FnOnce(i16) -> R + Send + 'static,
+            timeout: Duration,
+        ) -> Pending<R> {
+            let (reply, answer) = oneshot::channel();
+            let (api, deadline) = (ApiKey(R::API_KEY), later(now, timeout));
+            let call = Call { job: Job::Request { encode: encode(versions, build), reply }, api, since: now, deadline };
+            if let Err(refused) = self.0.try_send(call) {
+                refused.into_inner().fail(Cause::new(CauseKind::Closed, "the queue takes no more calls"));
+            }
+            Pending { answer, of: std::marker::PhantomData }
+        }
+    }
+
+    impl<R: Request> Pending<R> {
+        /// The answer, once it is there; with the number of the connection on which came what cannot be decoded.
+        pub(crate) fn take(&mut self) -> Option<(Result<R::Response, Failure>, Option<u64>)> {
+            let answer = match self.answer.try_recv() {
+                Ok(answer) => answer,
+                Err(oneshot::error::TryRecvError::Empty) => return None,
+                Err(oneshot::error::TryRecvError::Closed) => {
+                    let cause = Cause::new(CauseKind::Closed, "the connection was closed by this client");
+                    Err(Failure { written: Written::Maybe, cause })
+                }
+            };
+            Some(match answer {
+                Err(failure) => (Err(failure), None),
+                Ok(answer) => match R::Response::decode(&answer.body, answer.version) {
+                    Ok(response) => (Ok(response), None),
+                    Err(error) => {
+                        let text = R::Response::explain(&answer.body, answer.version, error);
+                        let cause = Cause::new(CauseKind::Decode, format!("an answer cannot be decoded: {text}"));
+                        (Err(Failure { written: Written::Maybe, cause }), Some(answer.connection))
+                    }
+                },
+            })
         }
     }
 }

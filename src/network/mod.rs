@@ -30,10 +30,13 @@
 pub(crate) mod clock;
 mod connection;
 mod driver;
+mod exchange;
 mod failure;
 mod handle;
 mod handshake;
 mod in_flight;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod line;
 mod pace;
 pub(crate) mod sasl;
 mod session;
@@ -55,6 +58,8 @@ use crate::network::setup::SetupStep;
 pub(crate) use driver::{SourceHandle, spawn_source};
 pub(crate) use failure::{Cause, CauseKind, Failure, TlsFailure, Written};
 pub(crate) use handle::Connection;
+#[cfg(feature = "unstable-cores")]
+pub(crate) use handle::{Pending, Queue};
 pub(crate) use source::{Feedback, Outgoing, RequestSource, ResponseBody};
 pub use transport::{BoxFuture, Connector, Target, TcpConnector, Transport};
 pub(crate) use versions::ApiVersions;

@@ -507,6 +507,12 @@ impl<P> Accumulator<P> {
         batches.filter_map(|batch| Some((batch.payload.as_ref()?, batch.last_error.as_ref()?)))
     }
 
+    /// The sequence numbers, if there are any.
+    #[cfg(feature = "unstable-cores")]
+    pub(super) fn sequences(&self) -> Option<&Sequences> {
+        self.sequences.as_ref()
+    }
+
     /// The next batch that ended. Call until `None`.
     pub(super) fn poll_finished(&mut self) -> Option<Finished<P>> {
         self.finished.pop_front()

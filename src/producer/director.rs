@@ -65,29 +65,8 @@ async fn direct(last: Last) {
             expiry.into_iter().chain(engine.buffers.next_timeout()).min()
         };
         tokio::select! {
-            () = engine.director.notified() => {}
-            changed = snapshots.changed() => {
-                if changed.is_err() {
-                    return; // The metadata task is gone, and with it the runtime.
-                }
-                snapshots.mark_unchanged();
-                engine.handle_metadata();
-                readdress(&engine, &mut addresses);
-            }
-            changed = refusals.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                let refusal = refusals.borrow_and_update().clone();
-                if let Some(refusal) = refusal {
-                    engine.ledger().accumulator.handle_refused(&refusal);
-                }
-            }
-            () = sleep_until(until) => {
-                let now = engine.now();
-                engine.buffers.expire(now);
-                engine.ledger().accumulator.handle_timeout(now);
-            }
+            // In a set order, so that a run can be replayed. What can come without end, the calls of users, is last.
+            biased;
             round = finished(&mut refreshing) => {
                 refreshing = None;
                 engine.handle_metadata();
@@ -109,6 +88,29 @@ async fn direct(last: Last) {
                     }
                 }
             }
+            () = sleep_until(until) => {
+                let now = engine.now();
+                engine.buffers.expire(now);
+                engine.ledger().accumulator.handle_timeout(now);
+            }
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    return; // The metadata task is gone, and with it the runtime.
+                }
+                snapshots.mark_unchanged();
+                engine.handle_metadata();
+                readdress(&engine, &mut addresses);
+            }
+            changed = refusals.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let refusal = refusals.borrow_and_update().clone();
+                if let Some(refusal) = refusal {
+                    engine.ledger().accumulator.handle_refused(&refusal);
+                }
+            }
+            () = engine.director.notified() => {}
         }
     }
 }

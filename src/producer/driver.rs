@@ -13,31 +13,51 @@ use std::time::{Duration, Instant};
 
 use super::accumulator::Turn;
 use super::delivery::Ack;
-use super::engine::Engine;
-use super::ledger::Payload;
+use super::ledger::{Ledger, Payload};
 use super::sequence::{BatchId, Stamp};
-use super::settings::Acks;
+use super::settings::{Acks, Settings};
 use super::split;
 use super::topics::PartitionState;
 use super::verdict::Answer;
-use crate::cluster::Node;
+use crate::cluster::{Node, Snapshot};
 use crate::error::{Error, ErrorKind, Untrusted, said};
 use crate::network::{ApiVersions, Cause, CauseKind, Failure, Feedback, Outgoing, RequestSource, ResponseBody, Written};
 use crate::protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
 };
 use crate::protocol::records::{Batch, ClosedBatch, Compression, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
-use crate::protocol::{ApiMessage, ErrorCode, Records, Uuid};
+use crate::protocol::{ApiMessage, BrokerId, ErrorCode, Records, Uuid};
+use crate::record::Topic;
 
 /// The last version of Produce that names topics; later ones have ids (KIP-516).
 const LAST_WITH_NAMES: i16 = 12;
 /// The first version of Produce that may carry zstd (KIP-110).
 const FIRST_WITH_ZSTD: i16 = 7;
 
+/// What a broker's source needs of its producer: the engine, or what a simulator has in its place.
+pub(super) trait Host: std::fmt::Debug + Send + Sync + 'static {
+    /// A lock of the ledger.
+    type Guard<'a>: std::ops::DerefMut<Target = Ledger>;
+    /// What the producer works with.
+    fn settings(&self) -> &Settings;
+    /// The ledger, locked.
+    fn ledger(&self) -> Self::Guard<'_>;
+    /// Closes a batch, if it is still open.
+    fn close_open(self: &Arc<Self>, partition: usize, batch: BatchId);
+    /// The newest state of the cluster.
+    fn snapshot(&self) -> Arc<Snapshot>;
+    /// The state seems to be out of date.
+    fn request_refresh(&self);
+    /// A broker named a partition's new leader (KIP-951).
+    fn leader_hint(&self, topic: &Topic, partition: i32, leader: BrokerId, leader_epoch: i32, endpoint: Option<Node>);
+    /// The time, as the cores are told it.
+    fn now(&self) -> Instant;
+}
+
 /// The requests of one producer to one broker.
 #[derive(Debug)]
-pub(super) struct BrokerSource {
-    engine: Arc<Engine>,
+pub(super) struct BrokerSource<H: Host> {
+    engine: Arc<H>,
     broker: i32,
     next_ticket: u64,
     in_flight: VecDeque<(u64, Vec<Sent>)>,
@@ -61,14 +81,14 @@ struct Loaded {
     content: ClosedBatch,
 }
 
-impl BrokerSource {
-    pub(super) fn new(engine: Arc<Engine>, broker: i32) -> Self {
+impl<H: Host> BrokerSource<H> {
+    pub(super) fn new(engine: Arc<H>, broker: i32) -> Self {
         Self { engine, broker, next_ticket: 0, in_flight: VecDeque::new(), timer: None, feedback: Feedback::default() }
     }
 
     /// What may go now; empty if nothing may.
     fn load(&mut self, now: Instant) -> Vec<Loaded> {
-        let snapshot = self.engine.cluster.snapshot();
+        let snapshot = self.engine.snapshot();
         let (mut ledger, taken) = loop {
             let mut ledger = self.engine.ledger();
             match ledger.accumulator.turn(now, self.broker) {
@@ -101,7 +121,7 @@ impl BrokerSource {
 
     /// Stamps what is new, and lets the ledger keep all of it for another attempt.
     fn stamp(&self, loaded: &mut [Loaded]) {
-        let idempotent = self.engine.settings.idempotent;
+        let idempotent = self.engine.settings().idempotent;
         for batch in loaded.iter_mut() {
             match batch.stamp {
                 Some(Stamp { identity, base_sequence }) => {
@@ -152,7 +172,7 @@ impl BrokerSource {
                 TopicProduceData { name: first.sent.partition.wire_name.clone(), partition_data, ..Default::default() }
             });
         }
-        let settings = &self.engine.settings;
+        let settings = self.engine.settings();
         let timeout_ms = i32::try_from(settings.ack_timeout.as_millis()).unwrap_or(i32::MAX);
         let request = ProduceRequest { transactional_id: None, acks: settings.acks.number(), timeout_ms, topic_data };
         let mut outgoing = Outgoing::new(self.next_ticket, version, &request, settings.request_timeout)
@@ -196,20 +216,20 @@ impl BrokerSource {
             self.answer_all(now, sent, Answer::Unknown, &error);
         }
         if stale {
-            self.engine.cluster.request_refresh();
+            self.engine.request_refresh();
         }
     }
 
     /// What errors call the broker.
     fn label(&self) -> String {
-        let snapshot = self.engine.cluster.snapshot();
-        snapshot.node(crate::protocol::BrokerId(self.broker)).map_or_else(|| self.broker.to_string(), ToString::to_string)
+        let snapshot = self.engine.snapshot();
+        snapshot.node(BrokerId(self.broker)).map_or_else(|| self.broker.to_string(), ToString::to_string)
     }
 
     fn handle_partition(&self, now: Instant, sent: &Sent, found: &PartitionProduceResponse, response: &ProduceResponse) {
         let (engine, index) = (&*self.engine, sent.partition.index);
         let code = found.error_code;
-        let answer = Answer::of(code, engine.settings.idempotent);
+        let answer = Answer::of(code, engine.settings().idempotent);
         if answer == Answer::Acked {
             let mut ledger = engine.ledger();
             ledger.answered(sent.batch);
@@ -232,8 +252,8 @@ impl BrokerSource {
                 .next()
                 .and_then(|node| Some(Node::new(node.node_id, node.host.as_str(), u16::try_from(node.port).ok()?)));
             let (topic, partition) = (&sent.partition.topic, sent.partition.partition);
-            engine.cluster.leader_hint(topic, partition, hint.leader_id, hint.leader_epoch, endpoint);
-            let snapshot = engine.cluster.snapshot();
+            engine.leader_hint(topic, partition, hint.leader_id, hint.leader_epoch, endpoint);
+            let snapshot = engine.snapshot();
             let leader = snapshot.topic(topic).and_then(|topic| topic.partition(partition)).and_then(|found| found.leader);
             // Our own metadata may know a later leader than the broker that answered.
             engine.ledger().accumulator.set_leader(index, leader.map(|leader| leader.0));
@@ -269,7 +289,7 @@ impl BrokerSource {
         let (completion, range, mut charge) = (payload.completion.clone(), payload.range.clone(), payload.charge.take());
         let Some(content) = payload.content.take() else { return true };
         drop(ledger);
-        let parts = match split::split(content, engine.settings.compression_level) {
+        let parts = match split::split(content, engine.settings().compression_level) {
             Ok(parts) => parts,
             Err(cause) => {
                 let error = error.clone().with_source(cause);
@@ -298,10 +318,10 @@ impl BrokerSource {
     }
 }
 
-impl RequestSource for BrokerSource {
+impl<H: Host> RequestSource for BrokerSource<H> {
     fn poll_request(&mut self, _cx: &mut Context<'_>, now: Instant, versions: &ApiVersions) -> Poll<Option<Outgoing>> {
         // The engine wakes the connection through its handle.
-        if self.in_flight.len() >= self.engine.settings.max_requests {
+        if self.in_flight.len() >= self.engine.settings().max_requests {
             self.timer = None;
             return Poll::Pending;
         }
@@ -335,7 +355,7 @@ impl RequestSource for BrokerSource {
         let Some((_, sent)) = self.in_flight.remove(at) else { return };
         self.feedback = Feedback::default();
         match result {
-            Ok(_) if self.engine.settings.acks == Acks::None => {
+            Ok(_) if self.engine.settings().acks == Acks::None => {
                 let mut ledger = self.engine.ledger();
                 for sent in sent {
                     ledger.answered(sent.batch);
@@ -354,7 +374,7 @@ impl RequestSource for BrokerSource {
             Err(failure) => {
                 let answer = if failure.written == Written::No { Answer::Unwritten } else { Answer::Unknown };
                 self.answer_all(now, sent, answer, &failure.into_error("Produce"));
-                self.engine.cluster.request_refresh();
+                self.engine.request_refresh();
             }
         }
     }
@@ -366,7 +386,7 @@ impl RequestSource for BrokerSource {
     fn handle_unconnected(&mut self, _now: Instant, cause: &Cause) {
         let error = cause.to_error().with_api("Produce");
         self.engine.ledger().accumulator.handle_unconnected(self.broker, &error);
-        self.engine.cluster.request_refresh();
+        self.engine.request_refresh();
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -380,7 +400,7 @@ impl RequestSource for BrokerSource {
 }
 
 /// Its task is torn down, with its runtime for example: nobody will bring the answers that are still to come.
-impl Drop for BrokerSource {
+impl<H: Host> Drop for BrokerSource<H> {
     fn drop(&mut self) {
         for (_, sent) in std::mem::take(&mut self.in_flight) {
             let error = Error::new(ErrorKind::Closed, "the connection's task was torn down").with_api("Produce");

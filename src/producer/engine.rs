@@ -21,19 +21,20 @@ use tokio::sync::Notify;
 use super::accumulator::Accumulator;
 use super::buffers::Buffers;
 use super::delivery::{Completion, Delivery};
-use super::ledger::{Effects, Ledger, Payload};
+use super::driver::Host;
+use super::ledger::{Effects, Ledger, LedgerGuard, Payload};
 use super::memory::{Charge, Memory};
 use super::open_batch::{Append, Filling};
 use super::partitioner::Partitioning;
 use super::sequence::BatchId;
 use super::settings::Settings;
 use super::topics::{PartitionState, TopicState};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Node, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::SourceHandle;
 use crate::network::clock::Clock;
-use crate::protocol::ErrorCode;
 use crate::protocol::records::{AppendError, BATCH_HEADER_SIZE, BatchBuilder, Compression};
+use crate::protocol::{BrokerId, ErrorCode};
 use crate::record::{Record, Topic};
 
 /// What a new batch's buffer has room for at least, unless batches are smaller.
@@ -295,6 +296,38 @@ impl Engine {
     /// The time, as the cores are told it.
     pub(super) fn now(&self) -> Instant {
         tokio::time::Instant::now().into_std()
+    }
+}
+
+impl Host for Engine {
+    type Guard<'a> = LedgerGuard<'a>;
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn ledger(&self) -> LedgerGuard<'_> {
+        self.ledger()
+    }
+
+    fn close_open(self: &Arc<Self>, partition: usize, batch: BatchId) {
+        Self::close_open(self, partition, batch);
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.cluster.snapshot()
+    }
+
+    fn request_refresh(&self) {
+        self.cluster.request_refresh();
+    }
+
+    fn leader_hint(&self, topic: &Topic, partition: i32, leader: BrokerId, leader_epoch: i32, endpoint: Option<Node>) {
+        self.cluster.leader_hint(topic, partition, leader, leader_epoch, endpoint);
+    }
+
+    fn now(&self) -> Instant {
+        self.now()
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) struct LedgerGuard<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     wakes: Vec<i32>,
-    finished: Vec<(Finished<Payload>, Arc<PartitionState>)>,
+    pub(super) finished: Vec<(Finished<Payload>, Arc<PartitionState>)>,
     director: bool,
 }
 
@@ -88,16 +88,14 @@ impl Engine {
         // One that never was closed leaves its place, else records would go on into a batch that has its result.
         drop(partition.open.take(finished.batch));
         let elapsed = self.now().saturating_duration_since(finished.opened);
-        let Finished { payload, fate, attempts, .. } = finished;
-        let Payload { completion, range, whole, ack, record_errors, content, charge, .. } = payload;
-        drop(charge);
+        let Finished { mut payload, fate, attempts, .. } = finished;
+        drop(payload.charge.take());
         let (error, possibly_written) = match fate {
             Fate::Acked => {
-                if let Some(buffer) = content.and_then(ClosedBatch::into_buffer) {
+                if let Some(buffer) = payload.content.take().and_then(ClosedBatch::into_buffer) {
                     self.buffers.give(self.now(), buffer, self.memory.total() - self.memory.used());
                 }
-                let result = Ok(ack);
-                return if whole { completion.complete(result) } else { completion.complete_piece([(range, result)]) };
+                return payload.acknowledge();
             }
             Fate::Failed { error, possibly_written } => {
                 (error.unwrap_or_else(|| Error::new(ErrorKind::Broker, "the batch was not acknowledged")), possibly_written)
@@ -109,19 +107,10 @@ impl Engine {
             }
             Fate::Dropped { possibly_written } => (closed(), possibly_written),
         };
-        let context = |error: Error| {
+        payload.fail(error, |error| {
             let error = self.cluster.with_principal(error).with_topic(&partition.topic).with_partition(partition.partition);
-            Err(error.with_attempts(attempts, elapsed).with_possibly_written(possibly_written))
-        };
-        let rest = if whole { 0..u32::MAX } else { range.clone() };
-        if whole && record_errors.is_empty() {
-            return completion.complete(context(error));
-        }
-        let named = record_errors.into_iter().map(|(index, error)| {
-            let at = range.start.saturating_add(index);
-            (at..at.saturating_add(1), context(error))
+            error.with_attempts(attempts, elapsed).with_possibly_written(possibly_written)
         });
-        completion.complete_piece(named.chain([(rest, context(error))]).collect::<Vec<_>>());
     }
 
     /// Tells others what changed. No lock of the producer's may be held, but for that of the topics.
@@ -164,7 +153,7 @@ impl Ledger {
         (self.director_idle, self.director_asks, self.director_refreshes) = (without_end, asks, refreshes);
     }
 
-    fn effects(&mut self, closed: bool) -> Effects {
+    pub(super) fn effects(&mut self, closed: bool) -> Effects {
         let mut effects = Effects::default();
         while let Some(broker) = self.accumulator.poll_wake() {
             if self.senders.contains(&broker) {
@@ -195,6 +184,26 @@ impl Ledger {
 }
 
 impl Payload {
+    /// Tells all who wait for one of its records that they are delivered.
+    pub(super) fn acknowledge(self) {
+        let Self { completion, range, whole, ack, .. } = self;
+        if whole { completion.complete(Ok(ack)) } else { completion.complete_piece([(range, Ok(ack))]) }
+    }
+
+    /// Tells them that they are not: those that the broker named for reasons of their own. `context` says in each error where it was.
+    pub(super) fn fail(self, error: Error, context: impl Fn(Error) -> Error) {
+        let Self { completion, range, whole, record_errors, .. } = self;
+        let rest = if whole { 0..u32::MAX } else { range.clone() };
+        if whole && record_errors.is_empty() {
+            return completion.complete(Err(context(error)));
+        }
+        let named = record_errors.into_iter().map(|(index, error)| {
+            let at = range.start.saturating_add(index);
+            (at..at.saturating_add(1), Err(context(error)))
+        });
+        completion.complete_piece(named.chain([(rest, Err(context(error)))]).collect::<Vec<_>>());
+    }
+
     /// A part of a batch that was split.
     pub(super) fn piece(
         completion: Arc<Completion>,

@@ -37,6 +37,8 @@ mod settings;
 mod split;
 mod sticky;
 mod topics;
+#[cfg(feature = "unstable-cores")]
+pub(crate) mod unstable;
 mod verdict;
 
 use std::future::poll_fn;

@@ -73,6 +73,8 @@ pub(super) struct Sequences {
     identity: Option<Identity>,
     partitions: Vec<PartitionSequence>,
     given_up: VecDeque<(usize, BatchId)>,
+    #[cfg(feature = "unstable-cores")]
+    seen: std::collections::BTreeMap<(&'static str, &'static str), u64>,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +111,37 @@ impl Sequences {
     /// A broker gave this producer an id.
     pub(super) fn handle_identity(&mut self, identity: Identity) {
         self.identity = Some(identity);
+        self.note(usize::MAX, "identity");
+    }
+
+    /// Counts what happened to `partition`, for tables of what was reached.
+    #[cfg(feature = "unstable-cores")]
+    fn note(&mut self, partition: usize, event: &'static str) {
+        let state = self.partitions.get(partition).map_or("new", |sequence| {
+            let doubt = sequence.unanswered.iter().any(|stamped| stamped.doubt);
+            let waiting = sequence.unanswered.iter().any(|stamped| !stamped.in_flight);
+            match (sequence.draining, sequence.unanswered.is_empty(), doubt, waiting) {
+                (true, _, true, _) => "draining, in doubt",
+                (true, ..) => "draining",
+                (false, true, ..) if !sequence.proven => "unproven, empty",
+                (false, true, ..) => "empty",
+                (false, _, true, _) => "in doubt",
+                (false, _, _, true) => "waiting",
+                (false, ..) if !sequence.proven => "unproven, in flight",
+                (false, ..) => "in flight",
+            }
+        });
+        *self.seen.entry((state, event)).or_default() += 1;
+    }
+
+    #[cfg(not(feature = "unstable-cores"))]
+    #[inline(always)]
+    fn note(&mut self, _: usize, _: &'static str) {}
+
+    /// How often a partition in this state met this event.
+    #[cfg(feature = "unstable-cores")]
+    pub(super) fn seen(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
+        self.seen.iter().map(|((state, event), count)| (*state, *event, *count))
     }
 
     /// What `partition` may send now.
@@ -127,6 +160,7 @@ impl Sequences {
             debug_assert!(false, "stamped out of turn");
             return None;
         }
+        self.note(partition, "stamp");
         let identity = self.identity;
         let sequence = self.partition_mut(partition);
         if sequence.unanswered.is_empty() && identity.is_some() && sequence.identity != identity {
@@ -147,6 +181,7 @@ impl Sequences {
             debug_assert!(false, "resent out of turn");
             return None;
         }
+        self.note(partition, "resend");
         let sequence = self.partitions.get_mut(partition)?;
         let identity = sequence.identity?;
         let oldest = sequence.unanswered.front_mut()?;
@@ -156,6 +191,7 @@ impl Sequences {
 
     /// The attempt to write `batch` ended.
     pub(super) fn handle_answer(&mut self, partition: usize, batch: BatchId, answer: Answer) -> Verdict {
+        self.note(partition, answer.name());
         let Some(sequence) = self.partitions.get_mut(partition) else {
             debug_assert!(false, "answer for a partition that sent nothing");
             return Verdict::Failed { possibly_written: true };
@@ -187,6 +223,7 @@ impl Sequences {
 
     /// Its owner gives `batch` up (it expired, or was cleared). Returns whether it may be in the log.
     pub(super) fn abandon(&mut self, partition: usize, batch: BatchId) -> bool {
+        self.note(partition, "abandon");
         let Some(sequence) = self.partitions.get_mut(partition) else { return false };
         let Some(index) = sequence.unanswered.iter().position(|stamped| stamped.batch == batch) else { return false };
         let stamped = &mut sequence.unanswered[index];

@@ -46,6 +46,18 @@ impl Answer {
         }
     }
 
+    /// For tables of what was reached.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Acked => "acked",
+            Self::Unwritten => "unwritten",
+            Self::Unknown => "unknown",
+            Self::OutOfSequence => "out of sequence",
+            Self::Refused => "refused",
+            Self::RefusedUnknown => "refused, unknown",
+        }
+    }
+
     /// May the batch be in the log after this attempt?
     pub(super) fn leaves_doubt(self) -> bool {
         matches!(self, Self::Unknown | Self::RefusedUnknown)

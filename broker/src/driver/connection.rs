@@ -44,6 +44,7 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Send + 'static>(
     let (reader, writer) = tokio::io::split(transport);
     // Whichever ends first ends the other: a client that is gone needs no answers, and one that is closed is not heard.
     tokio::select! {
+        biased;
         _ = write(&shared, id, writer, frames) => {}
         _ = read(&shared, id, reader, &answered) => {}
     }

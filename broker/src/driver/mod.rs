@@ -243,8 +243,10 @@ async fn keep_time(shared: Arc<Shared>) {
             None => shared.timer.notified().await,
             Some(at) => {
                 tokio::select! {
-                    () = shared.timer.notified() => {}
+                    // In a set order, so that a run can be replayed.
+                    biased;
                     () = tokio::time::sleep_until(at.into()) => shared.with(|core, now| core.handle_timeout(now)),
+                    () = shared.timer.notified() => {}
                 }
             }
         }

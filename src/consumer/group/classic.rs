@@ -289,6 +289,25 @@ impl Classic {
         }
     }
 
+    /// The state's name, for tables of what was reached.
+    #[cfg(feature = "unstable-cores")]
+    pub(crate) fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::Unjoined => "unjoined",
+            State::Stale => "stale",
+            State::Preparing { .. } => "preparing",
+            State::Joining { sent: None } => "joining, waiting",
+            State::Joining { .. } => "joining",
+            State::Leading { .. } => "leading",
+            State::Assigning { .. } => "assigning",
+            State::Syncing { .. } => "syncing",
+            State::Releasing { .. } => "releasing",
+            State::Stable => "stable",
+            State::Leaving { .. } => "leaving",
+            State::Ended => "ended",
+        }
+    }
+
     /// Is a JoinGroup or SyncGroup unanswered? Behind it, nothing else on its connection is.
     pub(crate) fn is_parked(&self) -> bool {
         matches!(self.state, State::Joining { sent: Some(_) } | State::Syncing { .. })

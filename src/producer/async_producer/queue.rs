@@ -226,6 +226,7 @@ impl Queue {
                 }
             };
             tokio::select! {
+                biased;
                 () = over => return,
                 // The sender is our own: it can't be gone.
                 _ = closing.changed() => {}

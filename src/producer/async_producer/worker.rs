@@ -106,8 +106,9 @@ impl Worker {
                 }
             };
             tokio::select! {
-                () = self.queue.woken() => {}
+                biased;
                 () = due => {}
+                () = self.queue.woken() => {}
             }
         }
     }

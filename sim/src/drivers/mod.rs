@@ -1,0 +1,200 @@
+//! The second level: klamm's real drivers on tokio's paused clock, over pipes in memory to klamm-broker.
+//!
+//! Everything runs in one thread: client, broker, network and workload are tasks of one runtime, whose clock jumps to the next timer when
+//! all of them wait. Nothing in it depends on anything but the case: random choices are seeded, no work goes to the blocking pool, tasks
+//! wait for events in a set order, and records carry virtual time. So the same case gives the same run.
+
+pub(crate) mod answers;
+mod members;
+mod network;
+mod observer;
+mod panics;
+mod producers;
+mod recorder;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use klamm::{Client, ClientBuilder};
+use klamm_broker::Broker;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::history::{Event, History, Log, Logged, Partition, RecordId, Who, topic_name};
+use crate::run::{Case, Level, Run};
+use crate::trouble::Trouble;
+use crate::workload::{Kind, MILLISECOND, SECOND};
+use network::Net;
+use recorder::Recorder;
+
+/// How long the members may take to end after everything has settled.
+const FAREWELL: Duration = Duration::from_secs(60);
+
+/// How long bytes may be on their way after nobody waits for them any more.
+const IN_FLIGHT: Duration = Duration::from_secs(5);
+
+/// The drivers on the paused clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Drivers;
+
+impl Level for Drivers {
+    fn name(&self) -> &'static str {
+        "drivers"
+    }
+
+    fn run(&self, case: &Case) -> Run {
+        let panics = panics::watch();
+        // klamm asks it where handles are made.
+        fastrand::seed(case.seed);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.expect("a runtime without sockets needs nothing from the system");
+        let run = runtime.block_on(live(case));
+        drop(runtime);
+        if let Some(panic) = panics.first() {
+            panic!("a task panicked: {panic}");
+        }
+        run
+    }
+}
+
+/// What the tasks of a run share.
+#[derive(Clone, Debug)]
+struct World {
+    case: Arc<Case>,
+    broker: Broker,
+    net: Net,
+    recorder: Recorder,
+    /// Everything has settled, or never will: members end.
+    over: watch::Receiver<bool>,
+}
+
+impl World {
+    /// The client of a producer or member.
+    fn client(&self, who: Who) -> ClientBuilder {
+        let (name, number) = match who {
+            Who::Producer(number) => ("p", number),
+            Who::Member(number) => ("m", 1000 + number),
+        };
+        let builder = Client::builder(self.broker.bootstrap()).connector(self.net.of(who, self.broker.connector()));
+        builder.client_id(client_id(who)).seed(self.case.seed ^ (u64::from(number) << 32) ^ name.len() as u64)
+    }
+
+    fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
+        let numbers = 0..self.case.workload.partitions;
+        (0..topics(&self.case)).flat_map(move |topic| numbers.clone().map(move |number| Partition { topic, number }))
+    }
+
+    /// Was all of topic 0 read and committed?
+    fn is_read(&self) -> bool {
+        let mut consumed = self.partitions().filter(|partition| partition.topic == 0);
+        consumed.all(|partition| {
+            let (topic, number) = (topic_name(partition.topic), partition.number);
+            let end = self.broker.offsets(&topic, number).map_or(0, |(_, end)| end);
+            self.broker.committed(GROUP, &topic, number).unwrap_or(0) == end
+        })
+    }
+}
+
+/// The group of a run.
+const GROUP: &str = "g";
+
+fn client_id(who: Who) -> String {
+    match who {
+        Who::Producer(number) => format!("p{number}"),
+        Who::Member(number) => format!("m{number}"),
+    }
+}
+
+fn topics(case: &Case) -> u32 {
+    if case.workload.kind == Kind::Copy { 2 } else { 1 }
+}
+
+async fn live(case: &Case) -> Run {
+    let workload = &case.workload;
+    let mut builder = Broker::builder().nodes(workload.nodes as u16).seed(case.seed);
+    for topic in 0..topics(case) {
+        builder = builder.topic(topic_name(topic), workload.partitions);
+    }
+    let broker = builder.start_in_memory().expect("its settings are right");
+    let recorder = Recorder::new(workload.bounds());
+    let troubles: Vec<Trouble> = case.troubles.iter().map(|(_, trouble)| trouble.clone()).collect();
+    let net = Net::new(case.network, case.seed, &troubles, recorder.clone());
+    let (end, over) = watch::channel(false);
+    let world = World { case: Arc::new(case.clone()), broker, net, recorder, over };
+
+    let troubles = observer::begin(&world);
+    let seconds = tokio::spawn(count_seconds(world.recorder.clone()));
+    let producers: Vec<_> =
+        workload.producers.iter().map(|plan| tokio::spawn(producers::produce(world.clone(), plan.clone()))).collect();
+    let members: Vec<_> =
+        workload.members.iter().map(|plan| tokio::spawn(members::consume(world.clone(), plan.clone()))).collect();
+
+    sleep(workload.duration).await;
+    _ = troubles.await;
+    observer::heal(&world);
+    world.recorder.push(Event::Healed);
+
+    let bounds = workload.bounds();
+    let settled = timeout(bounds.recovery + IN_FLIGHT + SECOND, async {
+        for producer in producers {
+            _ = producer.await;
+        }
+        // What was sent without waiting for an answer arrives, too.
+        sleep(IN_FLIGHT).await;
+        // Less and less often.
+        let mut pause = 10 * MILLISECOND;
+        while bounds.reads_all && !world.is_read() {
+            sleep(pause).await;
+            pause = (pause * 2).min(SECOND);
+        }
+    });
+    if settled.await.is_ok() {
+        world.recorder.push(Event::Settled);
+    }
+    end.send_replace(true);
+    for member in members {
+        _ = timeout(FAREWELL, member).await;
+    }
+    seconds.abort();
+    let (mut history, coverage) = world.recorder.take();
+    read_logs(&world, &mut history);
+    Run { history, coverage, traffic: world.net.traffic() }
+}
+
+async fn count_seconds(recorder: Recorder) {
+    let mut next = Instant::now();
+    loop {
+        next += SECOND;
+        tokio::time::sleep_until(next).await;
+        recorder.second();
+    }
+}
+
+fn read_logs(world: &World, history: &mut History) {
+    for partition in world.partitions() {
+        let (topic, number) = (topic_name(partition.topic), partition.number);
+        let records = world.broker.records(&topic, number).expect("the broker takes no batch that cannot be read");
+        let logged = |record: klamm_broker::LoggedRecord| Logged {
+            offset: record.offset,
+            record: record.value.as_deref().and_then(RecordId::read),
+        };
+        let end = world.broker.offsets(&topic, number).map_or(0, |(_, end)| end);
+        let committed = world.broker.committed(GROUP, &topic, number);
+        history.logs.push(Log { partition, records: records.into_iter().map(logged).collect(), end, committed });
+    }
+}
+
+/// A switch that is on for a while.
+#[derive(Clone, Debug, Default)]
+struct Flag(Arc<AtomicBool>);
+
+impl Flag {
+    fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,171 @@
+//! I6: what a member is handed, against the log and the commits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Verdict, broken, destroyed};
+use crate::history::{Event, History, Partition, RecordId};
+
+/// What is known of a partition of the consumed topics.
+#[derive(Default)]
+struct Place {
+    /// Everything before it was handed to somebody.
+    covered: i64,
+    /// Handed out beyond it.
+    beyond: BTreeSet<i64>,
+    /// What somebody wanted to be committed.
+    asked: BTreeSet<i64>,
+    /// The last commit that somebody was told of.
+    acked: i64,
+}
+
+impl Place {
+    fn deliver(&mut self, offset: i64) {
+        _ = self.beyond.insert(offset);
+        while self.beyond.remove(&self.covered) {
+            self.covered += 1;
+        }
+        self.beyond = self.beyond.split_off(&self.covered);
+    }
+}
+
+/// An assignment: the commit that it must not begin before, and what was delivered last.
+#[derive(Clone, Copy)]
+struct Assignment {
+    not_before: i64,
+    last: Option<i64>,
+}
+
+/// I6: an assignment begins at a committed place (the start of the log without one), behind every commit that was confirmed before it,
+/// and goes on record by record; what is delivered is what is in the log; a partition that is not assigned is silent.
+pub(super) fn prefix(history: &History) -> Verdict {
+    let destroyed = destroyed(history);
+    let logs: BTreeMap<Partition, BTreeMap<i64, Option<RecordId>>> = history
+        .logs
+        .iter()
+        .map(|log| (log.partition, log.records.iter().map(|logged| (logged.offset, logged.record)).collect()))
+        .collect();
+    let mut places: BTreeMap<Partition, Place> = BTreeMap::new();
+    let mut assigned: BTreeMap<(u32, Partition), Assignment> = BTreeMap::new();
+    let mut checks = 0;
+    for (at, entry) in history.events.iter().enumerate() {
+        match &entry.event {
+            Event::Assigned { member, partitions } => {
+                for partition in partitions {
+                    let not_before = places.entry(*partition).or_default().acked;
+                    _ = assigned.insert((*member, *partition), Assignment { not_before, last: None });
+                }
+            }
+            Event::Revoked { member, partitions } | Event::Lost { member, partitions } => {
+                partitions.iter().for_each(|partition| _ = assigned.remove(&(*member, *partition)));
+            }
+            Event::Ended { member, .. } => assigned.retain(|(owner, _), _| owner != member),
+            Event::CommitAsked { partition, offset, .. } => _ = places.entry(*partition).or_default().asked.insert(*offset),
+            Event::CommitAcked { offsets, .. } => {
+                for (partition, offset) in offsets {
+                    let place = places.entry(*partition).or_default();
+                    place.acked = place.acked.max(*offset);
+                }
+            }
+            Event::Delivered { member, partition, offset, record } => {
+                let object = |text: String| Err(broken("I6", history, at, text));
+                let Some(assignment) = assigned.get_mut(&(*member, *partition)) else {
+                    return object(format!("member {member} is handed {partition} at {offset}, which is not assigned to it"));
+                };
+                let place = places.entry(*partition).or_default();
+                let is_whole = !destroyed.contains_key(partition);
+                let log = logs.get(partition);
+                if is_whole {
+                    match assignment.last {
+                        None => {
+                            if *offset > place.covered {
+                                return object(format!(
+                                    "member {member} begins {partition} at {offset}, but nobody was handed {}",
+                                    place.covered
+                                ));
+                            }
+                            if *offset < assignment.not_before {
+                                return object(format!(
+                                    "member {member} begins {partition} at {offset}, before the confirmed commit of {}",
+                                    assignment.not_before
+                                ));
+                            }
+                            if *offset != 0 && !place.asked.contains(offset) {
+                                return object(format!(
+                                    "member {member} begins {partition} at {offset}, which nobody has committed"
+                                ));
+                            }
+                        }
+                        Some(last) => {
+                            let skipped = log.and_then(|log| log.range(last + 1..).next());
+                            if *offset <= last || skipped.is_some_and(|(next, _)| next < offset) {
+                                return object(format!("member {member} is handed {partition} at {offset} after {last}"));
+                            }
+                        }
+                    }
+                    let there = log.and_then(|log| log.get(offset));
+                    if there != Some(record) {
+                        let record = record.map_or("something".to_owned(), |record| record.to_string());
+                        return object(format!(
+                            "member {member} is handed {record} at {offset} of {partition}; the log has {there:?}"
+                        ));
+                    }
+                    checks += 1;
+                }
+                assignment.last = Some(*offset);
+                place.deliver(*offset);
+            }
+            _ => {}
+        }
+    }
+    Ok(checks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::*;
+    use super::*;
+
+    fn acked(offset: i64) -> Event {
+        Event::CommitAcked { member: 1, offsets: vec![(P, offset)] }
+    }
+
+    fn of(events: impl IntoIterator<Item = Event>) -> History {
+        log(history(events), &[0, 1, 2, 3])
+    }
+
+    #[test]
+    fn an_assignment_goes_on_record_by_record() {
+        holds("I6", &of([assigned(1), delivered(1, 0), delivered(1, 1)]));
+        objects("I6", &of([assigned(1), delivered(1, 0), delivered(1, 2)]), "at 2 after 0");
+        objects("I6", &of([assigned(1), delivered(1, 0), delivered(1, 0)]), "at 0 after 0");
+    }
+
+    #[test]
+    fn a_partition_that_is_not_assigned_is_silent() {
+        objects("I6", &of([delivered(1, 0)]), "not assigned to it");
+        let revoked = Event::Revoked { member: 1, partitions: vec![P] };
+        objects("I6", &of([assigned(1), delivered(1, 0), revoked, delivered(1, 1)]), "not assigned to it");
+    }
+
+    #[test]
+    fn an_assignment_begins_at_a_committed_place() {
+        let begun = |second: i64| {
+            of([assigned(1), delivered(1, 0), delivered(1, 1), commit_asked(1, 2), acked(2), assigned(2), delivered(2, second)])
+        };
+        holds("I6", &begun(2));
+        objects("I6", &begun(0), "before the confirmed commit of 2");
+        objects("I6", &begun(3), "nobody was handed 2");
+        objects(
+            "I6",
+            &of([assigned(1), delivered(1, 0), delivered(1, 1), assigned(2), delivered(2, 1)]),
+            "which nobody has committed",
+        );
+        objects("I6", &of([assigned(1), delivered(1, 1)]), "nobody was handed 0");
+    }
+
+    #[test]
+    fn what_is_delivered_is_what_is_in_the_log() {
+        let other = Event::Delivered { member: 1, partition: P, offset: 0, record: Some(record(9)) };
+        objects("I6", &of([assigned(1), other]), "p0/9 at 0");
+    }
+}

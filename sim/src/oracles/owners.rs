@@ -1,0 +1,61 @@
+//! I7: who has a partition.
+
+use std::collections::BTreeMap;
+
+use super::{Verdict, broken};
+use crate::history::{Event, History, Partition};
+
+/// I7: whoever is handed a record of a partition is the one to whom it was assigned last. (A member that was thrown out while it worked on
+/// a record hears of it with its next call; until then it is handed nothing.)
+pub(super) fn one_owner(history: &History) -> Verdict {
+    let mut owners: BTreeMap<Partition, u32> = BTreeMap::new();
+    let mut expired = None;
+    let mut checks = 0;
+    for (at, entry) in history.events.iter().enumerate() {
+        match &entry.event {
+            Event::Assigned { member, partitions } => {
+                partitions.iter().for_each(|partition| _ = owners.insert(*partition, *member));
+            }
+            Event::Expired => expired = Some(entry.at),
+            Event::Delivered { member, partition, offset, .. } => {
+                let excused = expired.is_some_and(|expired| entry.at <= expired + history.bounds.overlap);
+                if let Some(owner) = owners.get(partition).filter(|owner| *owner != member && !excused) {
+                    let text =
+                        format!("member {member} is handed {partition} at {offset}, which was assigned to member {owner} since");
+                    return Err(broken("I7", history, at, text));
+                }
+                checks += 1;
+            }
+            _ => {}
+        }
+    }
+    Ok(checks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::*;
+    use super::*;
+
+    #[test]
+    fn the_last_owner_alone_is_handed_records() {
+        holds("I7", &history([assigned(1), delivered(1, 0), assigned(2), delivered(2, 1)]));
+        objects("I7", &history([assigned(1), assigned(2), delivered(1, 0)]), "was assigned to member 2 since");
+    }
+
+    #[test]
+    fn who_was_thrown_out_behind_its_back_has_a_moment_to_notice() {
+        holds("I7", &history([assigned(1), Event::Expired, assigned(2), delivered(1, 0)]));
+        let late = [
+            assigned(1),
+            Event::Expired,
+            assigned(2),
+            delivered(2, 0),
+            Event::Healed,
+            Event::Healed,
+            Event::Healed,
+            delivered(1, 1),
+        ];
+        objects("I7", &history(late), "was assigned to member 2 since");
+    }
+}
