@@ -15,14 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::coordinators::{self, Coordinators, Key, State};
 use crate::cluster::explain::KnownTopics;
 use crate::cluster::refresh::{self, Peer, Refresh, RefreshConfig, SLOW_PEER, Ticket};
-use crate::cluster::{ClusterConfig, Node, Snapshot, TopicMetadata, target};
+use crate::cluster::{ClusterConfig, Node, Snapshot, TopicMetadata, target, watched};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::clock::Clock;
 use crate::network::{CauseKind, Connection, ConnectionConfig, Connector, Failure, KnownBroker, Target};
@@ -39,12 +39,12 @@ pub(super) struct Shared {
     runtime: Handle,
     clock: Clock,
     inner: Mutex<Inner>,
-    snapshot: watch::Sender<Arc<Snapshot>>,
+    snapshot: watched::Sender<Arc<Snapshot>>,
     /// Touched when a round ended or a lookup settled.
-    pub(super) events: watch::Sender<()>,
+    pub(super) events: watched::Sender<()>,
     pub(super) known_topics: KnownTopics,
     /// The refusal that the last round of metadata ended with; sent anew with each that did.
-    refusals: watch::Sender<Option<Error>>,
+    refusals: watched::Sender<Option<Error>>,
     /// The task has something to look at.
     wake: Notify,
     /// The task has ended, or is told to.
@@ -99,10 +99,10 @@ pub(super) fn start(config: ClusterConfig, connector: Arc<dyn Connector>) -> Res
         runtime: runtime.clone(),
         clock: Clock::new(),
         inner: Mutex::new(inner),
-        snapshot: watch::Sender::default(),
-        events: watch::Sender::default(),
+        snapshot: watched::Sender::default(),
+        events: watched::Sender::default(),
         known_topics: KnownTopics::default(),
-        refusals: watch::Sender::default(),
+        refusals: watched::Sender::default(),
         wake: Notify::new(),
         ended: AtomicBool::new(false),
         seeds_given: AtomicU64::new(0),
@@ -192,11 +192,11 @@ impl Shared {
         self.snapshot.borrow().clone()
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+    pub(super) fn subscribe(&self) -> watched::Receiver<Arc<Snapshot>> {
         self.snapshot.subscribe()
     }
 
-    pub(super) fn refusals(&self) -> watch::Receiver<Option<Error>> {
+    pub(super) fn refusals(&self) -> watched::Receiver<Option<Error>> {
         self.refusals.subscribe()
     }
 

@@ -21,6 +21,7 @@ mod snapshot;
 #[cfg(feature = "unstable-cores")]
 pub(crate) mod unstable;
 mod wait;
+pub(crate) mod watched;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -28,7 +29,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::coordinators::Key;
@@ -224,12 +224,12 @@ impl Cluster {
     }
 
     /// Sees every new state.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+    pub(crate) fn subscribe(&self) -> watched::Receiver<Arc<Snapshot>> {
         self.shared().subscribe()
     }
 
     /// Sees whenever a round of metadata ended because brokers refuse this client, and when one succeeds again.
-    pub(crate) fn refusals(&self) -> watch::Receiver<Option<Error>> {
+    pub(crate) fn refusals(&self) -> watched::Receiver<Option<Error>> {
         self.shared().refusals()
     }
 

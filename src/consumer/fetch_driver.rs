@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::cluster::{Cluster, Node, Route, Snapshot, TopicInterest};
+use crate::cluster::{Cluster, Node, Route, Snapshot, TopicInterest, watched};
 use crate::consumer::fetch::{Action, Command, EARLIEST, Leader, Start, Ticket};
 use crate::consumer::group_driver::GroupEvent;
 use crate::consumer::group_handle::GroupHandle;
@@ -76,8 +76,8 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Handle> {
 struct Driver {
     cluster: Cluster,
     shared: Arc<Shared>,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
-    refusals: watch::Receiver<Option<Error>>,
+    snapshots: watched::Receiver<Arc<Snapshot>>,
+    refusals: watched::Receiver<Option<Error>>,
     connections: BTreeMap<BrokerId, (Node, Connection)>,
     interests: BTreeMap<Topic, TopicInterest>,
     work: Work,

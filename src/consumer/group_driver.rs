@@ -14,9 +14,9 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::cluster::{Cluster, CoordinatorType, Node, Snapshot, TopicInterest};
+use crate::cluster::{Cluster, CoordinatorType, Node, Snapshot, TopicInterest, watched};
 pub(crate) use crate::consumer::group::GroupConfig;
 use crate::consumer::group::classic::Classic;
 use crate::consumer::group::{Action, Command, Event, Membership, Request, Response, Ticket, leading};
@@ -137,7 +137,7 @@ struct Driver {
     /// Names commits and heartbeats.
     next_wish: Ticket,
     leaving: Vec<oneshot::Sender<Result<()>>>,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
+    snapshots: watched::Receiver<Arc<Snapshot>>,
     interests: Vec<TopicInterest>,
     /// As the leader: the topics of the other members.
     group_interests: Vec<TopicInterest>,

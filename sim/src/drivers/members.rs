@@ -27,8 +27,7 @@ const COPIERS: u32 = 100;
 pub(super) async fn consume(world: World, plan: MemberPlan) {
     let start = Instant::now();
     sleep(plan.joins).await;
-    let mut over = world.over.clone();
-    if *over.borrow() {
+    if world.over.get().is_some() {
         return;
     }
     let who = Who::Member(plan.number);
@@ -40,12 +39,12 @@ pub(super) async fn consume(world: World, plan: MemberPlan) {
             Some((at, leave)) => {
                 tokio::select! {
                     biased;
-                    _ = over.wait_for(|over| *over) => Leave::Close,
+                    () = world.over.wait() => Leave::Close,
                     () = sleep_until(at) => leave,
                 }
             }
             None => {
-                _ = over.wait_for(|over| *over).await;
+                world.over.wait().await;
                 Leave::Close
             }
         }

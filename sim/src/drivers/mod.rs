@@ -11,6 +11,7 @@ mod observer;
 mod panics;
 mod producers;
 mod recorder;
+mod switch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,6 @@ use std::time::Duration;
 
 use klamm::{Client, ClientBuilder};
 use klamm_broker::Broker;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::history::{Event, History, Log, Logged, Partition, RecordId, Who, topic_name};
@@ -27,6 +27,7 @@ use crate::trouble::Trouble;
 use crate::workload::{Kind, MILLISECOND, SECOND};
 use network::Net;
 use recorder::Recorder;
+use switch::Switch;
 
 /// How long the members may take to end after everything has settled.
 const FAREWELL: Duration = Duration::from_secs(60);
@@ -66,7 +67,7 @@ struct World {
     net: Net,
     recorder: Recorder,
     /// Everything has settled, or never will: members end.
-    over: watch::Receiver<bool>,
+    over: Switch<()>,
 }
 
 impl World {
@@ -120,7 +121,7 @@ async fn live(case: &Case) -> Run {
     let recorder = Recorder::new(workload.bounds());
     let troubles: Vec<Trouble> = case.troubles.iter().map(|(_, trouble)| trouble.clone()).collect();
     let net = Net::new(case.network, case.seed, &troubles, recorder.clone());
-    let (end, over) = watch::channel(false);
+    let over = Switch::default();
     let world = World { case: Arc::new(case.clone()), broker, net, recorder, over };
 
     let troubles = observer::begin(&world);
@@ -152,7 +153,7 @@ async fn live(case: &Case) -> Run {
     if settled.await.is_ok() {
         world.recorder.push(Event::Settled);
     }
-    end.send_replace(true);
+    world.over.set(());
     for member in members {
         _ = timeout(FAREWELL, member).await;
     }

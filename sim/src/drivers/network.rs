@@ -13,11 +13,12 @@ use std::task::{Context, Poll};
 use klamm::network::{BoxFuture, Connector, Target, Transport};
 use klamm_broker::MemoryConnector;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answers::Conversation;
 use super::recorder::Recorder;
+use super::switch::Switch;
 use crate::history::Who;
 use crate::random::Random;
 use crate::run::Traffic;
@@ -52,7 +53,7 @@ struct State {
 struct Line {
     who: Who,
     node: i32,
-    fate: watch::Sender<Option<How>>,
+    fate: Switch<How>,
     traffic: Traffic,
 }
 
@@ -78,14 +79,14 @@ impl Net {
 
     /// Breaks what is connected to a node.
     pub(super) fn break_node(&self, node: i32, how: How) {
-        self.lock().lines.iter().filter(|line| line.node == node).for_each(|line| meet(&line.fate, how));
+        self.lock().lines.iter().filter(|line| line.node == node).for_each(|line| line.fate.set(how));
     }
 
     /// A client's machine dies.
     pub(super) fn kill(&self, who: Who) {
         let mut state = self.lock();
         state.dead.push(who);
-        state.lines.iter().filter(|line| line.who == who).for_each(|line| meet(&line.fate, How::Silence));
+        state.lines.iter().filter(|line| line.who == who).for_each(|line| line.fate.set(How::Silence));
     }
 
     /// What passed on each connection.
@@ -93,11 +94,11 @@ impl Net {
         self.lock().lines.iter().map(|line| line.traffic).collect()
     }
 
-    fn begin(&self, who: Who, node: i32) -> (u64, watch::Receiver<Option<How>>) {
+    fn begin(&self, who: Who, node: i32) -> (u64, Switch<How>) {
         let mut state = self.lock();
-        let (fate, receiver) = watch::channel(None);
-        state.lines.push(Line { who, node, fate, traffic: Traffic::default() });
-        (state.lines.len() as u64 - 1, receiver)
+        let fate = Switch::default();
+        state.lines.push(Line { who, node, fate: fate.clone(), traffic: Traffic::default() });
+        (state.lines.len() as u64 - 1, fate)
     }
 
     /// So many bytes want to pass: how many may, and how the connection breaks behind them.
@@ -119,20 +120,9 @@ impl Net {
 
     fn meets_its_fate(&self, connection: u64, how: How) {
         if let Some(line) = self.lock().lines.get(connection as usize) {
-            meet(&line.fate, how);
+            line.fate.set(how);
         }
     }
-}
-
-/// A connection breaks once.
-fn meet(fate: &watch::Sender<Option<How>>, how: How) {
-    fate.send_if_modified(|fate| {
-        let first = fate.is_none();
-        if first {
-            *fate = Some(how);
-        }
-        first
-    });
 }
 
 /// One client's connector.
@@ -186,16 +176,15 @@ struct Pump {
     net: Net,
     connection: u64,
     direction: Direction,
-    fate: watch::Receiver<Option<How>>,
+    fate: Switch<How>,
     conversation: Arc<Mutex<Conversation>>,
 }
 
 impl Pump {
     async fn run<R: AsyncRead, W: AsyncWrite>(self, mut from: ReadHalf<R>, mut to: WriteHalf<W>) {
-        let mut fate = self.fate.clone();
         let how = tokio::select! {
             biased;
-            how = fate.wait_for(Option::is_some) => how.ok().and_then(|how| *how),
+            how = self.fate.wait() => Some(how),
             how = self.carry(&mut from, &mut to) => how,
         };
         match (how, self.direction) {
@@ -282,14 +271,14 @@ async fn discard<R: AsyncRead>(from: &mut ReadHalf<R>) {
 /// The client's end: counts polls, and says of a connection that was reset that it was.
 struct ClientEnd {
     pipe: DuplexStream,
-    fate: watch::Receiver<Option<How>>,
+    fate: Switch<How>,
     who: Who,
     recorder: Recorder,
 }
 
 impl ClientEnd {
     fn is_reset(&self) -> bool {
-        *self.fate.borrow() == Some(How::Reset)
+        self.fate.get() == Some(How::Reset)
     }
 }
 
