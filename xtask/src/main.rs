@@ -10,6 +10,7 @@ mod fuzz;
 mod kafka;
 mod msrv;
 mod peers;
+mod planted;
 mod prerequisites;
 mod process;
 mod real;
@@ -33,6 +34,8 @@ usage: cargo xtask COMMAND
   fuzz keep TARGET FILE…      adds inputs that failed to those that the tests try again
   fuzz pack [TARGET…]         keeps the smallest inputs of fuzz/corpus that add something to the seeds
   fuzz record                 makes the seeds anew, of what Java's tools and Kafka say to each other
+  planted NAME… | --pick N | --all
+                              puts bugs of tests/planted into a copy, one at a time; fails unless the tests find them
   msrv                        compares every dependency's rust-version with ours
   compatibility [--check]     writes (or compares) the table of acceptance checks in COMPATIBILITY.md
   compatibility --shown       writes the tables of versions and clients there, as the last `cargo xtask test` has shown them";
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         ["kafka", "down"] => kafka::by_hand::down(),
         ["bench"] => bench::messages(),
         ["fuzz", rest @ ..] => fuzz::command(rest),
+        ["planted", rest @ ..] => planted::command(rest),
         ["msrv"] => msrv::compare(),
         ["compatibility"] => compatibility::write(),
         ["compatibility", "--check"] => compatibility::check(),
