@@ -65,8 +65,8 @@ impl Core {
     }
 
     /// Another node coordinates a group.
-    pub fn set_coordinator(&mut self, group: &str, node: i32) {
-        self.core.set_coordinator(group, node);
+    pub fn set_coordinator(&mut self, now: Instant, group: &str, node: i32) {
+        self.core.move_coordinator(now, group, node, Duration::ZERO);
     }
 
     /// All members of a group have to join again.

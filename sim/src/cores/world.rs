@@ -425,6 +425,8 @@ impl<'a> World<'a> {
                     let at = link.arrival(self.now, Direction::Down);
                     self.plan(at, Happening::Closed(number, Direction::Down));
                 }
+                // The network's troubles are this world's own: no plan is given to the broker.
+                Action::Network(_) | Action::Heal => {}
             }
         }
     }
@@ -571,7 +573,7 @@ impl<'a> World<'a> {
                 self.throttles.push((index, *pause));
                 self.broker.set_throttle(*pause);
             }
-            Trouble::MoveCoordinator { node } => self.broker.set_coordinator(GROUP, *node),
+            Trouble::MoveCoordinator { node } => self.broker.set_coordinator(self.now, GROUP, *node),
             Trouble::Rebalance => self.broker.rebalance_group(self.now, GROUP),
         }
         if !trouble.lasting().is_zero() {
