@@ -119,6 +119,11 @@ impl Topics {
         id
     }
 
+    /// An id that no topic gets.
+    pub(crate) fn unused_id(&self, seed: u64) -> Uuid {
+        topic_id(!seed, self.created)
+    }
+
     pub(crate) fn add_partitions(&mut self, name: &str, assignment: Vec<Vec<i32>>, running: &BTreeSet<i32>) {
         let Some(topic) = self.by_name.get_mut(name) else { return };
         topic.partitions.extend(assignment.into_iter().map(|replicas| Partition::new(replicas, running)));
