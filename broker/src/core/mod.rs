@@ -12,6 +12,7 @@
 
 mod admin;
 mod alter_configs;
+mod compaction;
 mod configs;
 mod connections;
 mod delete_records;
@@ -28,6 +29,7 @@ mod produce;
 mod producers;
 mod replication;
 mod reply;
+mod retention;
 mod sasl;
 mod scram;
 mod scripting;
@@ -116,6 +118,8 @@ pub(crate) struct Core {
     fetches: BTreeMap<ConnectionId, ParkedFetch>,
     produces: BTreeMap<ConnectionId, ParkedProduce>,
     holds: Holds,
+    /// When records are next looked at that may be too old.
+    next_retention: Option<Instant>,
     throttle: Duration,
     users: Users,
     /// How long a client that has logged in is believed.
@@ -151,6 +155,7 @@ impl Core {
             fetches: BTreeMap::new(),
             produces: BTreeMap::new(),
             holds: Holds::default(),
+            next_retention: None,
             throttle: Duration::ZERO,
             actions: VecDeque::new(),
             requests: VecDeque::new(),
@@ -170,7 +175,12 @@ impl Core {
         let connections = self.connections.values().filter_map(Connection::next_timeout);
         let parked =
             self.fetches.values().map(|fetch| fetch.deadline).chain(self.produces.values().map(|produce| produce.deadline));
-        connections.chain(parked).chain(self.groups.next_timeout()).chain(self.holds.next_timeout()).min()
+        connections
+            .chain(parked)
+            .chain(self.groups.next_timeout())
+            .chain(self.holds.next_timeout())
+            .chain(self.next_retention)
+            .min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -253,6 +263,7 @@ impl Core {
             self.finish_fetch(now, id);
         }
         self.check_lag(now);
+        self.check_retention(now);
         self.expire_produces(now);
         self.groups.handle_timeout(now);
         self.pump(now);
