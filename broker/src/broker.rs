@@ -11,8 +11,9 @@ use klamm::protocol::{ApiKey, Request, TopicName, Uuid};
 use tokio::net::TcpListener;
 
 use crate::builder::BrokerBuilder;
-use crate::core::{Core, invalid_name};
+use crate::core::{Core, KafkaVersion, invalid_name};
 use crate::driver::Shared;
+use crate::quota::{Quota, QuotaEntity};
 use crate::raw_client::RawClient;
 use crate::script::{ConnectionId, Intercept, Reachability, RequestView, SaslMechanism, SeenRequest};
 
@@ -252,10 +253,36 @@ impl Broker {
         self.inner.shared.with(|core, _| core.set_throttle(throttle));
     }
 
+    /// Sets a quota, or with `None` takes it away. A client that uses more is answered at once, told by `throttle_time_ms` how long to be
+    /// quiet, and not heard for as long (KIP-219). One that is not above 0 holds its clients up for weeks.
+    pub fn set_quota(&self, entity: QuotaEntity, quota: Quota, value: Option<f64>) {
+        self.inner.shared.with(|core, _| core.set_quota(entity, quota, value));
+    }
+
+    /// A quota that was set, here or by request.
+    pub fn quota(&self, entity: &QuotaEntity, quota: Quota) -> Option<f64> {
+        self.look(|core| core.quota(entity, quota))
+    }
+
     /// Offers an API in other versions from now on, or with `None` not at all.
     pub fn set_versions(&self, api: ApiKey, versions: Option<std::ops::RangeInclusive<i16>>) {
         let versions = versions.map(std::ops::RangeInclusive::into_inner);
         self.inner.shared.with(|core, _| core.set_versions(api, versions));
+    }
+
+    /// Plays another release of Kafka from now on, as after an upgrade: see [`BrokerBuilder::kafka_version`].
+    ///
+    /// # Errors
+    /// When the ranges of that release are not known; the error names those that are.
+    pub fn set_kafka_version(&self, version: &str) -> io::Result<()> {
+        let version = KafkaVersion::parse(version).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        self.inner.shared.with(|core, _| core.set_kafka_version(version));
+        Ok(())
+    }
+
+    /// The release of Kafka that is played, such as `3.7`; `None` if it was not chosen.
+    pub fn kafka_version(&self) -> Option<String> {
+        self.look(|core| core.kafka_version().map(|version| version.to_string()))
     }
 
     /// Switches the creation of unknown topics on or off.
@@ -288,12 +315,28 @@ impl Broker {
 
     // ---- Coordinators ----
 
-    /// Makes a node the coordinator of a group or transactional id.
+    /// Makes a node the coordinator of a group or transactional id, at once: [`move_coordinator`](Self::move_coordinator) without a
+    /// time for loading.
     pub fn set_coordinator(&self, key: &str, node: i32) {
-        self.inner.shared.with(|core, _| core.set_coordinator(key, node));
+        self.move_coordinator(key, node, Duration::ZERO);
     }
 
-    /// The node that coordinates a group or transactional id; `None` while no node runs.
+    /// Makes a node the coordinator of a group or transactional id. For as long as `loading` it answers
+    /// `COORDINATOR_LOAD_IN_PROGRESS`.
+    ///
+    /// As in Kafka, the new coordinator knows of a group what stands in the log: its offsets, and its members in the last generation
+    /// that got its assignments. Who waits at the old one is told `NOT_COORDINATOR`; a rebalance that was under way is forgotten.
+    pub fn move_coordinator(&self, key: &str, node: i32, loading: Duration) {
+        self.inner.shared.with(|core, now| core.move_coordinator(now, key, node, loading));
+    }
+
+    /// Leaves a group or transactional id without a coordinator, until [`move_coordinator`](Self::move_coordinator) gives it one: no
+    /// node answers for it (`NOT_COORDINATOR`), and none is found (`COORDINATOR_NOT_AVAILABLE`).
+    pub fn unload_coordinator(&self, key: &str) {
+        self.inner.shared.with(|core, now| core.unload_coordinator(now, key));
+    }
+
+    /// The node that coordinates a group or transactional id; `None` while no node runs, or none has loaded it.
     pub fn coordinator(&self, key: &str) -> Option<i32> {
         self.look(|core| core.coordinator_of(key))
     }

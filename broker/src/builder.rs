@@ -10,9 +10,9 @@ use std::time::Duration;
 use klamm::protocol::{ApiKey, TopicName};
 use tokio::net::ToSocketAddrs;
 
-use crate::core::Settings;
+use crate::core::{KafkaVersion, Settings};
 use crate::driver::{self, Shared};
-use crate::{Broker, SaslMechanism};
+use crate::{Broker, Quota, QuotaEntity, SaslMechanism};
 
 /// Port that the nodes of an in-memory broker name.
 const MEMORY_PORT: u16 = 9092;
@@ -25,6 +25,8 @@ pub struct BrokerBuilder {
     topics: Vec<(String, i32)>,
     /// Mechanism, name and password.
     users: Vec<(SaslMechanism, String, String)>,
+    kafka_version: Option<String>,
+    quotas: Vec<(QuotaEntity, Quota, f64)>,
 }
 
 /// Without passwords.
@@ -38,7 +40,7 @@ impl fmt::Debug for BrokerBuilder {
 
 impl BrokerBuilder {
     pub(crate) fn new() -> Self {
-        Self { settings: Settings::default(), topics: Vec::new(), users: Vec::new() }
+        Self { settings: Settings::default(), topics: Vec::new(), users: Vec::new(), kafka_version: None, quotas: Vec::new() }
     }
 
     /// How many nodes the cluster has, numbered from 1. Default 1.
@@ -132,6 +134,63 @@ impl BrokerBuilder {
         self
     }
 
+    /// How long committed offsets are kept once their group has no members, or a member no use for them
+    /// (`offsets.retention.minutes`). Default 7 days. Looked after every ten minutes
+    /// ([`offsets_retention_check_interval`](Self::offsets_retention_check_interval)).
+    pub fn offsets_retention(mut self, kept: Duration) -> Self {
+        self.settings.offsets_retention = kept;
+        self
+    }
+
+    /// How often it is looked for committed offsets, and groups, whose time is over (`offsets.retention.check.interval.ms`). Default
+    /// ten minutes.
+    pub fn offsets_retention_check_interval(mut self, interval: Duration) -> Self {
+        self.settings.offsets_retention_check_interval = interval;
+        self
+    }
+
+    /// The longest text that may be committed along with an offset (`offset.metadata.max.bytes`). Default 4096 bytes.
+    pub fn offset_metadata_max_bytes(mut self, bytes: usize) -> Self {
+        self.settings.offset_metadata_max_bytes = bytes;
+        self
+    }
+
+    /// Limits what clients may use: see [`Broker::set_quota`]. Default: no limits.
+    ///
+    /// ```
+    /// # use klamm_broker::{Broker, Quota, QuotaEntity};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let broker = Broker::builder()
+    ///     .quota(QuotaEntity::default_client_id(), Quota::ProducerByteRate, 1_000_000.0)
+    ///     .start_in_memory()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn quota(mut self, entity: QuotaEntity, quota: Quota, value: f64) -> Self {
+        self.quotas.push((entity, quota, value));
+        self
+    }
+
+    /// Plays this release of Kafka, `2.0` to `4.4`: offers the versions of each API that its brokers offer, of those APIs that this broker
+    /// serves, and answers newer clients as they do. A patch's number makes no difference. Default: every version that the library
+    /// has declared. [`versions`](Self::versions) and [`without`](Self::without) go before it.
+    ///
+    /// Starting fails if there is no such release, and says which there are.
+    ///
+    /// ```
+    /// # use klamm_broker::Broker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let broker = Broker::builder().kafka_version("2.4").topic("orders", 1).start_in_memory()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn kafka_version(mut self, version: impl Into<String>) -> Self {
+        self.kafka_version = Some(version.into());
+        self
+    }
+
     /// Offers an API only in these versions; requests in others end their connection. Default: all that the library has declared. An API
     /// that this broker does not serve is not offered either way.
     pub fn versions(mut self, api: ApiKey, versions: RangeInclusive<i16>) -> Self {
@@ -165,6 +224,34 @@ impl BrokerBuilder {
     /// `connections.max.reauth.ms`). Default: as long as the connection lasts.
     pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.session_lifetime = Some(lifetime);
+        self
+    }
+
+    /// The longest time-out that a transactional producer may ask for (`transaction.max.timeout.ms`). Default 15 minutes.
+    pub fn transaction_max_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.transaction_max_timeout = timeout;
+        self
+    }
+
+    /// How long a transactional id is known that nobody uses (`transactional.id.expiration.ms`). Default 7 days.
+    pub fn transactional_id_expiration(mut self, expiration: Duration) -> Self {
+        self.settings.transactional_id_expiration = expiration;
+        self
+    }
+
+    /// How long a partition remembers a producer that does not write (`producer.id.expiration.ms`); looked at every ten minutes, as Kafka
+    /// does. Default 1 day.
+    pub fn producer_id_expiration(mut self, expiration: Duration) -> Self {
+        self.settings.producer_id_expiration = expiration;
+        self
+    }
+
+    /// The level of one of the cluster's features: `transaction.version` (0 to 2, default 2) or `group.version` (0 or 1, default 1). What
+    /// is unknown or too high has no effect.
+    pub fn feature(mut self, name: &str, level: i16) -> Self {
+        if crate::core::is_feature(name, level) {
+            self.settings.features.insert(name.to_owned(), level);
+        }
         self
     }
 
@@ -209,7 +296,7 @@ impl BrokerBuilder {
         }
         let addresses = (1..=self.settings.nodes).map(|node| (format!("node-{node}"), MEMORY_PORT)).collect();
         let topics = self.checked_topics()?;
-        Ok(self.started(Shared::start(self.settings.clone(), addresses, &topics), Vec::new()))
+        Ok(self.started(Shared::start(self.checked_settings()?, addresses, &topics), Vec::new()))
     }
 
     /// Starts it on TCP: the first node at `address`, each other at the port after, or all at free ports where it says port 0.
@@ -217,13 +304,13 @@ impl BrokerBuilder {
     /// # Errors
     /// When an address cannot be listened at; with a topic name that Kafka would refuse.
     pub async fn start_tcp(self, address: impl ToSocketAddrs) -> io::Result<Broker> {
-        let topics = self.checked_topics()?;
+        let (topics, settings) = (self.checked_topics()?, self.checked_settings()?);
         let mut candidates = tokio::net::lookup_host(address).await?;
         let address = candidates.next().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has no address"))?;
         let listeners = driver::bind(address, self.settings.nodes).await?;
         let bound = listeners.iter().map(|listener| listener.local_addr()).collect::<io::Result<Vec<SocketAddr>>>()?;
         let addresses = bound.iter().map(|address| (address.ip().to_string(), address.port())).collect();
-        let shared = Shared::start(self.settings.clone(), addresses, &topics);
+        let shared = Shared::start(settings, addresses, &topics);
         let broker = self.started(shared.clone(), bound);
         for (node, listener) in (1..).zip(listeners) {
             shared.listen(node, listener);
@@ -236,7 +323,19 @@ impl BrokerBuilder {
         for (mechanism, name, password) in &self.users {
             broker.set_sasl_user(*mechanism, name, password);
         }
+        for (entity, quota, value) in &self.quotas {
+            broker.set_quota(entity.clone(), *quota, Some(*value));
+        }
         broker
+    }
+
+    fn checked_settings(&self) -> io::Result<Settings> {
+        let mut settings = self.settings.clone();
+        if let Some(version) = &self.kafka_version {
+            let known = KafkaVersion::parse(version).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+            settings.kafka_version = Some(known);
+        }
+        Ok(settings)
     }
 
     fn checked_topics(&self) -> io::Result<Vec<(TopicName, i32)>> {

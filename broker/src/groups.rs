@@ -3,7 +3,7 @@
 use klamm::protocol::Str;
 
 use crate::Broker;
-use crate::core::{Committed, Group, Member};
+use crate::core::{Classic, Committed, Group, Member};
 
 /// A member of a group, as [`Broker::group_members`] shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,10 @@ impl Broker {
         self.shared().look(|core| core.group(group).map(look))
     }
 
+    fn classic_group<T>(&self, group: &str, look: impl FnOnce(&Classic) -> T) -> Option<T> {
+        self.group(group, |group| group.classic().map(look)).flatten()
+    }
+
     /// The state of a group as Kafka's tools name it: `Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable`; `None` if
     /// there is no such group.
     pub fn group_state(&self, group: &str) -> Option<&'static str> {
@@ -46,17 +50,17 @@ impl Broker {
 
     /// A group's generation, which grows by one with each rebalance; 0 if there was none.
     pub fn group_generation(&self, group: &str) -> i32 {
-        self.group(group, |group| group.generation).unwrap_or(0)
+        self.classic_group(group, |group| group.generation).unwrap_or(0)
     }
 
     /// The assignor that a group's members agreed on.
     pub fn group_protocol(&self, group: &str) -> Option<String> {
-        self.group(group, |group| group.protocol.as_ref().map(Str::to_string)).flatten()
+        self.classic_group(group, |group| group.protocol.as_ref().map(Str::to_string)).flatten()
     }
 
     /// The members of a group, sorted by id.
     pub fn group_members(&self, group: &str) -> Vec<GroupMember> {
-        let members = |group: &Group| {
+        let members = |group: &Classic| {
             let member = |(id, member): (&Str, &Member)| GroupMember {
                 member_id: id.to_string(),
                 instance_id: member.instance_id.as_ref().map(Str::to_string),
@@ -66,7 +70,7 @@ impl Broker {
             };
             group.members.iter().map(member).collect()
         };
-        self.group(group, members).unwrap_or_default()
+        self.classic_group(group, members).unwrap_or_default()
     }
 
     /// The offset that a group has committed for a partition.
@@ -77,14 +81,16 @@ impl Broker {
     /// The same, with what was committed along with it.
     pub fn committed_offset(&self, group: &str, topic: &str, partition: i32) -> Option<CommittedOffset> {
         let committed = self.group(group, |group| group.offsets.get(&(topic.to_owned(), partition)).cloned()).flatten()?;
-        let Committed { offset, leader_epoch, metadata } = committed;
+        let Committed { offset, leader_epoch, metadata, .. } = committed;
         Some(CommittedOffset { offset, leader_epoch, metadata: metadata.to_string() })
     }
 
     /// Sets what a group has committed for a partition, or with `None` forgets it.
     pub fn set_committed(&self, group: &str, topic: &str, partition: i32, offset: Option<i64>) {
-        let committed = offset.map(|offset| Committed { offset, leader_epoch: -1, metadata: Str::default() });
-        self.shared().with(|core, _| core.set_committed(group, topic, partition, committed));
+        self.shared().with(|core, now| {
+            let committed = offset.map(|offset| Committed::new(now, offset, -1, Str::default()));
+            core.set_committed(now, group, topic, partition, committed);
+        });
     }
 
     /// Takes a member out of its group as if its session had timed out.

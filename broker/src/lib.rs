@@ -3,7 +3,7 @@
 //! It speaks Kafka's real protocol, over TCP to any client or in memory to klamm's, as one node or a cluster with leaders spread
 //! over it, and keeps everything in memory. It does what a client can observe: leaders and their epochs, topic ids, offsets,
 //! de-duplication of idempotent batches, fetches that wait for data, consumer groups with their timers, committed offsets, topic
-//! administration, logins by PLAIN and SCRAM, and the error codes of all that.
+//! administration, transactions with their markers and staged offsets, logins by PLAIN and SCRAM, and the error codes of all that.
 //!
 //! ```
 //! use klamm_broker::Broker;
@@ -39,7 +39,7 @@
 //! [`Broker::stop_node`] and [`Broker::move_leader`] make trouble, [`Broker::records`] shows what is in a log. Nothing in it is
 //! random, and its time is tokio's: with `tokio::time::pause` a test of minutes takes milliseconds and goes the same way every time.
 //!
-//! What it does not do: TLS, other mechanisms of SASL, authorization, transactions by request (they can be scripted), replication (all replicas share one log),
+//! What it does not do: TLS, other mechanisms of SASL, authorization, replication (all replicas share one log),
 //! retention, quotas, the consumer group protocol of KIP-848.
 #![forbid(unsafe_code)]
 
@@ -51,9 +51,11 @@ mod core;
 mod driver;
 mod groups;
 mod logs;
+mod quota;
 mod raw_client;
 mod replication;
 mod script;
+mod transactions;
 /// The broker's core for fuzz targets: no part of the crate's promises, and changed without a word.
 #[cfg(feature = "unstable-cores")]
 #[doc(hidden)]
@@ -65,5 +67,7 @@ pub use builder::BrokerBuilder;
 pub use connector::MemoryConnector;
 pub use groups::{CommittedOffset, GroupMember};
 pub use logs::LoggedRecord;
+pub use quota::{Quota, QuotaEntity};
 pub use raw_client::RawClient;
 pub use script::{ConnectionId, Edit, Intercept, PartitionError, Reachability, RequestView, SaslMechanism, SeenRequest};
+pub use transactions::TransactionView;

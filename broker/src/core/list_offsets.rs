@@ -99,7 +99,7 @@ impl Core {
             _ => log.end_offset(),
         };
         // A leader that does not know yet that its predecessor's records are replicated cannot say where they end.
-        let not_available = match reader.replica_id == CONSUMER && partition.epoch_start > end {
+        let not_available = match reader.replica_id == CONSUMER && partition.epoch_start > log.high_watermark() {
             true if call.version >= OFFSET_NOT_AVAILABLE => Err(ErrorCode::OFFSET_NOT_AVAILABLE),
             true => Err(ErrorCode::LEADER_NOT_AVAILABLE),
             false => Ok(()),

@@ -107,6 +107,11 @@ impl Log {
         }
     }
 
+    /// Where a producer's open transaction begins.
+    pub(crate) fn open_transaction(&self, producer_id: i64) -> Option<i64> {
+        self.open.get(&producer_id).copied()
+    }
+
     /// Up to where a reader may read.
     pub(crate) fn readable(&self, committed_only: bool) -> i64 {
         if committed_only { self.last_stable_offset() } else { self.high_watermark() }

@@ -28,6 +28,10 @@ const MAX_PAGE: usize = 2000;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
+/// What may be done to a cluster, as bits: create, alter, describe, act as a broker, describe and alter configurations, write
+/// idempotently. There is no authorizer, so everyone may do everything.
+const ALL_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+
 impl Core {
     pub(super) fn metadata(&mut self, _: Instant, call: &Call, request: MetadataRequest) -> Outcome<MetadataResponse> {
         let topics = match request.topics {
@@ -198,6 +202,7 @@ impl Core {
             cluster_id: text(&self.settings.cluster_id),
             controller_id: self.controller(),
             brokers: brokers.collect(),
+            cluster_authorized_operations: if request.include_cluster_authorized_operations { ALL_OPERATIONS } else { i32::MIN },
             ..Default::default()
         })
     }
@@ -237,22 +242,6 @@ impl Core {
         };
         let (host, port) = (text(&node.host), i32::from(node.port));
         Coordinator { key, node_id: BrokerId(id), host, port, error_code: ErrorCode::NONE, error_message: None }
-    }
-
-    /// The node that coordinates a group or a transactional id: the one a test has chosen, else one that follows from the name; the
-    /// next one that runs if it does not.
-    pub(crate) fn coordinator_of(&self, key: &str) -> Option<i32> {
-        let hash = key.bytes().fold(0usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
-        let nodes: Vec<_> = self.nodes.keys().copied().collect();
-        let chosen = self.coordinators.get(key).and_then(|chosen| nodes.iter().position(|node| node == chosen));
-        let first = chosen.unwrap_or(hash % nodes.len().max(1));
-        let mut from_first = nodes.iter().cycle().skip(first).take(nodes.len());
-        from_first.find(|id| self.nodes.get(id).is_some_and(|node| node.running)).copied()
-    }
-
-    /// Is the node that was asked the coordinator?
-    pub(super) fn check_coordinator(&self, call: &Call, key: &str) -> Result<(), ErrorCode> {
-        if self.coordinator_of(key) == Some(call.node) { Ok(()) } else { Err(ErrorCode::NOT_COORDINATOR) }
     }
 
     fn controller(&self) -> BrokerId {

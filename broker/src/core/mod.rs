@@ -15,26 +15,33 @@ mod alter_configs;
 mod compaction;
 mod configs;
 mod connections;
+mod coordinators;
 mod delete_records;
 mod elect_leaders;
+mod features;
 mod fetch;
 mod groups;
+mod kafka_version;
 mod list_offsets;
 mod log;
+mod log_dirs;
 mod metadata;
 mod nodes;
 mod offset_for_leader_epoch;
 mod offsets;
 mod produce;
 mod producers;
+mod quotas;
 mod replication;
 mod reply;
 mod retention;
 mod sasl;
 mod scram;
+mod scram_credentials;
 mod scripting;
 mod settings;
 mod topics;
+mod transactions;
 mod versions;
 
 #[cfg(test)]
@@ -45,21 +52,26 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use klamm::protocol::header::{RequestHeader, encode_response};
-use klamm::protocol::{ApiKey, Request};
+use klamm::protocol::{ApiKey, DecodeErrorKind, Request};
 
 pub(crate) use crate::core::connections::Call;
 use crate::core::connections::{After, Connection, Queued, State};
+use crate::core::coordinators::Placement;
+pub(crate) use crate::core::features::is_feature;
 use crate::core::fetch::ParkedFetch;
-pub(crate) use crate::core::groups::{Committed, Group, Member};
+pub(crate) use crate::core::groups::{Classic, Committed, Group, Member};
 use crate::core::groups::{GroupReply, Groups};
+pub(crate) use crate::core::kafka_version::KafkaVersion;
 pub(crate) use crate::core::nodes::Election;
 use crate::core::nodes::Holds;
 use crate::core::produce::ParkedProduce;
+use crate::core::quotas::Quotas;
 use crate::core::reply::{Answer, Reply};
 use crate::core::sasl::{Login, Users};
 pub(crate) use crate::core::settings::Settings;
 pub(crate) use crate::core::topics::invalid_name;
 use crate::core::topics::{Topics, text};
+use crate::core::transactions::Transactions;
 use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
 
 /// What a driver has to do.
@@ -106,11 +118,8 @@ pub(crate) struct Core {
     /// What was set on brokers while they ran: by number as text, the empty text for all.
     pub(crate) broker_configs: BTreeMap<String, BTreeMap<String, String>>,
     groups: Groups,
-    next_producer_id: i64,
-    /// Producer id and epoch of each transactional id.
-    transactional_ids: BTreeMap<String, (i64, i16)>,
-    /// Coordinators that a test has chosen.
-    coordinators: BTreeMap<String, i32>,
+    pub(crate) transactions: Transactions,
+    placement: Placement,
     connections: BTreeMap<ConnectionId, Connection>,
     last_connection: u64,
     /// Connections whose next request may be due.
@@ -121,6 +130,7 @@ pub(crate) struct Core {
     /// When records are next looked at that may be too old.
     next_retention: Option<Instant>,
     throttle: Duration,
+    quotas: Quotas,
     users: Users,
     /// How long a client that has logged in is believed.
     session_lifetime: Option<Duration>,
@@ -141,14 +151,13 @@ impl Core {
             nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
             topics: Topics::default(),
             broker_configs: BTreeMap::new(),
-            groups: Groups::new(&settings),
+            groups: Groups::new(now, &settings),
             users: Users::default(),
             session_lifetime: settings.session_lifetime,
             exchanges: 0,
+            transactions: Transactions::new(settings.transactional_id_expiration),
             settings,
-            next_producer_id: 1000,
-            transactional_ids: BTreeMap::new(),
-            coordinators: BTreeMap::new(),
+            placement: Placement::default(),
             connections: BTreeMap::new(),
             last_connection: 0,
             ready: VecDeque::new(),
@@ -157,6 +166,7 @@ impl Core {
             holds: Holds::default(),
             next_retention: None,
             throttle: Duration::ZERO,
+            quotas: Quotas::default(),
             actions: VecDeque::new(),
             requests: VecDeque::new(),
             request_bytes: 0,
@@ -173,14 +183,11 @@ impl Core {
     /// When `handle_timeout` wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let connections = self.connections.values().filter_map(Connection::next_timeout);
+        let coordinators = self.groups.next_timeout().into_iter().chain(self.placement.next_timeout());
+        let coordinators = coordinators.chain(self.transactions.next_timeout()).chain(self.holds.next_timeout());
         let parked =
             self.fetches.values().map(|fetch| fetch.deadline).chain(self.produces.values().map(|produce| produce.deadline));
-        connections
-            .chain(parked)
-            .chain(self.groups.next_timeout())
-            .chain(self.holds.next_timeout())
-            .chain(self.next_retention)
-            .min()
+        connections.chain(parked).chain(coordinators).chain(self.next_retention).min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -188,7 +195,15 @@ impl Core {
         self.last_connection += 1;
         let id = ConnectionId(self.last_connection);
         let login = if self.users.are_wanted() { Login::Unknown } else { Login::NotWanted };
-        let connection = Connection { node, host: text(host), login, queue: VecDeque::new(), state: State::Idle, is_last: false };
+        let connection = Connection {
+            node,
+            host: text(host),
+            login,
+            queue: VecDeque::new(),
+            state: State::Idle,
+            is_last: false,
+            quota_wait: Duration::ZERO,
+        };
         self.connections.insert(id, connection);
         id
     }
@@ -262,10 +277,12 @@ impl Core {
         for id in due {
             self.finish_fetch(now, id);
         }
+        self.placement.handle_timeout(now);
         self.check_lag(now);
         self.check_retention(now);
         self.expire_produces(now);
         self.groups.handle_timeout(now);
+        self.handle_transaction_timeouts(now);
         self.pump(now);
     }
 
@@ -282,10 +299,12 @@ impl Core {
                     GroupReply::Sync(response) => self.respond(now, call, response),
                 }
             } else if self.topics.take_changed() {
+                // A partition may have found a leader.
+                self.write_markers(now);
                 self.retry_produces(now);
                 self.retry_fetches(now);
             } else {
-                return;
+                return self.groups.note_change(now);
             }
         }
     }
@@ -369,6 +388,7 @@ impl Core {
             }
             return;
         }
+        self.charge_request(now, &call, body.len());
         match call.api_key {
             ApiKey::PRODUCE => self.handle(now, call, body, Self::produce),
             ApiKey::FETCH => self.handle(now, call, body, Self::fetch),
@@ -389,12 +409,26 @@ impl Core {
             ApiKey::CREATE_TOPICS => self.handle(now, call, body, Self::create_topics),
             ApiKey::DELETE_TOPICS => self.handle(now, call, body, Self::delete_topics),
             ApiKey::INIT_PRODUCER_ID => self.handle(now, call, body, Self::init_producer_id),
+            ApiKey::ADD_PARTITIONS_TO_TXN => self.handle(now, call, body, Self::add_partitions_to_txn),
+            ApiKey::ADD_OFFSETS_TO_TXN => self.handle(now, call, body, Self::add_offsets_to_txn),
+            ApiKey::END_TXN => self.handle(now, call, body, Self::end_txn),
+            ApiKey::WRITE_TXN_MARKERS => self.handle(now, call, body, Self::write_txn_markers),
+            ApiKey::TXN_OFFSET_COMMIT => self.handle(now, call, body, Self::txn_offset_commit),
+            ApiKey::DESCRIBE_PRODUCERS => self.handle(now, call, body, Self::describe_producers),
+            ApiKey::DESCRIBE_TRANSACTIONS => self.handle(now, call, body, Self::describe_transactions),
+            ApiKey::LIST_TRANSACTIONS => self.handle(now, call, body, Self::list_transactions),
             ApiKey::DESCRIBE_CONFIGS => self.handle(now, call, body, Self::describe_configs),
             ApiKey::CREATE_PARTITIONS => self.handle(now, call, body, Self::create_partitions),
             ApiKey::DELETE_GROUPS => self.handle(now, call, body, Self::delete_groups),
             ApiKey::INCREMENTAL_ALTER_CONFIGS => self.handle(now, call, body, Self::incremental_alter_configs),
             ApiKey::OFFSET_DELETE => self.handle(now, call, body, Self::offset_delete),
             ApiKey::DESCRIBE_CLUSTER => self.handle(now, call, body, Self::describe_cluster),
+            ApiKey::ALTER_CONFIGS => self.handle(now, call, body, Self::alter_configs),
+            ApiKey::DESCRIBE_LOG_DIRS => self.handle(now, call, body, Self::describe_log_dirs),
+            ApiKey::DESCRIBE_CLIENT_QUOTAS => self.handle(now, call, body, Self::describe_client_quotas),
+            ApiKey::ALTER_CLIENT_QUOTAS => self.handle(now, call, body, Self::alter_client_quotas),
+            ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS => self.handle(now, call, body, Self::describe_user_scram_credentials),
+            ApiKey::ALTER_USER_SCRAM_CREDENTIALS => self.handle(now, call, body, Self::alter_user_scram_credentials),
             ApiKey::DELETE_RECORDS => self.handle(now, call, body, Self::delete_records_by_request),
             ApiKey::OFFSET_FOR_LEADER_EPOCH => self.handle(now, call, body, Self::offset_for_leader_epoch),
             ApiKey::ELECT_LEADERS => self.handle(now, call, body, Self::elect_leaders),
@@ -410,7 +444,14 @@ impl Core {
         body: &Bytes,
         handler: fn(&mut Self, Instant, &Call, R) -> Outcome<R::Response>,
     ) {
-        let Ok(request) = R::decode(body, call.version) else { return self.close(call.connection) };
+        let read = match R::decode(body, call.version) {
+            // Kafka does not look at what stands behind a request.
+            Err(error) if error.kind == DecodeErrorKind::Trailing => {
+                R::decode(&body.slice(..body.len().saturating_sub(error.left)), call.version)
+            }
+            read => read,
+        };
+        let Ok(request) = read else { return self.close(call.connection) };
         match handler(self, now, &call, request) {
             Outcome::Reply(response) => self.respond(now, call, response),
             Outcome::ReplyAndClose(response) => {
@@ -422,7 +463,7 @@ impl Core {
                 }
             }
             Outcome::Parked => {}
-            Outcome::Nothing => self.respond_nothing(&call),
+            Outcome::Nothing => self.respond_nothing(now, &call),
             Outcome::Close => self.close(call.connection),
         }
     }
@@ -435,8 +476,9 @@ impl Core {
             debug_assert!(false, "an answer to nothing on {id}");
             return;
         };
-        if !self.throttle.is_zero() {
-            response.set_throttle(i32::try_from(self.throttle.as_millis()).unwrap_or(i32::MAX));
+        let throttle = self.throttle.max(connection.quota_wait);
+        if !throttle.is_zero() {
+            response.set_throttle(i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX));
         }
         let (mut cut, mut later) = (None, None);
         match after {
@@ -457,12 +499,22 @@ impl Core {
                 return self.close(id);
             }
         };
+        let bytes = frame.iter().map(Bytes::len).sum();
+        let frame = match self.charge_answer(now, &call, bytes, &mut response) {
+            false => frame,
+            true => {
+                let throttle =
+                    self.connections.get(&id).map_or(self.throttle, |connection| self.throttle.max(connection.quota_wait));
+                response.set_throttle(i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX));
+                encode_response(call.correlation_id, call.version, &response).unwrap_or(frame)
+            }
+        };
         if let Some(bytes) = cut {
             let whole: Bytes = frame.concat().into();
             self.send(now, id, vec![whole.slice(..bytes.min(whole.len()))]);
             return self.close(id);
         }
-        if let Some(at) = later {
+        if let Some((at, connection)) = later.zip(self.connections.get_mut(&id)) {
             connection.state = State::Sending(at, frame);
             return;
         }
@@ -471,11 +523,14 @@ impl Core {
     }
 
     /// Goes on after a request that has no answer.
-    fn respond_nothing(&mut self, call: &Call) {
+    fn respond_nothing(&mut self, now: Instant, call: &Call) {
         let Some(connection) = self.connections.get_mut(&call.connection) else { return };
         match std::mem::take(&mut connection.state) {
             State::Processing(After::Close | After::Cut(_)) => return self.close(call.connection),
             State::Processing(After::Silence) => connection.state = State::Silent,
+            _ if !connection.quota_wait.is_zero() => {
+                connection.state = State::Throttled(now + std::mem::take(&mut connection.quota_wait));
+            }
             _ => {}
         }
         self.ready.push_back(call.connection);
@@ -484,7 +539,8 @@ impl Core {
     /// Sends `frame`; the client is then not heard for as long as it was told to be quiet (KIP-219).
     fn send(&mut self, now: Instant, id: ConnectionId, frame: Vec<Bytes>) {
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.state = if self.throttle.is_zero() { State::Idle } else { State::Throttled(now + self.throttle) };
+            let throttle = self.throttle.max(std::mem::take(&mut connection.quota_wait));
+            connection.state = if throttle.is_zero() { State::Idle } else { State::Throttled(now + throttle) };
             self.actions.push_back(Action::Send(id, frame));
         }
     }

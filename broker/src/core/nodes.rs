@@ -35,16 +35,20 @@ impl Core {
     /// Stops a node as if its process had been killed: its connections close, another replica in sync leads. What only the killed one
     /// had is lost to the next leader's history; it keeps it on its disk until it follows again.
     pub(crate) fn stop_node(&mut self, now: Instant, id: i32) {
+        self.remember_coordinators();
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.running = false;
         self.close_connections(Some(id));
+        self.settle_coordinators(now);
         self.settle(now);
     }
 
     /// Starts a node. It cuts off what is not its leaders' history and follows them; it leads what had no other leader.
     pub(crate) fn start_node(&mut self, now: Instant, id: i32) {
+        self.remember_coordinators();
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.running = true;
+        self.settle_coordinators(now);
         self.settle(now);
     }
 

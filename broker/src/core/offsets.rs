@@ -14,8 +14,11 @@ use klamm::protocol::messages::offset_fetch::{
 };
 use klamm::protocol::{ErrorCode, Str, Uuid};
 
-use crate::core::groups::{Committed, Group, State};
+use crate::core::groups::{Commit, Committed, Group};
 use crate::core::{Call, Core, Outcome};
+
+/// First version of OffsetCommit that says when there is no such group.
+const GROUP_UNKNOWN: i16 = 9;
 
 /// First version with topic ids in place of names.
 const TOPIC_IDS: i16 = 10;
@@ -29,13 +32,13 @@ impl Core {
     ) -> Outcome<OffsetCommitResponse> {
         let allowed = self.check_commit(now, call, &request);
         let by_id = call.version >= TOPIC_IDS;
-        let group = request.group_id.as_str();
+        let (group, kept_for) = (request.group_id.as_str(), request.retention_time_ms);
         let topics = request.topics.into_iter().map(|topic| {
             let name = self.topic_name(&topic.name, topic.topic_id, by_id);
             let partition = |partition: OffsetCommitRequestPartition| {
                 let index = partition.partition_index;
-                let committed =
-                    allowed.and_then(|()| name.clone()).and_then(|name| self.commit(call, group, name.as_str(), &partition));
+                let named = allowed.and_then(|()| name.clone());
+                let committed = named.and_then(|name| self.commit(now, call, group, name.as_str(), &partition, kept_for));
                 let error_code = committed.err().unwrap_or(ErrorCode::NONE);
                 OffsetCommitResponsePartition { partition_index: index, error_code }
             };
@@ -46,34 +49,28 @@ impl Core {
         Outcome::Reply(OffsetCommitResponse { topics, ..Default::default() })
     }
 
-    /// May this client commit for the group? A member must be of the present generation; anyone may for a group without members.
+    /// May this client commit for the group? Old clients may leave out its name.
     fn check_commit(&mut self, now: Instant, call: &Call, request: &OffsetCommitRequest) -> Result<(), ErrorCode> {
         let name = request.group_id.as_str();
-        self.check_group(call, name)?;
-        let generation = request.generation_id_or_member_epoch;
-        let (id, instance_id) = (&request.member_id, request.group_instance_id.as_ref());
-        if self.groups.get(name).is_none() {
-            return if generation < 0 { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) };
+        self.check_coordinator(call, name)?;
+        let is_unknown = self.groups.get(name).is_none();
+        let member = (&request.member_id, request.group_instance_id.as_ref(), request.generation_id_or_member_epoch);
+        let checked = self.groups.check_commit(now, name, member, Commit::Plain);
+        match checked {
+            // Since members may be told so (KIP-848).
+            Err(_) if is_unknown && call.version >= GROUP_UNKNOWN => Err(ErrorCode::GROUP_ID_NOT_FOUND),
+            checked => checked,
         }
-        let Some(group) = self.groups.get_mut(name) else { return Ok(()) };
-        let is_member = generation >= 0 || !id.as_str().is_empty() || instance_id.is_some();
-        if !is_member {
-            return if group.members.is_empty() { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) };
-        }
-        group.check_generation(id, instance_id, generation)?;
-        if group.state == State::CompletingRebalance {
-            return Err(ErrorCode::REBALANCE_IN_PROGRESS);
-        }
-        group.heard(now, id);
-        Ok(())
     }
 
     fn commit(
         &mut self,
+        now: Instant,
         call: &Call,
         group: &str,
         topic: &str,
         partition: &OffsetCommitRequestPartition,
+        kept_for: i64,
     ) -> Result<(), ErrorCode> {
         let index = partition.partition_index;
         if let Some(code) = call.refusal(topic, index) {
@@ -86,15 +83,16 @@ impl Core {
         if metadata.as_bytes().len() > self.settings.offset_metadata_max_bytes {
             return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
         }
-        let committed =
-            Committed { offset: partition.committed_offset, leader_epoch: partition.committed_leader_epoch, metadata };
+        let (offset, leader_epoch) = (partition.committed_offset, partition.committed_leader_epoch);
+        let committed = Committed::new(now, offset, leader_epoch, metadata).kept_for(kept_for);
         self.groups.get_or_create(group).offsets.insert((topic.to_owned(), index), committed);
+        self.transactions.staged.overtake(group, topic, index);
         Ok(())
     }
 
     pub(super) fn offset_fetch(&mut self, _: Instant, call: &Call, request: OffsetFetchRequest) -> Outcome<OffsetFetchResponse> {
         if call.version >= 8 {
-            let groups = request.groups.iter().map(|asked| self.offsets_of_group(call, asked)).collect();
+            let groups = request.groups.iter().map(|asked| self.offsets_of_group(call, asked, request.require_stable)).collect();
             return Outcome::Reply(OffsetFetchResponse { groups, ..Default::default() });
         }
         // One group, and everything one level higher.
@@ -107,7 +105,7 @@ impl Core {
         });
         let asked =
             OffsetFetchRequestGroup { group_id: request.group_id, topics: topics.map(Iterator::collect), ..Default::default() };
-        let OffsetFetchResponseGroup { topics, error_code, .. } = self.offsets_of_group(call, &asked);
+        let OffsetFetchResponseGroup { topics, error_code, .. } = self.offsets_of_group(call, &asked, request.require_stable);
         if call.version < 2 && error_code != ErrorCode::NONE {
             // There is no place for an error but at the partitions.
             let topics = asked.topics.into_iter().flatten().map(|topic| OffsetFetchResponseTopic {
@@ -127,15 +125,18 @@ impl Core {
         Outcome::Reply(OffsetFetchResponse { topics: topics.collect(), error_code, ..Default::default() })
     }
 
-    fn offsets_of_group(&self, call: &Call, asked: &OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    /// `stable`: what a transaction may change soon is not told.
+    fn offsets_of_group(&self, call: &Call, asked: &OffsetFetchRequestGroup, stable: bool) -> OffsetFetchResponseGroup {
         let group_id = asked.group_id.clone();
-        if let Err(error_code) = self.check_group(call, group_id.as_str()) {
+        // Old clients may leave out the group's name.
+        if let Err(error_code) = self.check_coordinator(call, group_id.as_str()) {
             return OffsetFetchResponseGroup { group_id, error_code, topics: Vec::new() };
         }
         let group = self.groups.get(group_id.as_str());
+        let is_unstable = |topic: &str, index| stable && self.transactions.staged.has_pending(group_id.as_str(), topic, index);
         let topics = match &asked.topics {
-            None => self.all_offsets(group),
-            Some(topics) => topics.iter().map(|topic| self.offsets_of_topic(call, group, topic)).collect(),
+            None => self.all_offsets(group, is_unstable),
+            Some(topics) => topics.iter().map(|topic| self.offsets_of_topic(call, group, topic, is_unstable)).collect(),
         };
         OffsetFetchResponseGroup { group_id, topics, error_code: ErrorCode::NONE }
     }
@@ -145,6 +146,7 @@ impl Core {
         call: &Call,
         group: Option<&Group>,
         asked: &OffsetFetchRequestTopics,
+        is_unstable: impl Fn(&str, i32) -> bool,
     ) -> OffsetFetchResponseTopics {
         let by_id = call.version >= TOPIC_IDS;
         let name = match self.topic_name(&asked.name, asked.topic_id, by_id) {
@@ -158,6 +160,7 @@ impl Core {
                 let committed = group.and_then(|group| group.offsets.get(&(name.as_str().to_owned(), *index)));
                 match call.refusal(name.as_str(), *index) {
                     Some(code) => offset_of(*index, None, code),
+                    None if is_unstable(name.as_str(), *index) => offset_of(*index, None, ErrorCode::UNSTABLE_OFFSET_COMMIT),
                     None => offset_of(*index, committed, ErrorCode::NONE),
                 }
             }
@@ -167,7 +170,7 @@ impl Core {
         OffsetFetchResponseTopics { name: asked.name.clone(), topic_id: asked.topic_id, partitions }
     }
 
-    fn all_offsets(&self, group: Option<&Group>) -> Vec<OffsetFetchResponseTopics> {
+    fn all_offsets(&self, group: Option<&Group>, is_unstable: impl Fn(&str, i32) -> bool) -> Vec<OffsetFetchResponseTopics> {
         let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
         // Sorted by topic, so those of one stand together.
         for ((name, index), committed) in group.into_iter().flat_map(|group| &group.offsets) {
@@ -177,7 +180,10 @@ impl Core {
                 topics.push(OffsetFetchResponseTopics { name, topic_id, partitions: Vec::new() });
             }
             if let Some(last) = topics.last_mut() {
-                last.partitions.push(offset_of(*index, Some(committed), ErrorCode::NONE));
+                last.partitions.push(match is_unstable(name, *index) {
+                    true => offset_of(*index, None, ErrorCode::UNSTABLE_OFFSET_COMMIT),
+                    false => offset_of(*index, Some(committed), ErrorCode::NONE),
+                });
             }
         }
         topics

@@ -12,7 +12,7 @@ use klamm::protocol::messages::produce::{
     TopicProduceResponse,
 };
 use klamm::protocol::records::{Batch, BatchErrorKind, Compression, Limits, RecordBatches};
-use klamm::protocol::{BrokerId, ErrorCode, TopicName, Uuid};
+use klamm::protocol::{BrokerId, ErrorCode, TopicName, TransactionalId, Uuid};
 
 use crate::core::producers::Verdict;
 use crate::core::replication::Partition;
@@ -91,7 +91,10 @@ impl Core {
                     _ if !(-1..=1).contains(&acks) => {
                         Err(Refusal::new(ErrorCode::INVALID_REQUIRED_ACKS, "acks must be -1, 0 or 1"))
                     }
-                    Ok(name) => self.produce_to(now, call, name, data.index, acks, records),
+                    Ok(name) => {
+                        let place = (name, data.index);
+                        self.produce_to(now, call, request.transactional_id.as_ref(), place, acks, records)
+                    }
                     Err(code) => Err(Refusal::new(*code, "no such topic")),
                 };
                 failed |= appended.is_err();
@@ -220,8 +223,8 @@ impl Core {
         &mut self,
         now: Instant,
         call: &Call,
-        topic: &TopicName,
-        partition: i32,
+        transactional_id: Option<&TransactionalId>,
+        (topic, partition): (&TopicName, i32),
         acks: i16,
         records: Bytes,
     ) -> Result<Appended, Refusal> {
@@ -230,18 +233,25 @@ impl Core {
         }
         let (wall_millis, max_bytes) = (self.wall_millis(now), self.message_max_bytes(call.node));
         let no_such = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no such topic or partition");
-        let topic = self.topics.get_to_append(topic.as_str()).ok_or_else(no_such)?;
-        let rules = Rules::of(topic, &self.settings, max_bytes, wall_millis);
-        let partition = usize::try_from(partition).ok().and_then(|partition| topic.partitions.get_mut(partition));
-        let partition = partition.ok_or_else(no_such)?;
-        partition.check_leader(call.node, -1).map_err(|code| Refusal::new(code, "this node does not lead the partition"))?;
-        if acks == -1 && partition.is_under_min_isr() {
+        let rules = Rules::of(self.topics.get(topic.as_str()).ok_or_else(no_such)?, &self.settings, max_bytes, wall_millis);
+        let led = self.topics.partition(topic.as_str(), partition).ok_or_else(no_such)?;
+        led.check_leader(call.node, -1).map_err(|code| Refusal::new(code, "this node does not lead the partition"))?;
+        if acks == -1 && led.is_under_min_isr() {
             let message = "fewer replicas are in sync than min.insync.replicas asks for";
             return Err(Refusal::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
         }
         let batch = rules.check(records, call.version)?;
+        if batch.is_transactional() {
+            let at = (topic.as_str().to_owned(), partition);
+            let admitted = self.admit_transactional(now, call, transactional_id, at, &batch);
+            admitted.map_err(|code| Refusal::new(code, "the partition is not in an open transaction of this producer"))?;
+        }
+        let partition = self.topics.partition_mut(topic.as_str(), partition).ok_or_else(no_such)?;
         let appended = append(partition, &batch, rules.log_append_time)?;
         self.topics.touch();
+        if batch.producer_id() >= 0 {
+            self.note_producer(now);
+        }
         Ok(appended)
     }
 
@@ -258,6 +268,10 @@ impl Core {
 /// Appends `batch` unless it is there already.
 fn append(partition: &mut Partition, batch: &Batch, log_append_time: Option<i64>) -> Result<Appended, Refusal> {
     let (base_offset, log_append_time) = match partition.producers.check(batch) {
+        Verdict::Append if !batch.is_transactional() && partition.log.open_transaction(batch.producer_id()).is_some() => {
+            let message = "the producer has a transaction open here, and this is no part of it";
+            return Err(Refusal::new(ErrorCode::INVALID_TXN_STATE, message));
+        }
         Verdict::Append => (partition.append(batch, log_append_time), log_append_time.unwrap_or(-1)),
         Verdict::Duplicate { base_offset, log_append_time } => (base_offset, log_append_time),
         Verdict::Refuse(code) => {

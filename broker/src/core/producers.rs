@@ -1,10 +1,12 @@
-//! What a partition remembers of idempotent producers, and what follows for their next batch (KIP-98, KIP-360).
+//! What a partition remembers of idempotent and transactional producers, and what follows for their next batch (KIP-98, KIP-360).
 //!
 //! For each producer id: its epoch and its last five batches. A batch that is one of the five is a repetition, answered like the
 //! first time. Else its first sequence must follow the last one; after a new epoch it must be 0. A producer the partition does not
-//! know may start anywhere: what it wrote before may have been deleted.
+//! know may start anywhere: what it wrote before may have been deleted. A producer that has been silent for too long is forgotten, but not
+//! while it has a transaction open.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use klamm::protocol::ErrorCode;
 use klamm::protocol::records::Batch;
@@ -19,6 +21,10 @@ pub(crate) struct Producers(BTreeMap<i64, Producer>);
 #[derive(Debug)]
 struct Producer {
     epoch: i16,
+    /// Of the coordinator that wrote the last marker.
+    coordinator_epoch: Option<i32>,
+    /// The latest time in the last batch.
+    last_timestamp: i64,
     /// Oldest first; empty after a marker with a new epoch.
     batches: VecDeque<Remembered>,
 }
@@ -29,6 +35,17 @@ struct Remembered {
     last_sequence: i32,
     base_offset: i64,
     log_append_time: i64,
+}
+
+/// What can be seen of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) epoch: i16,
+    /// -1 without batches of this epoch.
+    pub(crate) last_sequence: i32,
+    pub(crate) last_timestamp: i64,
+    /// -1 without a marker.
+    pub(crate) coordinator_epoch: i32,
 }
 
 /// What is to be done with a batch.
@@ -75,11 +92,16 @@ impl Producers {
             return;
         }
         let epoch = batch.producer_epoch();
-        let producer = self.0.entry(batch.producer_id()).or_insert_with(|| Producer { epoch, batches: VecDeque::new() });
+        let new = Producer { epoch, coordinator_epoch: None, last_timestamp: -1, batches: VecDeque::new() };
+        let producer = self.0.entry(batch.producer_id()).or_insert(new);
         if producer.epoch != epoch {
-            *producer = Producer { epoch, batches: VecDeque::new() };
+            producer.epoch = epoch;
+            producer.batches.clear();
         }
+        producer.last_timestamp = if log_append_time < 0 { batch.max_timestamp() } else { log_append_time };
         if batch.is_control() {
+            let marker = batch.control_marker().ok().flatten();
+            producer.coordinator_epoch = marker.and_then(|marker| marker.coordinator_epoch);
             return;
         }
         if producer.batches.len() == REMEMBERED {
@@ -87,6 +109,36 @@ impl Producers {
         }
         let (first_sequence, last_sequence) = (batch.base_sequence(), batch.last_sequence());
         producer.batches.push_back(Remembered { first_sequence, last_sequence, base_offset, log_append_time });
+    }
+
+    /// The epoch of a producer that the partition knows.
+    pub(crate) fn epoch(&self, id: i64) -> Option<i16> {
+        self.0.get(&id).map(|producer| producer.epoch)
+    }
+
+    /// The epoch of the coordinator that wrote a producer's last marker.
+    pub(crate) fn coordinator_epoch(&self, id: i64) -> Option<i32> {
+        self.0.get(&id)?.coordinator_epoch
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, Seen)> {
+        let seen = |producer: &Producer| Seen {
+            epoch: producer.epoch,
+            last_sequence: producer.batches.back().map_or(-1, |batch| batch.last_sequence),
+            last_timestamp: producer.last_timestamp,
+            coordinator_epoch: producer.coordinator_epoch.unwrap_or(-1),
+        };
+        self.0.iter().map(move |(id, producer)| (*id, seen(producer)))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Forgets those whose last batch is `after` old or older, but for who has a transaction open (`producer.id.expiration.ms`).
+    pub(crate) fn expire(&mut self, now_millis: i64, after: Duration, is_open: impl Fn(i64) -> bool) {
+        let after = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+        self.0.retain(|id, producer| now_millis.saturating_sub(producer.last_timestamp) < after || is_open(*id));
     }
 
     /// Forgets all, as when retention has deleted what they wrote.
@@ -166,6 +218,30 @@ mod tests {
     #[test]
     fn an_unknown_producer_may_start_anywhere() {
         assert_eq!(Producers::default().check(&batch(0, 17, 1)), Verdict::Append);
+    }
+
+    #[test]
+    fn who_is_silent_for_too_long_is_forgotten_but_not_with_an_open_transaction() {
+        let hour = Duration::from_secs(3600);
+        let mut producers = with(0, 0..2);
+        producers.expire(3_599_999, hour, |_| false);
+        assert_eq!(producers.epoch(7), Some(0));
+        producers.expire(3_600_000, hour, |id| id == 7);
+        assert_eq!(producers.epoch(7), Some(0));
+        producers.expire(3_600_000, hour, |_| false);
+        assert!(producers.is_empty());
+        assert_eq!(producers.check(&batch(0, 9, 1)), Verdict::Append);
+    }
+
+    #[test]
+    fn what_is_seen_of_a_producer_is_its_last_batch_and_marker() {
+        let mut producers = with(2, 0..3);
+        let seen = Seen { epoch: 2, last_sequence: 2, last_timestamp: 0, coordinator_epoch: -1 };
+        assert_eq!(producers.iter().collect::<Vec<_>>(), [(7, seen)]);
+        let marker = Batch::new(ControlMarker::end_of_transaction(true, 4).batch(50, 7, 3)).expect("a batch");
+        producers.appended(&marker, 103, -1);
+        let seen = Seen { epoch: 3, last_sequence: -1, last_timestamp: 50, coordinator_epoch: 4 };
+        assert_eq!(producers.iter().collect::<Vec<_>>(), [(7, seen)]);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::core::groups::{Committed, Group};
 use crate::core::log::Log;
 use crate::core::replication::Partition;
 use crate::core::topics::{Topic, spread};
-use crate::core::{Core, Node};
+use crate::core::{Core, KafkaVersion, Node};
+use crate::quota::{Quota, QuotaEntity};
 use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
 
 impl Core {
@@ -133,6 +134,22 @@ impl Core {
         self.settings.versions.insert(api, versions);
     }
 
+    pub(crate) fn kafka_version(&self) -> Option<KafkaVersion> {
+        self.settings.kafka_version
+    }
+
+    pub(crate) fn set_kafka_version(&mut self, version: KafkaVersion) {
+        self.settings.kafka_version = Some(version);
+    }
+
+    pub(crate) fn set_quota(&mut self, entity: QuotaEntity, quota: Quota, value: Option<f64>) {
+        self.quotas.set(entity, quota, value);
+    }
+
+    pub(crate) fn quota(&self, entity: &QuotaEntity, quota: Quota) -> Option<f64> {
+        self.quotas.get(entity, quota)
+    }
+
     pub(crate) fn set_auto_create_topics(&mut self, on: bool) {
         self.settings.auto_create_topics = on;
     }
@@ -141,20 +158,17 @@ impl Core {
         self.settings.message_max_bytes = bytes;
     }
 
-    pub(crate) fn set_coordinator(&mut self, key: &str, node: i32) {
-        self.coordinators.insert(key.to_owned(), node);
-    }
-
     pub(crate) fn group(&self, group: &str) -> Option<&Group> {
         self.groups.get(group)
     }
 
-    pub(crate) fn set_committed(&mut self, group: &str, topic: &str, partition: i32, committed: Option<Committed>) {
+    pub(crate) fn set_committed(&mut self, now: Instant, group: &str, topic: &str, partition: i32, committed: Option<Committed>) {
         let offsets = &mut self.groups.get_or_create(group).offsets;
         match committed {
             Some(committed) => drop(offsets.insert((topic.to_owned(), partition), committed)),
             None => drop(offsets.remove(&(topic.to_owned(), partition))),
         }
+        self.pump(now);
     }
 
     pub(crate) fn expire_member(&mut self, now: Instant, group: &str, member: &str) {
@@ -168,7 +182,8 @@ impl Core {
     }
 
     pub(crate) fn delete_group(&mut self, now: Instant, group: &str) {
-        self.groups.delete(now, group);
+        self.groups.delete(group);
+        self.transactions.staged.forget_group(group);
         self.pump(now);
     }
 

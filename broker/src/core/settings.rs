@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use klamm::protocol::ApiKey;
 
+use crate::core::KafkaVersion;
+
 /// The APIs that are served, of all that the library knows.
 pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::PRODUCE,
@@ -29,12 +31,26 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::CREATE_TOPICS,
     ApiKey::DELETE_TOPICS,
     ApiKey::INIT_PRODUCER_ID,
+    ApiKey::ADD_PARTITIONS_TO_TXN,
+    ApiKey::ADD_OFFSETS_TO_TXN,
+    ApiKey::END_TXN,
+    ApiKey::WRITE_TXN_MARKERS,
+    ApiKey::TXN_OFFSET_COMMIT,
     ApiKey::DESCRIBE_CONFIGS,
     ApiKey::CREATE_PARTITIONS,
     ApiKey::DELETE_GROUPS,
     ApiKey::INCREMENTAL_ALTER_CONFIGS,
     ApiKey::OFFSET_DELETE,
     ApiKey::DESCRIBE_CLUSTER,
+    ApiKey::DESCRIBE_PRODUCERS,
+    ApiKey::DESCRIBE_TRANSACTIONS,
+    ApiKey::LIST_TRANSACTIONS,
+    ApiKey::ALTER_CONFIGS,
+    ApiKey::DESCRIBE_LOG_DIRS,
+    ApiKey::DESCRIBE_CLIENT_QUOTAS,
+    ApiKey::ALTER_CLIENT_QUOTAS,
+    ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS,
+    ApiKey::ALTER_USER_SCRAM_CREDENTIALS,
     ApiKey::DELETE_RECORDS,
     ApiKey::OFFSET_FOR_LEADER_EPOCH,
     ApiKey::ELECT_LEADERS,
@@ -57,7 +73,17 @@ pub(crate) struct Settings {
     pub(crate) group_initial_rebalance_delay: Duration,
     pub(crate) group_max_size: usize,
     pub(crate) offset_metadata_max_bytes: usize,
+    pub(crate) offsets_retention: Duration,
+    pub(crate) offsets_retention_check_interval: Duration,
     pub(crate) transaction_max_timeout: Duration,
+    /// `transactional.id.expiration.ms`.
+    pub(crate) transactional_id_expiration: Duration,
+    /// `producer.id.expiration.ms`.
+    pub(crate) producer_id_expiration: Duration,
+    /// Levels of features that differ from the highest.
+    pub(crate) features: BTreeMap<String, i16>,
+    /// Grows with each change of a level.
+    pub(crate) features_epoch: i64,
     pub(crate) min_insync_replicas: usize,
     pub(crate) unclean_leader_election: bool,
     pub(crate) replica_lag_time_max: Duration,
@@ -68,6 +94,8 @@ pub(crate) struct Settings {
     pub(crate) session_lifetime: Option<Duration>,
     /// Decompress what is produced and look at each record, as Kafka does.
     pub(crate) validate_records: bool,
+    /// The release that is played; `None`: all that the library has declared.
+    pub(crate) kafka_version: Option<KafkaVersion>,
     /// Versions that differ from those that the library has declared; `None` where the API is not offered.
     pub(crate) versions: BTreeMap<ApiKey, Option<(i16, i16)>>,
     /// Bytes of request bodies that the log of requests keeps.
@@ -90,7 +118,13 @@ impl Default for Settings {
             group_initial_rebalance_delay: Duration::ZERO,
             group_max_size: usize::MAX,
             offset_metadata_max_bytes: 4096,
+            offsets_retention: Duration::from_secs(7 * 24 * 3600),
+            offsets_retention_check_interval: Duration::from_secs(600),
             transaction_max_timeout: Duration::from_secs(900),
+            transactional_id_expiration: Duration::from_secs(7 * 24 * 3600),
+            producer_id_expiration: Duration::from_secs(24 * 3600),
+            features: BTreeMap::new(),
+            features_epoch: 1,
             min_insync_replicas: 1,
             unclean_leader_election: false,
             replica_lag_time_max: Duration::from_secs(30),
@@ -98,6 +132,7 @@ impl Default for Settings {
             retention_check_interval: Duration::from_secs(300),
             session_lifetime: None,
             validate_records: true,
+            kafka_version: None,
             versions: BTreeMap::new(),
             request_log_bytes: 256 << 20,
             seed: 0,
@@ -111,9 +146,27 @@ impl Settings {
         if !SERVED.contains(&api) {
             return None;
         }
-        match self.versions.get(&api) {
-            Some(set) => *set,
-            None => api.api().map(|api| api.versions),
+        if let Some(set) = self.versions.get(&api) {
+            return *set;
+        }
+        let (first, last) = api.api()?.versions;
+        let Some(played) = self.kafka_version else { return Some((first, last)) };
+        let (oldest, latest) = played.range(api)?;
+        // Of versions that the library does not have there is no more than the release's word.
+        let (first, last) = (first.max(oldest), last.min(latest));
+        (first <= last).then_some((first, last))
+    }
+
+    /// First and last version that ApiVersions lists for it: what the release lists, old versions that the library has dropped
+    /// included.
+    pub(crate) fn listed(&self, api: ApiKey) -> Option<(i16, i16)> {
+        let (first, last) = self.versions(api)?;
+        match self.kafka_version {
+            Some(played) if !self.versions.contains_key(&api) => {
+                let (oldest, _) = played.range(api)?;
+                Some(played.listed(api, (oldest, last)))
+            }
+            _ => Some((first, last)),
         }
     }
 

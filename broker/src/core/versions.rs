@@ -6,7 +6,7 @@ use klamm::protocol::api::APIS;
 use klamm::protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use klamm::protocol::{ApiKey, ErrorCode};
 
-use crate::core::{Call, Core, Outcome};
+use crate::core::{Call, Core, KafkaVersion, Outcome};
 
 impl Core {
     pub(super) fn api_versions(&mut self, _: Instant, call: &Call, request: ApiVersionsRequest) -> Outcome<ApiVersionsResponse> {
@@ -21,19 +21,23 @@ impl Core {
         if other_cluster || (request.node_id >= 0 && request.node_id != call.node) {
             return refused(ErrorCode::REBOOTSTRAP_REQUIRED);
         }
-        Outcome::Reply(ApiVersionsResponse { api_keys: self.offered(), ..Default::default() })
+        let mut response = ApiVersionsResponse { api_keys: self.offered(), ..Default::default() };
+        self.tell_features(call, &mut response);
+        Outcome::Reply(response)
     }
 
     /// A version of ApiVersions itself that is not served: the answer is of version 0, and says which are.
     pub(super) fn unsupported_api_versions(&mut self, now: Instant, mut call: Call) {
         call.version = 0;
-        let api_keys = self.offered().into_iter().filter(|api| api.api_key == ApiKey::API_VERSIONS.0).collect();
+        let mut api_keys = self.offered();
+        let helps = self.settings.kafka_version.is_none_or(KafkaVersion::helps_newer_clients);
+        api_keys.retain(|api| helps && api.api_key == ApiKey::API_VERSIONS.0);
         let response = ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION, api_keys, ..Default::default() };
         self.respond(now, call, response);
     }
 
     fn offered(&self) -> Vec<ApiVersion> {
-        let offered = APIS.iter().filter_map(|api| Some((api.key, self.settings.versions(api.key)?)));
+        let offered = APIS.iter().filter_map(|api| Some((api.key, self.settings.listed(api.key)?)));
         offered.map(|(key, (min_version, max_version))| ApiVersion { api_key: key.0, min_version, max_version }).collect()
     }
 }

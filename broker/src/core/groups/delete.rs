@@ -2,15 +2,13 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-use klamm::protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use klamm::protocol::messages::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 use klamm::protocol::messages::offset_delete::{
     OffsetDeleteRequest, OffsetDeleteRequestTopic, OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
-use klamm::protocol::{ApiMessage as _, Cx, ErrorCode, GroupId, Reader, Wire as _};
+use klamm::protocol::{ErrorCode, GroupId};
 
-use crate::core::groups::group::Group;
+use crate::core::groups::{Kind, State};
 use crate::core::{Call, Core, Outcome};
 
 impl Core {
@@ -30,12 +28,14 @@ impl Core {
 
     fn delete_empty_group(&mut self, call: &Call, group_id: &GroupId) -> Result<(), ErrorCode> {
         let name = group_id.as_str();
-        self.check_group(call, name)?;
-        let group = self.groups.get(name).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
-        if !group.members.is_empty() {
-            return Err(ErrorCode::NON_EMPTY_GROUP);
+        // Old clients commit for a group whose name is empty; so it can be removed, too.
+        self.check_coordinator(call, name)?;
+        match &self.groups.get(name).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?.kind {
+            Kind::Classic(classic) if classic.state != State::Empty => return Err(ErrorCode::NON_EMPTY_GROUP),
+            Kind::Classic(_) => {}
         }
         self.groups.groups.remove(name);
+        self.transactions.staged.forget_group(name);
         Ok(())
     }
 
@@ -51,13 +51,17 @@ impl Core {
             return refused(code);
         }
         let Some(group) = self.groups.groups.get_mut(name) else { return refused(ErrorCode::GROUP_ID_NOT_FOUND) };
-        let consumers = group.protocol_type.as_ref().is_some_and(|kind| kind.as_str() == "consumer");
-        if !group.members.is_empty() && !consumers {
-            return refused(ErrorCode::NON_EMPTY_GROUP);
+        match &group.kind {
+            Kind::Classic(classic) if classic.state != State::Empty && !classic.are_consumers() => {
+                return refused(ErrorCode::NON_EMPTY_GROUP);
+            }
+            Kind::Classic(_) => {}
         }
-        let topics = &self.topics;
+        let (topics, staged) = (&self.topics, &mut self.transactions.staged);
         let delete = |topic: OffsetDeleteRequestTopic| {
-            let subscribed = is_subscribed(group, topic.name.as_str());
+            let subscribed = match &group.kind {
+                Kind::Classic(classic) => classic.is_subscribed(topic.name.as_str()),
+            };
             let partitions = topic.partitions.iter().map(|partition| {
                 let index = partition.partition_index;
                 let error_code = match topics.partition(topic.name.as_str(), index) {
@@ -65,6 +69,7 @@ impl Core {
                     Some(_) if subscribed => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
                     Some(_) => {
                         group.offsets.remove(&(topic.name.as_str().to_owned(), index));
+                        staged.forget(name, topic.name.as_str(), index);
                         ErrorCode::NONE
                     }
                 };
@@ -76,21 +81,4 @@ impl Core {
         let topics = request.topics.into_iter().map(delete).collect();
         Outcome::Reply(OffsetDeleteResponse { topics, ..Default::default() })
     }
-}
-
-/// Does a member subscribe to the topic, or say what cannot be read?
-fn is_subscribed(group: &Group, topic: &str) -> bool {
-    let wants = |metadata: &Bytes| {
-        subscription(metadata).is_none_or(|subscription| subscription.topics.iter().any(|name| name.as_str() == topic))
-    };
-    group.members.values().any(|member| member.protocols.iter().any(|(_, metadata)| wants(metadata)))
-}
-
-/// A member's subscription, which stands behind its version.
-fn subscription(metadata: &Bytes) -> Option<ConsumerProtocolSubscription> {
-    let version = i16::from_be_bytes(*metadata.first_chunk()?);
-    let version = version.clamp(0, *ConsumerProtocolSubscription::VERSIONS.end());
-    let body = metadata.slice(2..);
-    let cx = Cx { version, flexible: false, nullable: false };
-    ConsumerProtocolSubscription::take(&mut Reader::new(&body), cx).ok()
 }

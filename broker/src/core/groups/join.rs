@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use klamm::protocol::messages::join_group::{JoinGroupRequest, JoinGroupResponse};
 use klamm::protocol::{ErrorCode, Str};
 
-use crate::core::groups::group::{Group, State, refuse_waiting};
+use crate::core::groups::classic::{Classic, Joining, State, refuse_waiting};
 use crate::core::groups::member::Member;
-use crate::core::groups::{Groups, refused_join};
+use crate::core::groups::{Group, GroupReply, Groups, refused_join};
 use crate::core::{Call, Core, Outcome};
 
 /// First version that wants a member to come back with the id it was given (KIP-394).
@@ -16,6 +16,9 @@ const ID_REQUIRED: i16 = 4;
 /// First version in which a leader can be told not to assign (KIP-814).
 const SKIP_ASSIGNMENT: i16 = 9;
 
+/// Why a join is refused, and the member id to say it to.
+type Refused = (ErrorCode, Str);
+
 impl Core {
     pub(in crate::core) fn join_group(
         &mut self,
@@ -23,54 +26,92 @@ impl Core {
         call: &Call,
         request: JoinGroupRequest,
     ) -> Outcome<JoinGroupResponse> {
-        let member_id = request.member_id.clone();
-        match self.check_group(call, request.group_id.as_str()).and_then(|()| self.groups.join(now, call, &request)) {
+        let checked = self.groups.check_session(&request).and_then(|()| self.check_group(call, request.group_id.as_str()));
+        let joined = match checked {
+            Ok(()) => self.groups.join(now, call, &request),
+            Err(code) => Err((code, request.member_id.clone())),
+        };
+        match joined {
             Ok(Some(response)) => Outcome::Reply(response),
             Ok(None) => Outcome::Parked,
-            Err(code) => Outcome::Reply(refused_join(call, &member_id, code)),
+            Err((code, member_id)) => Outcome::Reply(refused_join(call, &member_id, code)),
+        }
+    }
+}
+
+impl Classic {
+    /// Is there room for one more, or for this one again?
+    fn has_room(&self, member_id: &Str, max_size: usize) -> bool {
+        match self.state {
+            State::Empty => true,
+            // Of members that were too many, those who join again first stay.
+            State::PreparingRebalance(_) => {
+                let waits = |member: &Member| member.joining.is_some();
+                self.members.get(member_id).is_some_and(waits)
+                    || self.members.values().filter(|member| waits(member)).count() < max_size
+            }
+            State::CompletingRebalance | State::Stable => self.members.contains_key(member_id) || self.members.len() < max_size,
         }
     }
 }
 
 impl Groups {
-    /// `None`: the answer comes once joining has ended.
-    fn join(&mut self, now: Instant, call: &Call, request: &JoinGroupRequest) -> Result<Option<JoinGroupResponse>, ErrorCode> {
+    fn check_session(&self, request: &JoinGroupRequest) -> Result<(), ErrorCode> {
+        if request.group_id.as_str().is_empty() {
+            return Err(ErrorCode::INVALID_GROUP_ID);
+        }
         let session_timeout = Duration::from_millis(u64::try_from(request.session_timeout_ms).unwrap_or(0));
-        if !(self.min_session_timeout..=self.max_session_timeout).contains(&session_timeout) {
-            return Err(ErrorCode::INVALID_SESSION_TIMEOUT);
-        }
-        if request.protocol_type.as_str().is_empty() || request.protocols.is_empty() {
-            return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
-        }
-        let is_new = request.member_id.as_str().is_empty();
+        let allowed = self.min_session_timeout..=self.max_session_timeout;
+        if allowed.contains(&session_timeout) { Ok(()) } else { Err(ErrorCode::INVALID_SESSION_TIMEOUT) }
+    }
+
+    /// `None`: the answer comes once joining has ended.
+    pub(super) fn join(
+        &mut self,
+        now: Instant,
+        call: &Call,
+        request: &JoinGroupRequest,
+    ) -> Result<Option<JoinGroupResponse>, Refused> {
+        let member_id = &request.member_id;
+        let is_new = member_id.as_str().is_empty();
         let group_id = request.group_id.as_str();
         if !is_new && !self.groups.contains_key(group_id) {
-            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+            return Err((ErrorCode::UNKNOWN_MEMBER_ID, member_id.clone()));
         }
-        let max_size = self.max_size;
-        let group = self.get_or_create(group_id);
-        let known = group.members.contains_key(&request.member_id)
-            || request.group_instance_id.as_ref().is_some_and(|id| group.instances.contains_key(id));
-        let promised = group.pending.contains_key(&request.member_id);
-        if !known && group.members.len() + group.pending.len() - usize::from(promised) >= max_size {
-            return Err(ErrorCode::GROUP_MAX_SIZE_REACHED);
+        let (max_size, exists) = (self.max_size, self.groups.contains_key(group_id));
+        self.get_or_create(group_id);
+        let Some(group) = self.groups.get_mut(group_id).and_then(Group::classic_mut) else {
+            return Err((ErrorCode::INCONSISTENT_GROUP_PROTOCOL, member_id.clone()));
+        };
+        if !exists {
+            group.save();
         }
-        if !known && !group.accepts(&request.protocol_type, &request.protocols) {
-            return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+        if !group.has_room(member_id, max_size) {
+            group.pending.remove(member_id);
+            group.take_out(member_id, &mut self.out);
+            return Err((ErrorCode::GROUP_MAX_SIZE_REACHED, Str::default()));
+        }
+        if !group.supports(&request.protocol_type, &request.protocols) {
+            return Err((ErrorCode::INCONSISTENT_GROUP_PROTOCOL, member_id.clone()));
         }
         match &request.group_instance_id {
-            Some(instance_id) if is_new => self.join_static(now, call, request, &instance_id.detached()),
+            Some(instance_id) if is_new => Ok(self.join_static(now, call, request, &instance_id.detached())),
             None if is_new => {
                 let id = self.new_member_id(call.client_id.as_ref().map_or("", Str::as_str));
                 if call.version < ID_REQUIRED {
                     self.add_member(now, call, request, id);
                     return Ok(None);
                 }
-                let group = self.get_or_create(group_id);
-                group.pending.insert(id.clone(), now + session_timeout);
-                Ok(Some(refused_join(call, &id, ErrorCode::MEMBER_ID_REQUIRED)))
+                let session_timeout = Duration::from_millis(u64::try_from(request.session_timeout_ms).unwrap_or(0));
+                if let Some(group) = self.classic_mut(group_id) {
+                    group.pending.insert(id.clone(), now + session_timeout.max(Duration::from_millis(1)));
+                }
+                Err((ErrorCode::MEMBER_ID_REQUIRED, id))
             }
-            instance_id => self.join_again(now, call, request, instance_id.as_ref()),
+            instance_id => {
+                let joined = self.join_again(now, call, request, instance_id.as_ref());
+                joined.map_err(|code| (code, member_id.clone()))
+            }
         }
     }
 
@@ -78,10 +119,8 @@ impl Groups {
         self.made += 1;
         let mut member = Member::new(now, call, request, self.made);
         member.joining = Some(call.clone());
-        let delay = self.initial_rebalance_delay;
-        let group = self.groups.entry(request.group_id.as_str().to_owned()).or_insert_with(Group::new);
-        group.protocol_type = Some(request.protocol_type.detached());
-        group.add(now, id, member, delay, &mut self.out);
+        let Some(group) = self.groups.get_mut(request.group_id.as_str()).and_then(Group::classic_mut) else { return };
+        group.add(now, id, member, &request.protocol_type, &mut self.out);
     }
 
     /// A member with an id that it was given.
@@ -92,7 +131,8 @@ impl Groups {
         request: &JoinGroupRequest,
         instance_id: Option<&Str>,
     ) -> Result<Option<JoinGroupResponse>, ErrorCode> {
-        let group = self.get_or_create(request.group_id.as_str());
+        let group = self.groups.get_mut(request.group_id.as_str()).and_then(Group::classic_mut);
+        let group = group.ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         let id = request.member_id.detached();
         if instance_id.is_none() && group.pending.remove(&id).is_some() {
             self.add_member(now, call, request, id);
@@ -104,7 +144,7 @@ impl Groups {
         let same = member.offers(&request.protocols);
         let settled = match group.state {
             State::Empty => return Err(ErrorCode::UNKNOWN_MEMBER_ID),
-            State::PreparingRebalance { .. } => false,
+            State::PreparingRebalance(_) => false,
             // It has not had the answer of this generation.
             State::CompletingRebalance => same,
             // A leader that joins again wants to assign anew.
@@ -118,10 +158,9 @@ impl Groups {
         // A request that waits still, from before its connection broke, has nobody to hear it.
         if let Some(before) = member.joining.replace(call.clone()) {
             let response = refused_join(&before, &id, ErrorCode::UNKNOWN_MEMBER_ID);
-            self.out.push_back((before, super::GroupReply::Join(response)));
+            self.out.push_back((before, GroupReply::Join(response)));
         }
-        let Some(group) = self.groups.get_mut(request.group_id.as_str()) else { return Ok(None) };
-        group.rebalance(now, Duration::ZERO, &mut self.out);
+        group.rebalance(now, &mut self.out);
         Ok(None)
     }
 
@@ -132,27 +171,28 @@ impl Groups {
         call: &Call,
         request: &JoinGroupRequest,
         instance_id: &Str,
-    ) -> Result<Option<JoinGroupResponse>, ErrorCode> {
+    ) -> Option<JoinGroupResponse> {
         let id = self.new_member_id(instance_id.as_str());
-        let former = self.get_or_create(request.group_id.as_str()).instances.get(instance_id).cloned();
-        let Some(former) = former else {
+        let group = self.groups.get_mut(request.group_id.as_str()).and_then(Group::classic_mut)?;
+        let former = group.instances.get(instance_id).cloned();
+        let replaced = former.and_then(|former| Some((group.members.remove(&former)?, former)));
+        let Some((mut member, former)) = replaced else {
             self.add_member(now, call, request, id);
-            return Ok(None);
+            return None;
         };
-        let Some(group) = self.groups.get_mut(request.group_id.as_str()) else { return Ok(None) };
-        let Some(mut member) = group.members.remove(&former) else { return Err(ErrorCode::UNKNOWN_MEMBER_ID) };
         refuse_waiting(&mut member, &former, ErrorCode::FENCED_INSTANCE_ID, &mut self.out);
-        let same = member.offers(&request.protocols);
         member.update(request);
+        member.is_new = false;
         member.heard(now);
         let leads = group.leader.as_ref() == Some(&former);
         if leads {
             group.leader = Some(id.clone());
         }
         group.instances.insert(instance_id.clone(), id.clone());
-        if same && group.state == State::Stable {
+        group.members.insert(id.clone(), member);
+        if group.state == State::Stable && group.select_protocol() == group.protocol {
             // Nothing changes for the others: no new generation.
-            group.members.insert(id.clone(), member);
+            group.save();
             let mut response = group.joined(call, &id);
             if leads {
                 match call.version {
@@ -161,11 +201,14 @@ impl Groups {
                     _ => (response.leader, response.members) = (former, Vec::new()),
                 }
             }
-            return Ok(Some(response));
+            return Some(response);
         }
-        member.joining = Some(call.clone());
-        group.members.insert(id, member);
-        group.rebalance(now, Duration::ZERO, &mut self.out);
-        Ok(None)
+        if let Some(member) = group.members.get_mut(&id) {
+            member.joining = Some(call.clone());
+        }
+        if !matches!(group.state, State::PreparingRebalance(Joining::Initial { .. })) {
+            group.rebalance(now, &mut self.out);
+        }
+        None
     }
 }

@@ -8,8 +8,14 @@ use klamm::protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestPr
 
 use crate::core::Call;
 
+/// A new member that waits in JoinGroup for so long is out: its client may have gone and come back under another id.
+const NEW_MEMBER_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Time-outs of members are no shorter, so that no timer is due at the moment it is set.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// A member, as long as it is in the group.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Member {
     /// Its name, if it is a static member (KIP-345).
     pub(crate) instance_id: Option<Str>,
@@ -29,6 +35,8 @@ pub(crate) struct Member {
     pub(crate) syncing: Option<Call>,
     /// Has it sent SyncGroup in this generation?
     pub(crate) synced: bool,
+    /// Has its first JoinGroup not been answered yet?
+    pub(crate) is_new: bool,
 }
 
 impl Member {
@@ -42,23 +50,24 @@ impl Member {
             protocols: Vec::new(),
             assignment: Bytes::new(),
             joined,
-            session_deadline: now,
+            session_deadline: now + NEW_MEMBER_TIMEOUT,
             joining: None,
             syncing: None,
             synced: false,
+            is_new: true,
         };
         member.update(request);
-        member.heard(now);
         member
     }
 
     /// Takes over what a request to join says.
     pub(crate) fn update(&mut self, request: &JoinGroupRequest) {
         let millis = |millis: i32| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
-        self.session_timeout = millis(request.session_timeout_ms);
+        self.session_timeout = millis(request.session_timeout_ms).max(SHORTEST);
         // Version 0 has but one time-out for both.
-        self.rebalance_timeout =
+        let rebalance_timeout =
             if request.rebalance_timeout_ms < 0 { self.session_timeout } else { millis(request.rebalance_timeout_ms) };
+        self.rebalance_timeout = rebalance_timeout.max(SHORTEST);
         // Copies, so that no request's frame stays in memory for them.
         let copy = |protocol: &JoinGroupRequestProtocol| (protocol.name.detached(), Bytes::copy_from_slice(&protocol.metadata));
         self.protocols = request.protocols.iter().map(copy).collect();
@@ -83,8 +92,15 @@ impl Member {
         self.session_deadline = now + self.session_timeout;
     }
 
-    /// When it counts as dead; not while it waits for us.
+    /// When it counts as dead; not while it waits for us, unless it is new.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        (self.joining.is_none() && self.syncing.is_none()).then_some(self.session_deadline)
+        let waits = self.joining.is_some() || self.syncing.is_some();
+        (self.is_new || !waits).then_some(self.session_deadline)
+    }
+
+    /// What the coordinator's log keeps of it: what it said under the chosen protocol alone, and no request that waits.
+    pub(crate) fn saved(&self, protocol: Option<&Str>) -> Self {
+        let protocols = self.protocols.iter().filter(|(name, _)| Some(name) == protocol).cloned().collect();
+        Self { protocols, joining: None, syncing: None, synced: true, is_new: false, ..self.clone() }
     }
 }

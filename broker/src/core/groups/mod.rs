@@ -1,14 +1,20 @@
-//! Consumer groups of the classic protocol, as the group coordinator keeps them: membership and its timers, the assignment that the
-//! leader makes, committed offsets.
+//! Consumer groups, as the group coordinator keeps them: membership and its timers, the assignment that the leader makes, committed
+//! offsets and how long they are kept.
 //!
-//! Requests come in through the handlers of this folder. Those that have to wait are answered later through an outbox that the core
-//! empties. Time-outs are looked after by `handle_timeout`.
+//! A group has offsets and members by one of the protocols; so far there is the classic one (`classic.rs`). Requests come in through
+//! the handlers of this folder. Those that have to wait are answered later through an outbox that the core empties. Time-outs are
+//! looked after by `handle_timeout`. What becomes of a group whose coordinator moves is in `moves.rs`.
 
+mod classic;
 mod delete;
 mod describe;
-mod group;
+mod expiry;
 mod join;
 mod member;
+mod moves;
+mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -19,7 +25,7 @@ use klamm::protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupRespon
 use klamm::protocol::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use klamm::protocol::{ErrorCode, Str};
 
-pub(crate) use crate::core::groups::group::{Committed, Group, State};
+pub(crate) use crate::core::groups::classic::{Classic, State};
 pub(crate) use crate::core::groups::member::Member;
 use crate::core::topics::{scramble, text};
 use crate::core::{Call, Core, Outcome, Settings};
@@ -34,11 +40,97 @@ pub(crate) enum GroupReply {
     Sync(SyncGroupResponse),
 }
 
+/// What was committed for a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) offset: i64,
+    pub(crate) leader_epoch: i32,
+    pub(crate) metadata: Str,
+    at: Instant,
+    /// The client's own wish for how long it is kept.
+    ends: Option<Instant>,
+}
+
+impl Committed {
+    pub(crate) fn new(now: Instant, offset: i64, leader_epoch: i32, metadata: Str) -> Self {
+        Self { offset, leader_epoch, metadata, at: now, ends: None }
+    }
+
+    /// Kept for so many milliseconds, whatever the broker's rule; -1: by its rule.
+    pub(crate) fn kept_for(self, millis: i64) -> Self {
+        let kept = u64::try_from(millis).ok().map(Duration::from_millis);
+        Self { ends: kept.and_then(|kept| self.at.checked_add(kept)), ..self }
+    }
+}
+
+/// One group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) kind: Kind,
+    pub(crate) offsets: BTreeMap<(String, i32), Committed>,
+}
+
+/// Who its members are, by the protocol that they speak.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Classic(Classic),
+}
+
+/// How an offset is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// At once.
+    Plain,
+    /// With a transaction.
+    Transactional,
+}
+
+impl Group {
+    /// Its members, if they speak the classic protocol.
+    pub(crate) fn classic(&self) -> Option<&Classic> {
+        match &self.kind {
+            Kind::Classic(classic) => Some(classic),
+        }
+    }
+
+    pub(crate) fn classic_mut(&mut self) -> Option<&mut Classic> {
+        match &mut self.kind {
+            Kind::Classic(classic) => Some(classic),
+        }
+    }
+
+    /// The name of its state in Kafka's tools.
+    pub(crate) fn state_name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Classic(classic) => classic.state_name(),
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        match &self.kind {
+            Kind::Classic(classic) => classic.next_timeout(),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        match &mut self.kind {
+            Kind::Classic(classic) => classic.handle_timeout(now, out),
+        }
+    }
+}
+
 /// All groups.
 #[derive(Debug)]
 pub(crate) struct Groups {
     groups: BTreeMap<String, Group>,
     out: Outbox,
+    started: Instant,
+    retention: Duration,
+    check_interval: Duration,
+    /// When it is next looked for offsets that are over.
+    next_check: Option<Instant>,
+    /// May there be more to look for than was thought then?
+    has_changed: bool,
     min_session_timeout: Duration,
     max_session_timeout: Duration,
     initial_rebalance_delay: Duration,
@@ -49,10 +141,15 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(now: Instant, settings: &Settings) -> Self {
         Self {
             groups: BTreeMap::new(),
             out: VecDeque::new(),
+            started: now,
+            retention: settings.offsets_retention,
+            check_interval: settings.offsets_retention_check_interval,
+            next_check: None,
+            has_changed: false,
             min_session_timeout: settings.group_min_session_timeout,
             max_session_timeout: settings.group_max_session_timeout,
             initial_rebalance_delay: settings.group_initial_rebalance_delay,
@@ -67,15 +164,18 @@ impl Groups {
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.groups.values().filter_map(Group::next_timeout).min()
+        self.groups.values().filter_map(Group::next_timeout).chain(self.next_check).min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         for group in self.groups.values_mut() {
             if group.next_timeout().is_some_and(|at| at <= now) {
                 group.handle_timeout(now, &mut self.out);
+                self.has_changed = true;
             }
         }
+        self.note_change(now);
+        self.check_expiry(now);
     }
 
     pub(crate) fn get(&self, group: &str) -> Option<&Group> {
@@ -83,11 +183,20 @@ impl Groups {
     }
 
     pub(crate) fn get_mut(&mut self, group: &str) -> Option<&mut Group> {
+        self.has_changed = true;
         self.groups.get_mut(group)
     }
 
+    /// A group of the classic protocol.
+    fn classic_mut(&mut self, group: &str) -> Option<&mut Classic> {
+        self.get_mut(group)?.classic_mut()
+    }
+
     pub(crate) fn get_or_create(&mut self, group: &str) -> &mut Group {
-        self.groups.entry(group.to_owned()).or_insert_with(Group::new)
+        self.has_changed = true;
+        let delay = self.initial_rebalance_delay;
+        let new = || Group { kind: Kind::Classic(Classic::new(delay)), offsets: BTreeMap::new() };
+        self.groups.entry(group.to_owned()).or_insert_with(new)
     }
 
     /// Drops what was committed for a topic that is no more.
@@ -100,25 +209,34 @@ impl Groups {
     /// Takes a member out as if its session had timed out.
     pub(crate) fn expire(&mut self, now: Instant, group: &str, member: &str) {
         let Some(group) = self.groups.get_mut(group) else { return };
-        group.remove(now, &text(member), &mut self.out);
+        self.has_changed = true;
+        match &mut group.kind {
+            Kind::Classic(classic) => {
+                classic.pending.remove(&text(member));
+                classic.take_out(&text(member), &mut self.out);
+                classic.go_on_without(now, &mut self.out);
+            }
+        }
     }
 
     /// Has all members of a group join again.
     pub(crate) fn rebalance(&mut self, now: Instant, group: &str) {
         let Some(group) = self.groups.get_mut(group) else { return };
-        if !group.members.is_empty() {
-            group.rebalance(now, Duration::ZERO, &mut self.out);
+        match &mut group.kind {
+            Kind::Classic(classic) if !classic.members.is_empty() => classic.rebalance(now, &mut self.out),
+            Kind::Classic(_) => {}
         }
     }
 
     /// Removes a group with its offsets.
-    pub(crate) fn delete(&mut self, now: Instant, name: &str) {
-        let Some(group) = self.groups.get_mut(name) else { return };
-        let ids: Vec<_> = group.members.keys().cloned().collect();
-        for id in ids {
-            group.remove(now, &id, &mut self.out);
+    pub(crate) fn delete(&mut self, name: &str) {
+        let Some(mut group) = self.groups.remove(name) else { return };
+        match &mut group.kind {
+            Kind::Classic(classic) => {
+                let ids: Vec<_> = classic.members.keys().cloned().collect();
+                ids.iter().for_each(|id| classic.take_out(id, &mut self.out));
+            }
         }
-        self.groups.remove(name);
     }
 
     /// A member id that begins with `prefix`.
@@ -156,7 +274,11 @@ impl Core {
 
     pub(super) fn heartbeat(&mut self, now: Instant, call: &Call, request: HeartbeatRequest) -> Outcome<HeartbeatResponse> {
         let checked = self.check_group(call, request.group_id.as_str());
-        let error_code = checked.and_then(|()| self.groups.heartbeat(now, &request)).err().unwrap_or(ErrorCode::NONE);
+        let error_code = match checked.and_then(|()| self.groups.heartbeat(now, &request)) {
+            // Nothing is known yet that would speak against it.
+            Ok(()) | Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) => ErrorCode::NONE,
+            Err(code) => code,
+        };
         Outcome::Reply(HeartbeatResponse { error_code, ..Default::default() })
     }
 
@@ -166,15 +288,23 @@ impl Core {
             return Outcome::Reply(LeaveGroupResponse { error_code, ..Default::default() });
         }
         if call.version < 3 {
-            let error_code = self.groups.leave(now, group, &request.member_id, None);
+            let left = self.groups.leave(group, &request.member_id, None);
+            if left.is_ok() {
+                self.groups.have_left(now, group);
+            }
+            let error_code = left.err().unwrap_or(ErrorCode::NONE);
             return Outcome::Reply(LeaveGroupResponse { error_code, ..Default::default() });
         }
         let leave = |MemberIdentity { member_id, group_instance_id, .. }| MemberResponse {
-            error_code: self.groups.leave(now, group, &member_id, group_instance_id.as_ref()),
+            error_code: self.groups.leave(group, &member_id, group_instance_id.as_ref()).err().unwrap_or(ErrorCode::NONE),
             member_id,
             group_instance_id,
         };
-        let members = request.members.into_iter().map(leave).collect();
+        let members: Vec<_> = request.members.into_iter().map(leave).collect();
+        // All of them leave at once: the others join again but once.
+        if members.iter().any(|member| member.error_code.is_ok()) {
+            self.groups.have_left(now, group);
+        }
         Outcome::Reply(LeaveGroupResponse { members, ..Default::default() })
     }
 }
@@ -182,26 +312,34 @@ impl Core {
 impl Groups {
     /// `None`: the answer comes once the leader has sent its own.
     fn sync(&mut self, now: Instant, call: &Call, request: SyncGroupRequest) -> Result<Option<SyncGroupResponse>, ErrorCode> {
-        let group = self.groups.get_mut(request.group_id.as_str()).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let Some(group) = self.groups.get_mut(request.group_id.as_str()).and_then(Group::classic_mut) else {
+            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+        };
         let id = &request.member_id;
         group.check_generation(id, request.group_instance_id.as_ref(), request.generation_id)?;
-        let differs = |told: &Option<Str>, known: &Option<Str>| told.is_some() && told != known;
+        let differs = |told: &Option<Str>, known: &Option<Str>| told.is_some() && known.is_some() && told != known;
         if differs(&request.protocol_type, &group.protocol_type) || differs(&request.protocol_name, &group.protocol) {
             return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
         }
         match group.state {
             State::Empty => Err(ErrorCode::UNKNOWN_MEMBER_ID),
-            State::PreparingRebalance { .. } => Err(ErrorCode::REBALANCE_IN_PROGRESS),
+            State::PreparingRebalance(_) => Err(ErrorCode::REBALANCE_IN_PROGRESS),
             State::CompletingRebalance => {
                 group.note_sync(id);
                 if let Some(member) = group.members.get_mut(id) {
-                    member.syncing = Some(call.clone());
+                    // A request that waits still, from before its connection broke, has nobody to hear it.
+                    if let Some(before) = member.syncing.replace(call.clone()) {
+                        let error_code = ErrorCode::UNKNOWN_MEMBER_ID;
+                        let response = SyncGroupResponse { error_code, ..Default::default() };
+                        self.out.push_back((before, GroupReply::Sync(response)));
+                    }
                 }
                 if group.leader.as_ref() == Some(id) {
                     // Copies, so that the request's frame does not stay in memory for them.
                     let assignments = request.assignments.iter();
                     let copied = assignments.map(|to| (to.member_id.detached(), bytes::Bytes::copy_from_slice(&to.assignment)));
                     group.assign(now, copied.collect(), &mut self.out);
+                    self.has_changed = true;
                 }
                 Ok(None)
             }
@@ -209,39 +347,65 @@ impl Groups {
                 group.note_sync(id);
                 group.heard(now, id);
                 let member = group.members.get(id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-                Ok(Some(group::synced(&group.protocol_type, &group.protocol, member)))
+                Ok(Some(classic::synced(&group.protocol_type, &group.protocol, member)))
             }
         }
     }
 
     fn heartbeat(&mut self, now: Instant, request: &HeartbeatRequest) -> Result<(), ErrorCode> {
-        let group = self.groups.get_mut(request.group_id.as_str()).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let group = self.groups.get_mut(request.group_id.as_str()).and_then(Group::classic_mut);
+        let group = group.ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         let id = &request.member_id;
         group.check_generation(id, request.group_instance_id.as_ref(), request.generation_id)?;
-        group.heard(now, id);
         match group.state {
-            State::Empty => Err(ErrorCode::UNKNOWN_MEMBER_ID),
-            State::PreparingRebalance { .. } => Err(ErrorCode::REBALANCE_IN_PROGRESS),
+            State::Empty => return Err(ErrorCode::UNKNOWN_MEMBER_ID),
+            State::PreparingRebalance(_) => {
+                group.heard(now, id);
+                return Err(ErrorCode::REBALANCE_IN_PROGRESS);
+            }
             // Members may beat before their SyncGroup is answered.
-            State::CompletingRebalance | State::Stable => Ok(()),
+            State::CompletingRebalance | State::Stable => group.heard(now, id),
+        }
+        Ok(())
+    }
+
+    /// Takes a member out at its wish, or an administrator's; `have_left` has to follow when all of a request are out.
+    fn leave(&mut self, group: &str, member_id: &Str, instance_id: Option<&Str>) -> Result<(), ErrorCode> {
+        let group = self.groups.get_mut(group).and_then(Group::classic_mut).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        if member_id.as_str().is_empty() {
+            // An administrator removes a static member by its instance id alone.
+            let known = instance_id.and_then(|instance_id| group.instances.get(instance_id)).cloned();
+            group.take_out(&known.ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?, &mut self.out);
+            return Ok(());
+        }
+        if group.pending.remove(member_id).is_some() {
+            return Ok(());
+        }
+        group.check_member(member_id, instance_id)?;
+        group.take_out(member_id, &mut self.out);
+        Ok(())
+    }
+
+    fn have_left(&mut self, now: Instant, group: &str) {
+        self.has_changed = true;
+        if let Some(group) = self.groups.get_mut(group).and_then(Group::classic_mut) {
+            group.have_left(now, &mut self.out);
         }
     }
 
-    fn leave(&mut self, now: Instant, group: &str, member_id: &Str, instance_id: Option<&Str>) -> ErrorCode {
-        let Some(group) = self.groups.get_mut(group) else { return ErrorCode::UNKNOWN_MEMBER_ID };
-        if group.pending.remove(member_id).is_some() {
-            group.handle_timeout(now, &mut self.out);
-            return ErrorCode::NONE;
-        }
-        // An administrator removes a static member by its instance id alone.
-        let id = match instance_id.and_then(|instance_id| group.instances.get(instance_id)) {
-            Some(known) if member_id.as_str().is_empty() => known.clone(),
-            _ => member_id.clone(),
+    /// May this client commit for the group? A member must be of the present generation; anyone may for a group without members.
+    pub(crate) fn check_commit(
+        &mut self,
+        now: Instant,
+        name: &str,
+        (member_id, instance_id, generation): (&Str, Option<&Str>, i32),
+        commit: Commit,
+    ) -> Result<(), ErrorCode> {
+        let Some(group) = self.groups.get_mut(name) else {
+            return if generation < 0 { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) };
         };
-        if let Err(code) = group.check_member(&id, instance_id) {
-            return code;
+        match &mut group.kind {
+            Kind::Classic(classic) => classic.check_commit(now, (member_id, instance_id, generation), commit),
         }
-        group.remove(now, &id, &mut self.out);
-        ErrorCode::NONE
     }
 }

@@ -1,4 +1,4 @@
-//! The state machine of one group (the classic protocol).
+//! The state machine of one group of the classic protocol.
 //!
 //! ```text
 //!            a member joins             all have joined, or time is over
@@ -9,7 +9,8 @@
 //!                                   └──────────────────────────────── Stable
 //! ```
 //!
-//! A new generation begins when joining ends. Members that wait in JoinGroup or SyncGroup do not time out.
+//! A new generation begins when joining ends. Members that wait in JoinGroup or SyncGroup do not time out, but for new ones, whose
+//! clients may be gone. `Dead`, Kafka's fifth state, is a group that is not in the table any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -21,7 +22,12 @@ use klamm::protocol::{ErrorCode, Str};
 
 use crate::core::Call;
 use crate::core::groups::member::Member;
-use crate::core::groups::{GroupReply, Outbox};
+use crate::core::groups::moves::Saved;
+use crate::core::groups::subscription;
+use crate::core::groups::{Commit, GroupReply, Outbox, refused_join};
+
+/// The protocol type of consumers.
+pub(crate) const CONSUMER: &str = "consumer";
 
 /// Where a group stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,30 +35,28 @@ pub(crate) enum State {
     /// No members; perhaps committed offsets.
     Empty,
     /// Waiting for members to join (again).
-    PreparingRebalance {
-        /// Who has not joined by then is out.
-        deadline: Instant,
-        /// A new group waits so long for more members.
-        earliest: Instant,
-    },
+    PreparingRebalance(Joining),
     /// Waiting for the leader's assignment.
     CompletingRebalance,
     /// Members have their assignments.
     Stable,
 }
 
-/// What was committed for a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Committed {
-    pub(crate) offset: i64,
-    pub(crate) leader_epoch: i32,
-    pub(crate) metadata: Str,
+/// What ends the joining.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joining {
+    /// A new group waits so long for members, whoever has joined; longer when one came meanwhile, but not longer than `left`.
+    Initial { until: Instant, left: Duration, one_came: bool },
+    /// All known members have joined; who has not by then is out.
+    Again { deadline: Instant },
 }
 
 /// One group.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct Classic {
     pub(crate) state: State,
+    /// Since when it has no members.
+    pub(crate) empty_since: Option<Instant>,
     pub(crate) generation: i32,
     pub(crate) protocol_type: Option<Str>,
     /// What all members agree on, once joining has ended.
@@ -63,15 +67,21 @@ pub(crate) struct Group {
     pub(crate) instances: BTreeMap<Str, Str>,
     /// Member ids that were given out (KIP-394), and until when they are kept.
     pub(crate) pending: BTreeMap<Str, Instant>,
+    /// Topics that consumers subscribe to in this generation, if all of them can be read.
+    pub(crate) subscribed: Option<BTreeSet<String>>,
+    /// What the coordinator's log says of it.
+    pub(crate) saved: Option<Saved>,
     /// Who has not sent SyncGroup by then is out.
-    sync_deadline: Option<Instant>,
-    pub(crate) offsets: BTreeMap<(String, i32), Committed>,
+    pub(crate) sync_deadline: Option<Instant>,
+    initial_delay: Duration,
 }
 
-impl Group {
-    pub(crate) fn new() -> Self {
+impl Classic {
+    /// `initial_delay`: how long it waits for more members when one has come.
+    pub(crate) fn new(initial_delay: Duration) -> Self {
         Self {
             state: State::Empty,
+            empty_since: None,
             generation: 0,
             protocol_type: None,
             protocol: None,
@@ -79,8 +89,10 @@ impl Group {
             members: BTreeMap::new(),
             instances: BTreeMap::new(),
             pending: BTreeMap::new(),
+            subscribed: None,
+            saved: None,
             sync_deadline: None,
-            offsets: BTreeMap::new(),
+            initial_delay,
         }
     }
 
@@ -88,40 +100,60 @@ impl Group {
     pub(crate) fn state_name(&self) -> &'static str {
         match self.state {
             State::Empty => "Empty",
-            State::PreparingRebalance { .. } => "PreparingRebalance",
+            State::PreparingRebalance(_) => "PreparingRebalance",
             State::CompletingRebalance => "CompletingRebalance",
             State::Stable => "Stable",
         }
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let state = match self.state {
-            State::PreparingRebalance { deadline, earliest } => Some(if self.all_joined() { earliest } else { deadline }),
+        let joining = match self.state {
+            State::PreparingRebalance(Joining::Initial { until: at, .. } | Joining::Again { deadline: at }) => Some(at),
             _ => None,
         };
         let members = self.members.values().filter_map(Member::deadline);
-        members.chain(self.pending.values().copied()).chain(state).chain(self.sync_deadline).min()
+        members.chain(self.pending.values().copied()).chain(joining).chain(self.sync_deadline).min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
-        let dead = |member: &Member| member.deadline().is_some_and(|deadline| deadline <= now);
-        let late = self.sync_deadline.is_some_and(|deadline| deadline <= now);
-        let gone = |member: &Member| dead(member) || (late && !member.synced);
-        let gone: Vec<_> = self.members.iter().filter(|(_, member)| gone(member)).map(|(id, _)| id.clone()).collect();
+        let before = self.members.len() + self.pending.len();
         self.pending.retain(|_, deadline| *deadline > now);
-        for id in gone {
-            self.remove(now, &id, out);
+        let dead = |member: &Member| member.deadline().is_some_and(|deadline| deadline <= now);
+        for id in self.ids(dead) {
+            self.take_out(&id, out);
         }
-        if late {
-            self.sync_deadline = None;
+        if self.members.len() + self.pending.len() < before {
+            self.go_on_without(now, out);
         }
-        self.try_complete_join(now, out);
+        if self.sync_deadline.is_some_and(|deadline| deadline <= now) {
+            for id in self.ids(|member| !member.synced) {
+                self.take_out(&id, out);
+            }
+            self.prepare_rebalance(now, out);
+        }
+        match self.state {
+            State::PreparingRebalance(Joining::Initial { until, left, one_came }) if until <= now => {
+                if one_came && !left.is_zero() {
+                    let (more, left) = (self.initial_delay.min(left), left.saturating_sub(self.initial_delay));
+                    self.state = State::PreparingRebalance(Joining::Initial { until: now + more, left, one_came: false });
+                } else {
+                    self.complete_join(now, out);
+                }
+            }
+            State::PreparingRebalance(Joining::Again { deadline }) if deadline <= now => self.complete_join(now, out),
+            _ => {}
+        }
+    }
+
+    /// Ids of members like this.
+    fn ids(&self, wanted: impl Fn(&Member) -> bool) -> Vec<Str> {
+        self.members.iter().filter(|(_, member)| wanted(member)).map(|(id, _)| id.clone()).collect()
     }
 
     /// May a member with these protocols be in it?
-    pub(crate) fn accepts(&self, protocol_type: &Str, protocols: &[JoinGroupRequestProtocol]) -> bool {
-        if self.members.is_empty() {
-            return true;
+    pub(crate) fn supports(&self, protocol_type: &Str, protocols: &[JoinGroupRequestProtocol]) -> bool {
+        if self.state == State::Empty {
+            return !protocol_type.as_str().is_empty() && !protocols.is_empty();
         }
         let common = self.common_protocols();
         self.protocol_type.as_ref() == Some(protocol_type) && protocols.iter().any(|protocol| common.contains(&protocol.name))
@@ -135,7 +167,7 @@ impl Group {
     }
 
     /// The protocol that most members prefer among those that all offer; of equals the one that the leader prefers.
-    fn select_protocol(&self) -> Option<Str> {
+    pub(crate) fn select_protocol(&self) -> Option<Str> {
         let common = self.common_protocols();
         let preferred =
             |member: &Member| member.protocols.iter().map(|(name, _)| name.clone()).find(|name| common.contains(name));
@@ -146,89 +178,126 @@ impl Group {
         candidates.rev().max_by_key(|name| votes(name)).cloned()
     }
 
-    pub(crate) fn add(&mut self, now: Instant, id: Str, member: Member, initial_delay: Duration, out: &mut Outbox) {
+    /// Takes in a member, which waits for the answer to its JoinGroup.
+    pub(crate) fn add(&mut self, now: Instant, id: Str, member: Member, protocol_type: &Str, out: &mut Outbox) {
         if let Some(instance_id) = &member.instance_id {
             self.instances.insert(instance_id.clone(), id.clone());
         }
-        let extend = match self.state {
-            // More members may be on their way.
-            State::PreparingRebalance { deadline, earliest } if earliest > now => Some((deadline, now + initial_delay)),
-            _ => None,
-        };
-        let was_empty = self.state == State::Empty;
-        self.members.insert(id, member);
-        if let Some((deadline, earliest)) = extend {
-            self.state = State::PreparingRebalance { deadline, earliest: earliest.min(deadline) };
+        if self.members.is_empty() {
+            self.protocol_type = Some(protocol_type.detached());
         }
-        self.rebalance(now, if was_empty { initial_delay } else { Duration::ZERO }, out);
+        self.pending.remove(&id);
+        self.members.insert(id, member);
+        if let State::PreparingRebalance(Joining::Initial { one_came, .. }) = &mut self.state {
+            *one_came = true;
+        }
+        self.rebalance(now, out);
+    }
+
+    /// Has everyone join again, or goes on if that is what they are doing.
+    pub(crate) fn rebalance(&mut self, now: Instant, out: &mut Outbox) {
+        match self.state {
+            State::PreparingRebalance(Joining::Again { .. }) if self.all_joined() => self.complete_join(now, out),
+            State::PreparingRebalance(_) => {}
+            _ => self.prepare_rebalance(now, out),
+        }
     }
 
     /// Has everyone join again.
-    pub(crate) fn rebalance(&mut self, now: Instant, initial_delay: Duration, out: &mut Outbox) {
-        if !matches!(self.state, State::PreparingRebalance { .. }) {
-            for member in self.members.values_mut() {
-                member.synced = false;
-                if let Some(call) = member.syncing.take() {
-                    member.heard(now);
-                    let error_code = ErrorCode::REBALANCE_IN_PROGRESS;
-                    out.push_back((call, GroupReply::Sync(SyncGroupResponse { error_code, ..Default::default() })));
-                }
+    fn prepare_rebalance(&mut self, now: Instant, out: &mut Outbox) {
+        for member in self.members.values_mut() {
+            member.synced = false;
+            if let Some(call) = member.syncing.take() {
+                member.heard(now);
+                let error_code = ErrorCode::REBALANCE_IN_PROGRESS;
+                out.push_back((call, GroupReply::Sync(SyncGroupResponse { error_code, ..Default::default() })));
             }
-            self.sync_deadline = None;
-            let deadline = now + self.rebalance_timeout();
-            self.state = State::PreparingRebalance { deadline, earliest: now + initial_delay };
         }
-        self.try_complete_join(now, out);
+        self.sync_deadline = None;
+        let timeout = self.rebalance_timeout();
+        let joining = match self.state {
+            State::Empty => {
+                let left = timeout.saturating_sub(self.initial_delay);
+                Joining::Initial { until: now + self.initial_delay, left, one_came: false }
+            }
+            _ => Joining::Again { deadline: now + timeout },
+        };
+        self.state = State::PreparingRebalance(joining);
+        let is_over = match joining {
+            Joining::Initial { until, .. } => until <= now,
+            Joining::Again { .. } => self.all_joined(),
+        };
+        if is_over {
+            self.complete_join(now, out);
+        }
     }
 
     /// The longest that a member wants to be waited for.
     fn rebalance_timeout(&self) -> Duration {
-        self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default()
+        self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or(Duration::from_millis(1))
     }
 
     fn all_joined(&self) -> bool {
         self.pending.is_empty() && self.members.values().all(|member| member.joining.is_some())
     }
 
-    /// Ends the joining if nobody is missing, or has been waited for long enough.
-    fn try_complete_join(&mut self, now: Instant, out: &mut Outbox) {
-        let State::PreparingRebalance { deadline, earliest } = self.state else { return };
-        if (now < earliest || !self.all_joined()) && now < deadline {
-            return;
-        }
+    /// Ends the joining with those who have joined.
+    fn complete_join(&mut self, now: Instant, out: &mut Outbox) {
         let missing = |member: &Member| member.joining.is_none() && member.instance_id.is_none();
-        self.members.retain(|_, member| !missing(member));
+        for id in self.ids(missing) {
+            self.take_out(&id, out);
+        }
         if self.members.is_empty() {
             self.generation += 1;
-            self.state = State::Empty;
+            (self.state, self.empty_since) = (State::Empty, Some(now));
             (self.protocol, self.leader) = (None, None);
-            return;
+            self.subscribed = self.subscribed_topics();
+            return self.save();
         }
         let joined = |id: &Str| self.members.get(id).is_some_and(|member| member.joining.is_some());
         if !self.leader.as_ref().is_some_and(joined) {
-            let mut candidates: Vec<_> = self.members.iter().filter(|(_, member)| member.joining.is_some()).collect();
-            candidates.sort_by_key(|(_, member)| member.joined);
-            let Some((leader, _)) = candidates.first() else {
+            let candidates = self.members.iter().filter(|(_, member)| member.joining.is_some());
+            let Some((leader, _)) = candidates.min_by_key(|(_, member)| member.joined) else {
                 // Only static members are left, and none has come back yet.
-                self.state = State::PreparingRebalance { deadline: now + self.rebalance_timeout(), earliest: now };
+                self.state = State::PreparingRebalance(Joining::Again { deadline: now + self.rebalance_timeout() });
                 return;
             };
-            self.leader = Some((*leader).clone());
+            self.leader = Some(leader.clone());
         }
         self.generation += 1;
         self.protocol = self.select_protocol();
+        self.subscribed = self.subscribed_topics();
         self.state = State::CompletingRebalance;
         self.sync_deadline = Some(now + self.rebalance_timeout());
         let ids: Vec<_> = self.members.keys().cloned().collect();
         for id in ids {
             let Some(member) = self.members.get_mut(&id) else { continue };
-            (member.synced, member.assignment) = (false, Bytes::new());
+            (member.synced, member.is_new, member.assignment) = (false, false, Bytes::new());
+            member.heard(now);
             if let Some(call) = member.joining.take() {
-                member.heard(now);
                 let response = self.joined(&call, &id);
                 out.push_back((call, GroupReply::Join(response)));
             }
         }
+    }
+
+    /// What the consumers of this generation subscribe to.
+    pub(crate) fn subscribed_topics(&self) -> Option<BTreeSet<String>> {
+        if !self.are_consumers() {
+            return None;
+        }
+        let Some(protocol) = &self.protocol else { return self.members.is_empty().then(BTreeSet::new) };
+        let topics = self.members.values().map(|member| subscription::topics(&member.metadata(protocol)));
+        Some(topics.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    pub(crate) fn are_consumers(&self) -> bool {
+        self.protocol_type.as_ref().is_some_and(|kind| kind.as_str() == CONSUMER)
+    }
+
+    /// Does the group read this topic? Consumers whose subscriptions cannot be read may read any.
+    pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
+        self.subscribed.as_ref().map_or_else(|| self.are_consumers(), |topics| topics.contains(topic))
     }
 
     /// The answer to a member that is in the present generation.
@@ -262,6 +331,7 @@ impl Group {
                 out.push_back((call, GroupReply::Sync(response)));
             }
         }
+        self.save();
     }
 
     /// Notes that a member has sent SyncGroup.
@@ -274,17 +344,57 @@ impl Group {
         }
     }
 
-    /// Takes a member out, with an answer to what it waits for.
-    pub(crate) fn remove(&mut self, now: Instant, id: &Str, out: &mut Outbox) {
+    /// Takes a member out, with an answer to what it waits for; what follows is up to the caller.
+    pub(crate) fn take_out(&mut self, id: &Str, out: &mut Outbox) {
         let Some(mut member) = self.members.remove(id) else { return };
         refuse_waiting(&mut member, id, ErrorCode::UNKNOWN_MEMBER_ID, out);
         if let Some(instance_id) = &member.instance_id {
             self.instances.remove(instance_id);
         }
         if self.leader.as_ref() == Some(id) {
-            self.leader = None;
+            let next = self.members.iter().min_by_key(|(_, member)| member.joined);
+            self.leader = next.map(|(id, _)| id.clone());
         }
-        self.rebalance(now, Duration::ZERO, out);
+    }
+
+    /// A member is gone without having left.
+    pub(crate) fn go_on_without(&mut self, now: Instant, out: &mut Outbox) {
+        match self.state {
+            State::Stable | State::CompletingRebalance => self.prepare_rebalance(now, out),
+            State::PreparingRebalance(_) if self.all_joined() => self.complete_join(now, out),
+            _ => {}
+        }
+    }
+
+    /// Members have left by request. A new group goes on waiting for more.
+    pub(crate) fn have_left(&mut self, now: Instant, out: &mut Outbox) {
+        match self.state {
+            State::PreparingRebalance(Joining::Initial { .. }) | State::Empty => {}
+            _ => self.rebalance(now, out),
+        }
+    }
+
+    /// May this client commit?
+    pub(crate) fn check_commit(
+        &mut self,
+        now: Instant,
+        (id, instance_id, generation): (&Str, Option<&Str>, i32),
+        commit: Commit,
+    ) -> Result<(), ErrorCode> {
+        if generation < 0 && self.state == State::Empty {
+            // A client that does without the group's protocol.
+            return Ok(());
+        }
+        if generation >= 0 || !id.as_str().is_empty() || instance_id.is_some() {
+            self.check_generation(id, instance_id, generation)?;
+        } else if commit == Commit::Plain {
+            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+        }
+        if commit == Commit::Plain && self.state == State::CompletingRebalance {
+            return Err(ErrorCode::REBALANCE_IN_PROGRESS);
+        }
+        self.heard(now, id);
+        Ok(())
     }
 
     /// Is this the member that it claims to be?
@@ -325,7 +435,7 @@ pub(crate) fn synced(protocol_type: &Option<Str>, protocol: &Option<Str>, member
 /// Answers what a member waits for.
 pub(crate) fn refuse_waiting(member: &mut Member, id: &Str, error_code: ErrorCode, out: &mut Outbox) {
     if let Some(call) = member.joining.take() {
-        let response = super::refused_join(&call, id, error_code);
+        let response = refused_join(&call, id, error_code);
         out.push_back((call, GroupReply::Join(response)));
     }
     if let Some(call) = member.syncing.take() {
