@@ -12,6 +12,7 @@
 
 mod admin;
 mod alter_configs;
+mod compaction;
 mod configs;
 mod connections;
 mod coordinators;
@@ -33,6 +34,7 @@ mod producers;
 mod quotas;
 mod replication;
 mod reply;
+mod retention;
 mod sasl;
 mod scram;
 mod scram_credentials;
@@ -125,6 +127,8 @@ pub(crate) struct Core {
     fetches: BTreeMap<ConnectionId, ParkedFetch>,
     produces: BTreeMap<ConnectionId, ParkedProduce>,
     holds: Holds,
+    /// When records are next looked at that may be too old.
+    next_retention: Option<Instant>,
     throttle: Duration,
     quotas: Quotas,
     users: Users,
@@ -160,6 +164,7 @@ impl Core {
             fetches: BTreeMap::new(),
             produces: BTreeMap::new(),
             holds: Holds::default(),
+            next_retention: None,
             throttle: Duration::ZERO,
             quotas: Quotas::default(),
             actions: VecDeque::new(),
@@ -182,7 +187,7 @@ impl Core {
         let coordinators = coordinators.chain(self.transactions.next_timeout()).chain(self.holds.next_timeout());
         let parked =
             self.fetches.values().map(|fetch| fetch.deadline).chain(self.produces.values().map(|produce| produce.deadline));
-        connections.chain(parked).chain(coordinators).min()
+        connections.chain(parked).chain(coordinators).chain(self.next_retention).min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -274,6 +279,7 @@ impl Core {
         }
         self.placement.handle_timeout(now);
         self.check_lag(now);
+        self.check_retention(now);
         self.expire_produces(now);
         self.groups.handle_timeout(now);
         self.handle_transaction_timeouts(now);
