@@ -2,7 +2,7 @@
 //!
 //! They are facts of the releases: `ApiKeys` in the jar `org.apache.kafka:kafka-clients` of the last patch of each, asked for its
 //! oldest and latest stable version (`oldestVersion()`, `latestVersion(false)`) and, where there are listeners, for those of brokers:
-//! under ZooKeeper up to 3.2, under KRaft from 3.3 on. APIs between brokers and controllers are left out. What a release does not
+//! under ZooKeeper up to 3.2, under KRaft from 3.3 on. APIs between brokers and controllers are left out, but for WriteTxnMarkers, which clients may call, too. What a release does not
 //! have follows from them: no flexible versions before 2.4, no topic ids before 2.8, and so on.
 
 use klamm::protocol::ApiKey;
@@ -99,6 +99,7 @@ const RANGES: &[(ApiKey, &[Change])] = &[
     (ApiKey::ADD_PARTITIONS_TO_TXN, &[(200, 0, 1), (207, 0, 2), (208, 0, 3), (306, 0, 4), (308, 0, 5)]),
     (ApiKey::ADD_OFFSETS_TO_TXN, &[(200, 0, 1), (207, 0, 2), (208, 0, 3), (308, 0, 4)]),
     (ApiKey::END_TXN, &[(200, 0, 1), (207, 0, 2), (208, 0, 3), (308, 0, 4), (400, 0, 5)]),
+    (ApiKey::WRITE_TXN_MARKERS, &[(200, 0, 0), (208, 0, 1), (400, 1, 1), (402, 1, 2)]),
     (ApiKey::TXN_OFFSET_COMMIT, &[(200, 0, 1), (201, 0, 2), (205, 0, 3), (308, 0, 4), (400, 0, 5), (404, 0, 6)]),
     (ApiKey::DESCRIBE_ACLS, &[(200, 0, 1), (205, 0, 2), (303, 0, 3), (400, 1, 3)]),
     (ApiKey::CREATE_ACLS, &[(200, 0, 1), (205, 0, 2), (303, 0, 3), (400, 1, 3)]),
