@@ -528,7 +528,7 @@ async fn brokers_ask_of_several_transactions_at_once() {
 #[tokio::test(start_paused = true)]
 async fn features_tell_clients_which_protocol_to_speak() {
     let broker = broker();
-    let features = async |version| {
+    let features = async |broker: &Broker, version| {
         let request =
             ApiVersionsRequest { client_software_name: text("test"), client_software_version: text("1"), ..Default::default() };
         let response = broker.raw_request(1, version, &request).await.expect("an answer");
@@ -537,11 +537,13 @@ async fn features_tell_clients_which_protocol_to_speak() {
         (supported.collect::<Vec<_>>(), finalized.collect::<Vec<_>>(), response.finalized_features_epoch)
     };
     let both = vec![("group.version".to_owned(), 1), ("transaction.version".to_owned(), 2)];
-    assert_eq!(features(4).await, (both.clone(), both.clone(), 1));
-    assert_eq!(features(3).await, (vec![], both, 1), "older readers stumble over a lowest level of 0");
+    assert_eq!(features(&broker, 4).await, (both.clone(), both.clone(), 1));
+    assert_eq!(features(&broker, 3).await, (vec![], both, 1), "older readers stumble over a lowest level of 0");
     assert!(broker.set_feature("transaction.version", 1) && broker.set_feature("group.version", 0));
     assert!(!broker.set_feature("transaction.version", 3) && !broker.set_feature("no.such", 0));
-    assert_eq!(features(3).await, (vec![], vec![("transaction.version".to_owned(), 1)], 3));
+    assert_eq!(features(&broker, 3).await, (vec![], vec![("transaction.version".to_owned(), 1)], 3));
+    let old = builder().kafka_version("3.9").start_in_memory().expect("a broker");
+    assert_eq!(features(&old, 3).await, (vec![], vec![], -1), "new clusters have them since 4.0");
 }
 
 #[tokio::test(start_paused = true)]

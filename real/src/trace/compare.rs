@@ -253,7 +253,11 @@ impl Mask {
             }
             (Some(kind @ "topic"), Json::String(id)) if id != "AAAAAAAAAAAAAAAAAAAAAA" => self.drawn(kind, id.clone()),
             (Some(kind @ "member"), Json::String(id)) if id.len() > 36 => self.drawn(kind, id.clone()),
-            (_, Json::Number(told)) if field.ends_with("TimeMs") && told.as_i64().is_some_and(is_now) => "(now)".to_owned(),
+            (_, Json::Number(told))
+                if (field.ends_with("TimeMs") || field == "lastTimestamp") && told.as_i64().is_some_and(is_now) =>
+            {
+                "(now)".to_owned()
+            }
             (_, Json::String(text)) if field == "records" => self.records(text),
             (_, Json::String(text)) => self.text(text),
             (_, Json::Number(number)) => number.as_i64().map_or_else(|| json.to_string(), time),
