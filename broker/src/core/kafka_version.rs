@@ -17,6 +17,9 @@ const KIP_511: KafkaVersion = KafkaVersion(204);
 /// The first without the old versions of Produce, which it lists all the same: librdkafka would else take it for a broker before 0.10.
 const WITHOUT_OLD_PRODUCE: KafkaVersion = KafkaVersion(400);
 
+/// The first whose new clusters have groups of KIP-848 and transactions of KIP-890.
+const FEATURES: KafkaVersion = KafkaVersion(400);
+
 /// How many minor releases each major one has had.
 const RELEASES: [(u16, u16); 3] = [(2, 9), (3, 10), (4, 5)];
 
@@ -55,6 +58,11 @@ impl KafkaVersion {
     /// What its brokers list for an API of which they offer this.
     pub(crate) fn listed(self, api: ApiKey, (first, last): (i16, i16)) -> (i16, i16) {
         if api == ApiKey::PRODUCE && self >= WITHOUT_OLD_PRODUCE { (0, last) } else { (first, last) }
+    }
+
+    /// Do its clusters agree on features that clients look at?
+    pub(crate) fn has_features(self) -> bool {
+        self >= FEATURES
     }
 
     /// Does it say what it knows to a client whose version of ApiVersions it does not?
@@ -177,6 +185,13 @@ mod tests {
                 why.contains(wrong) && why.contains("2.0, 2.1,") && why.contains("3.9, 4.0") && why.ends_with("4.4"),
                 "{why}"
             );
+        }
+    }
+
+    #[test]
+    fn each_api_that_is_served_has_its_ranges() {
+        for api in crate::core::settings::SERVED {
+            assert!(RANGES.iter().any(|(known, _)| known == api), "{api:?}");
         }
     }
 
