@@ -29,7 +29,7 @@ impl Core {
         self.settings.features.get(name).copied().unwrap_or(highest)
     }
 
-    /// Is the release one that has them, that is played?
+    /// Does the release that is played have any?
     fn has_features(&self) -> bool {
         self.settings.kafka_version.is_none_or(KafkaVersion::has_features)
     }

@@ -14,11 +14,11 @@ pub(crate) struct KafkaVersion(u16);
 /// The first that answers a version of ApiVersions that it does not know with the versions that it does (KIP-511).
 const KIP_511: KafkaVersion = KafkaVersion(204);
 
+/// The first with features other than that of its metadata.
+const KIP_1022: KafkaVersion = KafkaVersion(400);
+
 /// The first without the old versions of Produce, which it lists all the same: librdkafka would else take it for a broker before 0.10.
 const WITHOUT_OLD_PRODUCE: KafkaVersion = KafkaVersion(400);
-
-/// The first whose new clusters have groups of KIP-848 and transactions of KIP-890.
-const FEATURES: KafkaVersion = KafkaVersion(400);
 
 /// How many minor releases each major one has had.
 const RELEASES: [(u16, u16); 3] = [(2, 9), (3, 10), (4, 5)];
@@ -26,6 +26,15 @@ const RELEASES: [(u16, u16); 3] = [(2, 9), (3, 10), (4, 5)];
 impl KafkaVersion {
     fn all() -> impl Iterator<Item = Self> {
         RELEASES.iter().flat_map(|(major, minors)| (0..*minors).map(move |minor| Self(major * 100 + minor)))
+    }
+
+    pub(crate) fn newest() -> Self {
+        Self(404)
+    }
+
+    /// Has it features that clients see: groups of KIP-848, transactions of KIP-890?
+    pub(crate) fn has_features(self) -> bool {
+        self >= KIP_1022
     }
 
     /// From text such as `3.7`; a third number, of a patch, makes no difference.
@@ -58,11 +67,6 @@ impl KafkaVersion {
     /// What its brokers list for an API of which they offer this.
     pub(crate) fn listed(self, api: ApiKey, (first, last): (i16, i16)) -> (i16, i16) {
         if api == ApiKey::PRODUCE && self >= WITHOUT_OLD_PRODUCE { (0, last) } else { (first, last) }
-    }
-
-    /// Do its clusters agree on features that clients look at?
-    pub(crate) fn has_features(self) -> bool {
-        self >= FEATURES
     }
 
     /// Does it say what it knows to a client whose version of ApiVersions it does not?
