@@ -48,7 +48,10 @@ impl Core {
                 }
             }
         }
-        let topics = request.topics.into_iter().map(|topic| {
+        let mut answered = BTreeSet::new();
+        let topics = request.topics.into_iter().map(|mut topic| {
+            // One that is asked for twice is refused once.
+            topic.partitions.retain(|asked| answered.insert((topic.name.clone(), asked.partition_index)));
             let partition = |asked: &ListOffsetsPartition| {
                 let found = match twice.contains(&(topic.name.clone(), asked.partition_index)) {
                     true => Err(ErrorCode::INVALID_REQUEST),

@@ -15,11 +15,15 @@ use klamm::protocol::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
     MetadataResponseTopic,
 };
-use klamm::protocol::{BrokerId, ErrorCode, Str};
+use klamm::protocol::{BrokerId, ErrorCode, Str, Uuid};
 
 use crate::core::replication::Partition;
+use crate::core::reply::metadata_error;
 use crate::core::topics::{Topic, invalid_name, text};
 use crate::core::{Call, Core, Outcome};
+
+/// First version that may ask for topics by id.
+const BY_ID: i16 = 12;
 
 /// How many partitions a page has at most: `max.request.partition.size.limit`.
 const MAX_PAGE: usize = 2000;
@@ -33,7 +37,19 @@ const TRANSACTION: i8 = 1;
 const ALL_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
 impl Core {
-    pub(super) fn metadata(&mut self, _: Instant, call: &Call, request: MetadataRequest) -> Outcome<MetadataResponse> {
+    pub(super) fn metadata(&mut self, _: Instant, call: &Call, mut request: MetadataRequest) -> Outcome<MetadataResponse> {
+        let has_id = |topic: &MetadataRequestTopic| topic.topic_id != Uuid::ZERO;
+        let asked = request.topics.as_deref().unwrap_or_default();
+        if call.version < BY_ID && asked.iter().any(|topic| has_id(topic) || topic.name.is_none()) {
+            return Outcome::Reply(metadata_error(request, ErrorCode::INVALID_REQUEST, call.version));
+        }
+        if asked.iter().any(|topic| topic.name.is_none() && !has_id(topic)) {
+            return Outcome::Reply(metadata_error(request, ErrorCode::UNKNOWN_SERVER_ERROR, call.version));
+        }
+        // Who asks by id is told of those alone.
+        if asked.iter().any(has_id) {
+            request.topics.iter_mut().for_each(|topics| topics.retain(has_id));
+        }
         let topics = match request.topics {
             None => self.all_topics(),
             Some(topics) if topics.is_empty() && call.version == 0 => self.all_topics(),
@@ -182,11 +198,14 @@ impl Core {
         // 1 asks for brokers, 2 for controllers, which listen elsewhere.
         let refused = match request.endpoint_type {
             1 => None,
-            2 => Some((ErrorCode::MISMATCHED_ENDPOINT_TYPE, "The request was sent to an endpoint of type BROKER")),
-            _ => Some((ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, "Unsupported endpoint type")),
+            2 => {
+                let message = "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER";
+                Some((ErrorCode::MISMATCHED_ENDPOINT_TYPE, message.to_owned()))
+            }
+            other => Some((ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, format!("Unsupported endpoint type {other}"))),
         };
         if let Some((error_code, message)) = refused {
-            let error_message = Some(text(message));
+            let error_message = Some(text(&message));
             return Outcome::Reply(DescribeClusterResponse { error_code, error_message, ..Default::default() });
         }
         let shown = self.nodes.iter().filter(|(_, node)| node.running || request.include_fenced_brokers);

@@ -3,44 +3,28 @@
 //! Who wants an acknowledgement by all replicas waits until the high watermark has passed what was appended, at most `timeout_ms`.
 //! When that is over the records are still there, and may be replicated yet: the client is told that nobody knows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use klamm::protocol::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceResponse,
+    TopicProduceData, TopicProduceResponse,
 };
-use klamm::protocol::records::{Batch, BatchErrorKind, Compression, Limits, RecordBatches};
+use klamm::protocol::records::Batch;
 use klamm::protocol::{BrokerId, ErrorCode, TopicName, TransactionalId, Uuid};
 
+use crate::core::batch_rules::{BatchRules, Refusal};
 use crate::core::producers::Verdict;
 use crate::core::replication::Partition;
-use crate::core::topics::{Topic, Topics, text};
-use crate::core::{Call, Core, Outcome, Settings};
-
-/// How far in the future a record's time may be: `message.timestamp.after.max.ms`.
-const TIMESTAMP_AFTER_MAX_MILLIS: i64 = 3_600_000;
+use crate::core::topics::{Topics, text};
+use crate::core::{Call, Core, Outcome};
 
 /// First version with topic ids in place of names.
 const TOPIC_IDS: i16 = 13;
 
 /// First version that tells who the leader is (KIP-951).
 const LEADER_HINTS: i16 = 10;
-
-/// Why a batch was not appended.
-struct Refusal {
-    code: ErrorCode,
-    message: &'static str,
-    /// Which records are to blame, by their place in the batch, and why.
-    records: Vec<(i32, &'static str)>,
-}
-
-impl Refusal {
-    fn new(code: ErrorCode, message: &'static str) -> Self {
-        Self { code, message, records: Vec::new() }
-    }
-}
 
 /// A Produce whose records are not replicated yet.
 #[derive(Debug)]
@@ -82,20 +66,18 @@ impl Core {
             self.reconfigure(now);
         }
         let mut responses: Vec<TopicProduceResponse> = Vec::with_capacity(request.topic_data.len());
-        for topic in request.topic_data {
+        for topic in each_once(request.topic_data) {
             let name = self.topic_name(&topic.name, topic.topic_id, call.version >= TOPIC_IDS);
             let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
             for data in topic.partition_data {
                 let records = data.records.map(|records| records.0).unwrap_or_default();
                 let appended = match &name {
-                    _ if !(-1..=1).contains(&acks) => {
-                        Err(Refusal::new(ErrorCode::INVALID_REQUIRED_ACKS, "acks must be -1, 0 or 1"))
-                    }
+                    _ if !(-1..=1).contains(&acks) => Err(Refusal::new(ErrorCode::INVALID_REQUIRED_ACKS)),
                     Ok(name) => {
                         let place = (name, data.index);
                         self.produce_to(now, call, request.transactional_id.as_ref(), place, acks, records)
                     }
-                    Err(code) => Err(Refusal::new(*code, "no such topic")),
+                    Err(code) => Err(Refusal::new(*code)),
                 };
                 failed |= appended.is_err();
                 let mut response = PartitionProduceResponse { index: data.index, base_offset: -1, ..Default::default() };
@@ -121,12 +103,15 @@ impl Core {
                             response.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch: partition.leader_epoch };
                             leaders.insert(leader);
                         }
-                        let blame = |(batch_index, message)| BatchIndexAndErrorMessage {
+                        let blame = |(batch_index, message): (i32, String)| BatchIndexAndErrorMessage {
                             batch_index,
-                            batch_index_error_message: Some(text(message)),
+                            batch_index_error_message: Some(text(&message)),
                         };
+                        if let Some(partition) = partition.filter(|_| refusal.from_log) {
+                            response.log_start_offset = partition.log.start_offset();
+                        }
                         response.error_code = refusal.code;
-                        response.error_message = Some(text(refusal.message));
+                        response.error_message = refusal.message.as_deref().map(text);
                         response.record_errors = refusal.records.into_iter().map(blame).collect();
                     }
                 }
@@ -229,22 +214,22 @@ impl Core {
         records: Bytes,
     ) -> Result<Appended, Refusal> {
         if let Some(code) = call.refusal(topic.as_str(), partition) {
-            return Err(Refusal::new(code, "refused by the test"));
+            return Err(Refusal::new(code));
         }
         let (wall_millis, max_bytes) = (self.wall_millis(now), self.message_max_bytes(call.node));
-        let no_such = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no such topic or partition");
-        let rules = Rules::of(self.topics.get(topic.as_str()).ok_or_else(no_such)?, &self.settings, max_bytes, wall_millis);
+        let no_such = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        let known = self.topics.get(topic.as_str()).ok_or_else(no_such)?;
+        let rules = BatchRules::of(known, partition, &self.settings, max_bytes, wall_millis);
         let led = self.topics.partition(topic.as_str(), partition).ok_or_else(no_such)?;
-        led.check_leader(call.node, -1).map_err(|code| Refusal::new(code, "this node does not lead the partition"))?;
+        led.check_leader(call.node, -1).map_err(Refusal::new)?;
         if acks == -1 && led.is_under_min_isr() {
-            let message = "fewer replicas are in sync than min.insync.replicas asks for";
-            return Err(Refusal::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
+            return Err(Refusal::new(ErrorCode::NOT_ENOUGH_REPLICAS));
         }
         let batch = rules.check(records, call.version)?;
         if batch.is_transactional() {
             let at = (topic.as_str().to_owned(), partition);
             let admitted = self.admit_transactional(now, call, transactional_id, at, &batch);
-            admitted.map_err(|code| Refusal::new(code, "the partition is not in an open transaction of this producer"))?;
+            admitted.map_err(Refusal::new)?;
         }
         let partition = self.topics.partition_mut(topic.as_str(), partition).ok_or_else(no_such)?;
         let appended = append(partition, &batch, rules.log_append_time)?;
@@ -265,18 +250,35 @@ impl Core {
     }
 }
 
+/// As Kafka reads it: a topic that comes twice is one, of a partition that comes twice the last one counts, and a topic without
+/// partitions is not there.
+fn each_once(topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
+    let mut places = BTreeMap::new();
+    let mut merged: Vec<TopicProduceData> = Vec::with_capacity(topics.len());
+    for topic in topics.into_iter().filter(|topic| !topic.partition_data.is_empty()) {
+        let place = *places.entry((topic.name.clone(), topic.topic_id)).or_insert(merged.len());
+        match merged.get_mut(place) {
+            Some(first) => first.partition_data.extend(topic.partition_data),
+            None => merged.push(topic),
+        }
+    }
+    for topic in &mut merged {
+        let last: BTreeMap<_, _> = (0..).zip(&topic.partition_data).map(|(place, data)| (data.index, place)).collect();
+        let mut place = 0..;
+        topic.partition_data.retain(|data| last.get(&data.index).copied() == place.next());
+    }
+    merged
+}
+
 /// Appends `batch` unless it is there already.
 fn append(partition: &mut Partition, batch: &Batch, log_append_time: Option<i64>) -> Result<Appended, Refusal> {
     let (base_offset, log_append_time) = match partition.producers.check(batch) {
         Verdict::Append if !batch.is_transactional() && partition.log.open_transaction(batch.producer_id()).is_some() => {
-            let message = "the producer has a transaction open here, and this is no part of it";
-            return Err(Refusal::new(ErrorCode::INVALID_TXN_STATE, message));
+            return Err(Refusal::from_log(ErrorCode::INVALID_TXN_STATE));
         }
         Verdict::Append => (partition.append(batch, log_append_time), log_append_time.unwrap_or(-1)),
         Verdict::Duplicate { base_offset, log_append_time } => (base_offset, log_append_time),
-        Verdict::Refuse(code) => {
-            return Err(Refusal::new(code, "the batch does not follow what its producer wrote before"));
-        }
+        Verdict::Refuse(code) => return Err(Refusal::from_log(code)),
     };
     let end_offset = base_offset.saturating_add(i64::from(batch.last_offset_delta())).saturating_add(1);
     Ok(Appended { base_offset, end_offset, log_append_time, log_start_offset: partition.log.start_offset() })
@@ -302,110 +304,5 @@ fn set_code(response: &mut ProduceResponse, (topic, partition): (usize, usize), 
     let topic = response.responses.get_mut(topic);
     if let Some(partition) = topic.and_then(|topic| topic.partition_responses.get_mut(partition)) {
         partition.error_code = error_code;
-    }
-}
-
-/// What a topic's batches are held to.
-struct Rules {
-    max_bytes: usize,
-    needs_key: bool,
-    log_append_time: Option<i64>,
-    latest_timestamp: i64,
-    look_at_records: bool,
-}
-
-impl Rules {
-    fn of(topic: &Topic, settings: &Settings, max_bytes: i32, wall_millis: i64) -> Self {
-        let config = |key: &str| topic.configs.get(key).map(String::as_str);
-        let max_bytes = config("max.message.bytes").and_then(|value| value.parse().ok()).unwrap_or(max_bytes);
-        Self {
-            max_bytes: usize::try_from(max_bytes).unwrap_or(0),
-            needs_key: config("cleanup.policy").is_some_and(|policy| policy.split(',').any(|policy| policy.trim() == "compact")),
-            log_append_time: (config("message.timestamp.type") == Some("LogAppendTime")).then_some(wall_millis),
-            latest_timestamp: wall_millis.saturating_add(TIMESTAMP_AFTER_MAX_MILLIS),
-            look_at_records: settings.validate_records,
-        }
-    }
-
-    fn check(&self, records: Bytes, version: i16) -> Result<Batch, Refusal> {
-        let mut batches = RecordBatches::new(records);
-        let batch = match batches.next() {
-            Some(Ok(batch)) => batch,
-            Some(Err(error)) => {
-                let code = match error.kind {
-                    BatchErrorKind::BadChecksum { .. } => ErrorCode::CORRUPT_MESSAGE,
-                    _ => ErrorCode::INVALID_RECORD,
-                };
-                return Err(Refusal::new(code, "the batch is not well formed"));
-            }
-            None => return Err(Refusal::new(ErrorCode::INVALID_RECORD, "there must be exactly one whole batch for a partition")),
-        };
-        if batches.next().is_some() || batches.is_truncated() {
-            return Err(Refusal::new(ErrorCode::INVALID_RECORD, "there must be exactly one whole batch for a partition"));
-        }
-        if batch.magic() != 2 {
-            return Err(Refusal::new(ErrorCode::INVALID_RECORD, "this version of Produce takes batches of format 2 only"));
-        }
-        if batch.size() > self.max_bytes {
-            return Err(Refusal::new(ErrorCode::MESSAGE_TOO_LARGE, "the batch is larger than max.message.bytes"));
-        }
-        let invalid = |message| Err(Refusal::new(ErrorCode::INVALID_RECORD, message));
-        if batch.is_control() {
-            return invalid("clients may not write control batches");
-        }
-        if batch.record_count() <= 0 || i64::from(batch.record_count()) != i64::from(batch.last_offset_delta()) + 1 {
-            return invalid("the number of records does not agree with the last offset");
-        }
-        if batch.producer_id() >= 0 && (batch.base_sequence() < 0 || batch.producer_epoch() < 0) {
-            return invalid("an idempotent batch needs an epoch and a sequence");
-        }
-        if batch.is_transactional() && batch.producer_id() < 0 {
-            return invalid("a transactional batch needs a producer id");
-        }
-        match batch.compression() {
-            Err(_) => return invalid("unknown compression"),
-            // Clients older than KIP-110 could not read it.
-            Ok(Compression::Zstd) if version < 7 => {
-                return Err(Refusal::new(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, "zstd needs version 7 of Produce"));
-            }
-            Ok(_) => {}
-        }
-        if self.log_append_time.is_none() && batch.max_timestamp() > self.latest_timestamp {
-            return Err(Refusal::new(ErrorCode::INVALID_TIMESTAMP, "a record's time is more than an hour in the future"));
-        }
-        if self.look_at_records || self.needs_key {
-            self.check_records(&batch)?;
-        }
-        Ok(batch)
-    }
-
-    fn check_records(&self, batch: &Batch) -> Result<(), Refusal> {
-        let malformed = || Refusal::new(ErrorCode::INVALID_RECORD, "the records cannot be read");
-        let records = batch.records(Limits::default()).map_err(|_| malformed())?;
-        let mut without_key = Vec::new();
-        let mut latest = i64::MIN;
-        let mut count = 0;
-        for (index, record) in (0..).zip(&records) {
-            let record = record.map_err(|_| malformed())?;
-            if record.offset != batch.base_offset() + i64::from(index) {
-                return Err(Refusal::new(ErrorCode::INVALID_RECORD, "the records' offsets are not consecutive"));
-            }
-            if self.needs_key && record.key.is_none() {
-                without_key.push((index, "a record of a compacted topic needs a key"));
-            }
-            latest = latest.max(record.timestamp);
-            count = index + 1;
-        }
-        if count != batch.record_count() {
-            return Err(malformed());
-        }
-        if latest != batch.max_timestamp() {
-            return Err(Refusal::new(ErrorCode::INVALID_RECORD, "the batch's highest timestamp is not that of its records"));
-        }
-        if without_key.is_empty() {
-            return Ok(());
-        }
-        let message = "one or more records have been rejected";
-        Err(Refusal { code: ErrorCode::INVALID_RECORD, message, records: without_key })
     }
 }

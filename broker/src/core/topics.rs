@@ -67,11 +67,6 @@ impl Topics {
         self.by_name.get_mut(name)
     }
 
-    /// A topic whose partitions change, and nothing else of it.
-    pub(crate) fn get_to_append(&mut self, name: &str) -> Option<&mut Topic> {
-        self.by_name.get_mut(name)
-    }
-
     /// Has a configuration perhaps changed since the last call?
     pub(crate) fn take_reconfigured(&mut self) -> bool {
         std::mem::take(&mut self.reconfigured)
