@@ -1,7 +1,8 @@
 //! Configurations: which there are, their defaults, and DescribeConfigs.
 //!
 //! Topics take all of Kafka's configurations for topics, by Kafka's rules; only those that `set_topic_config` names have an effect
-//! here. Of a broker those can be changed that Kafka changes while it runs; `message.max.bytes` alone has an effect.
+//! here. Of a broker those can be changed that Kafka changes while it runs; `message.max.bytes`, `min.insync.replicas` and
+//! `unclean.leader.election.enable` have an effect, the last two where they are set for all.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -373,20 +374,30 @@ impl Core {
     fn set_in_file(&self, node: i32) -> Vec<(&'static str, Kind, String)> {
         let settings = &self.settings;
         let millis = |duration: std::time::Duration| duration.as_millis().to_string();
-        vec![
+        let mut set = vec![
             ("auto.create.topics.enable", Kind::Boolean, settings.auto_create_topics.to_string()),
             ("default.replication.factor", Kind::Int, settings.replication_factor().to_string()),
             ("group.initial.rebalance.delay.ms", Kind::Int, millis(settings.group_initial_rebalance_delay)),
             ("group.max.session.timeout.ms", Kind::Int, millis(settings.group_max_session_timeout)),
             ("group.max.size", Kind::Int, settings.group_max_size.min(i32::MAX as usize).to_string()),
             ("group.min.session.timeout.ms", Kind::Int, millis(settings.group_min_session_timeout)),
+            ("log.retention.check.interval.ms", Kind::Long, millis(settings.retention_check_interval)),
             ("message.max.bytes", Kind::Int, settings.message_max_bytes.to_string()),
             ("node.id", Kind::Int, node.to_string()),
             ("num.partitions", Kind::Int, settings.default_partitions.to_string()),
             ("offset.metadata.max.bytes", Kind::Int, settings.offset_metadata_max_bytes.to_string()),
             ("offsets.retention.check.interval.ms", Kind::Long, millis(settings.offsets_retention_check_interval)),
             ("offsets.retention.minutes", Kind::Int, (settings.offsets_retention.as_secs() / 60).to_string()),
-        ]
+            ("replica.lag.time.max.ms", Kind::Long, millis(settings.replica_lag_time_max)),
+        ];
+        // Who sets nothing is told of a default.
+        if settings.min_insync_replicas != 1 {
+            set.push(("min.insync.replicas", Kind::Int, settings.min_insync_replicas.to_string()));
+        }
+        if settings.unclean_leader_election {
+            set.push(("unclean.leader.election.enable", Kind::Boolean, "true".to_owned()));
+        }
+        set
     }
 
     fn broker_configs(&self, node: i32) -> Vec<Config> {
