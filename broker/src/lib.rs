@@ -42,7 +42,7 @@
 //! Replication is real in what it loses: a follower that is kept from replicating ([`Broker::hold_replication`]) holds the high watermark
 //! and acknowledgements back, and what it does not have is lost when it leads.
 //!
-//! What it does not do: TLS, other mechanisms of SASL, authorization, tiered storage, the consumer group protocol of KIP-848.
+//! What it does not do: other mechanisms of SASL, authorization, tiered storage, the consumer group protocol of KIP-848.
 #![forbid(unsafe_code)]
 
 mod broker;
@@ -67,9 +67,14 @@ pub use broker::{Broker, InterceptId};
 pub use builder::BrokerBuilder;
 #[cfg(feature = "connector")]
 pub use connector::MemoryConnector;
+#[cfg(feature = "tls")]
+pub use driver::ListenerTls;
 pub use groups::{CommittedOffset, GroupMember};
 pub use logs::LoggedRecord;
 pub use quota::{Quota, QuotaEntity};
 pub use raw_client::RawClient;
 pub use script::{ConnectionId, Edit, Intercept, PartitionError, Reachability, RequestView, SaslMechanism, SeenRequest};
 pub use transactions::TransactionView;
+
+/// A [`Broker`] of several nodes: `Cluster::builder().nodes(3).topic("t", 6).start()`.
+pub type Cluster = Broker;

@@ -130,7 +130,7 @@ impl Core {
                     Ok(partition) => partition,
                     Err(code) => {
                         data.error_code = code;
-                        // What is refused before a log is asked has a list, if an empty one.
+                        // Where no log was asked, Kafka's answer has its field's default.
                         let is_unknown = matches!(code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID);
                         data.aborted_transactions = is_unknown.then(Vec::new);
                         let partition = name.ok().and_then(|name| self.topics.partition(name.as_str(), asked.partition));

@@ -223,7 +223,7 @@ impl Core {
         let led = self.topics.partition(topic.as_str(), partition).ok_or_else(no_such)?;
         led.check_leader(call.node, -1).map_err(Refusal::new)?;
         if acks == -1 && led.is_under_min_isr() {
-            return Err(Refusal::new(ErrorCode::NOT_ENOUGH_REPLICAS));
+            return Err(Refusal::from_log(ErrorCode::NOT_ENOUGH_REPLICAS));
         }
         let batch = rules.check(records, call.version)?;
         if batch.is_transactional() {

@@ -281,7 +281,7 @@ fn list_offsets_error(request: ListOffsetsRequest, error_code: ErrorCode) -> Lis
     ListOffsetsResponse { topics: request.topics.into_iter().map(topic).collect(), ..Default::default() }
 }
 
-pub(super) fn metadata_error(request: MetadataRequest, error_code: ErrorCode, version: i16) -> MetadataResponse {
+fn metadata_error(request: MetadataRequest, error_code: ErrorCode, version: i16) -> MetadataResponse {
     let whole = if version >= 13 { error_code } else { ErrorCode::NONE };
     let topic = |topic: MetadataRequestTopic| MetadataResponseTopic {
         error_code,

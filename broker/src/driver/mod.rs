@@ -7,6 +7,8 @@
 mod connection;
 mod listener;
 mod memory;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +25,8 @@ use crate::script::{ConnectionId, Intercept, RequestView};
 
 pub(crate) use listener::bind;
 pub(crate) use memory::Pipe;
+#[cfg(feature = "tls")]
+pub use tls::ListenerTls;
 
 /// A closure that a test has given.
 type Interceptor = Arc<Mutex<dyn FnMut(&RequestView) -> Intercept + Send>>;
@@ -35,6 +39,9 @@ pub(crate) struct Shared {
     timer: Notify,
     /// Counts arrived requests, for those who wait for one.
     arrivals: watch::Sender<u64>,
+    /// What TCP listeners speak, if they speak TLS.
+    #[cfg(feature = "tls")]
+    tls: std::sync::OnceLock<tls::Acceptor>,
 }
 
 struct State {
@@ -94,6 +101,8 @@ impl Shared {
             interceptors: Mutex::default(),
             timer: Notify::new(),
             arrivals: watch::Sender::new(0),
+            #[cfg(feature = "tls")]
+            tls: std::sync::OnceLock::new(),
         });
         let timer = tokio::spawn(keep_time(shared.clone()));
         lock(&shared.state).tasks.push(timer);
@@ -122,6 +131,12 @@ impl Shared {
             self.timer.notify_one();
         }
         result
+    }
+
+    /// Has all TCP listeners speak TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_tls(&self, acceptor: tls::Acceptor) {
+        self.tls.get_or_init(|| acceptor);
     }
 
     /// Looks at the core.
