@@ -8,7 +8,7 @@ use std::time::Instant;
 use klamm::protocol::messages::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 use klamm::protocol::messages::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
-    DescribeTopicPartitionsResponseTopic,
+    DescribeTopicPartitionsResponseTopic, TopicRequest,
 };
 use klamm::protocol::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use klamm::protocol::messages::metadata::{
@@ -17,6 +17,7 @@ use klamm::protocol::messages::metadata::{
 };
 use klamm::protocol::{BrokerId, ErrorCode, Str, Uuid};
 
+use crate::core::configs::INVALID_REQUEST;
 use crate::core::replication::Partition;
 use crate::core::topics::{Topic, invalid_name, text};
 use crate::core::{Call, Core, Outcome};
@@ -33,6 +34,11 @@ const ALL_TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1
 /// `key_type` of FindCoordinator.
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
+
+/// First version of FindCoordinator that asks for several at once, and the first that knows of share groups.
+const LISTS: i16 = 4;
+const LISTS_SHARE: i16 = 6;
 
 /// What may be done to a cluster, as bits: create, alter, describe, act as a broker, describe and alter configurations, write
 /// idempotently. There is no authorizer, so everyone may do everything.
@@ -161,6 +167,16 @@ impl Core {
         _: &Call,
         request: DescribeTopicPartitionsRequest,
     ) -> Outcome<DescribeTopicPartitionsResponse> {
+        if request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0) {
+            let error_code = ErrorCode::INVALID_REQUEST;
+            let refused = |topic: TopicRequest| DescribeTopicPartitionsResponseTopic {
+                error_code,
+                name: Some(topic.name),
+                ..Default::default()
+            };
+            let topics = request.topics.into_iter().map(refused).collect();
+            return Outcome::Reply(DescribeTopicPartitionsResponse { topics, ..Default::default() });
+        }
         // Sorted by name, a page of so many partitions, from the cursor on.
         let mut names: BTreeSet<_> = request.topics.iter().map(|topic| topic.name.clone()).collect();
         if names.is_empty() {
@@ -186,7 +202,12 @@ impl Core {
                     Some(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
                     None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
                 };
-                let unknown = DescribeTopicPartitionsResponseTopic { error_code, name: Some(name), ..Default::default() };
+                let unknown = DescribeTopicPartitionsResponseTopic {
+                    error_code,
+                    name: Some(name),
+                    topic_authorized_operations: ALL_TOPIC_OPERATIONS,
+                    ..Default::default()
+                };
                 response.topics.push(unknown);
                 continue;
             };
@@ -211,6 +232,7 @@ impl Core {
                 topic_id: topic.id,
                 is_internal: topic.name.as_str().starts_with("__"),
                 partitions,
+                topic_authorized_operations: ALL_TOPIC_OPERATIONS,
                 ..Default::default()
             });
             if after < topic.partitions.len() {
@@ -266,7 +288,7 @@ impl Core {
         request: FindCoordinatorRequest,
     ) -> Outcome<FindCoordinatorResponse> {
         let keys = if call.version < 4 { vec![request.key] } else { request.coordinator_keys };
-        let mut coordinators = keys.into_iter().map(|key| self.coordinator(request.key_type, key));
+        let mut coordinators = keys.into_iter().map(|key| self.coordinator(call.version, request.key_type, key));
         if call.version >= 4 {
             let coordinators = coordinators.collect();
             return Outcome::Reply(FindCoordinatorResponse { coordinators, error_message: None, ..Default::default() });
@@ -276,7 +298,7 @@ impl Core {
         Outcome::Reply(FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() })
     }
 
-    fn coordinator(&self, key_type: i8, key: Str) -> Coordinator {
+    fn coordinator(&self, version: i16, key_type: i8, key: Str) -> Coordinator {
         let failed = |error_code, message: &str| Coordinator {
             key: key.clone(),
             node_id: BrokerId(-1),
@@ -286,14 +308,18 @@ impl Core {
             ..Default::default()
         };
         if !matches!(key_type, GROUP | TRANSACTION) {
-            return failed(ErrorCode::INVALID_REQUEST, "Unknown coordinator type");
+            // Share groups have coordinators since version 6.
+            let too_early = key_type == SHARE && (LISTS..LISTS_SHARE).contains(&version);
+            return failed(ErrorCode::INVALID_REQUEST, if too_early { "" } else { INVALID_REQUEST });
         }
         let node = self.coordinator_of(key.as_str()).and_then(|id| Some((id, self.nodes.get(&id)?)));
         let Some((id, node)) = node else {
-            return failed(ErrorCode::COORDINATOR_NOT_AVAILABLE, "The coordinator is not available.");
+            let message = if version < LISTS { "The coordinator is not available." } else { "" };
+            return failed(ErrorCode::COORDINATOR_NOT_AVAILABLE, message);
         };
         let (host, port) = (text(&node.host), i32::from(node.port));
-        Coordinator { key, node_id: BrokerId(id), host, port, error_code: ErrorCode::NONE, error_message: None }
+        let error_message = Some(text(if version < LISTS { "NONE" } else { "" }));
+        Coordinator { key, node_id: BrokerId(id), host, port, error_code: ErrorCode::NONE, error_message }
     }
 
     fn controller(&self) -> BrokerId {

@@ -12,6 +12,8 @@
 
 mod admin;
 mod alter_configs;
+mod batch_rules;
+mod compaction;
 mod configs;
 mod connections;
 mod coordinators;
@@ -34,6 +36,7 @@ mod producers;
 mod quotas;
 mod replication;
 mod reply;
+mod retention;
 mod sasl;
 mod scram;
 mod scram_credentials;
@@ -137,6 +140,8 @@ pub(crate) struct Core {
     fetches: BTreeMap<ConnectionId, ParkedFetch>,
     produces: BTreeMap<ConnectionId, ParkedProduce>,
     holds: Holds,
+    /// When records are next looked at that may be too old.
+    next_retention: Option<Instant>,
     throttle: Duration,
     quotas: Quotas,
     faults: Faults,
@@ -173,6 +178,7 @@ impl Core {
             fetches: BTreeMap::new(),
             produces: BTreeMap::new(),
             holds: Holds::default(),
+            next_retention: None,
             throttle: Duration::ZERO,
             quotas: Quotas::default(),
             faults: Faults::default(),
@@ -197,7 +203,7 @@ impl Core {
         let coordinators = coordinators.chain(self.faults.next_timeout());
         let parked =
             self.fetches.values().map(|fetch| fetch.deadline).chain(self.produces.values().map(|produce| produce.deadline));
-        connections.chain(parked).chain(coordinators).min()
+        connections.chain(parked).chain(coordinators).chain(self.next_retention).min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -290,10 +296,10 @@ impl Core {
             self.finish_fetch(now, id);
         }
         self.check_lag(now);
+        self.check_retention(now);
         self.expire_produces(now);
         self.placement.handle_timeout(now);
-        let staged = &self.transactions.staged;
-        self.groups.handle_timeout(now, |group, topic, index| staged.has_pending(group, topic, index));
+        self.groups.handle_timeout(now, &self.transactions.staged);
         self.handle_transaction_timeouts(now);
         self.pump(now);
     }

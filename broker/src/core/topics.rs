@@ -80,6 +80,11 @@ impl Topics {
         self.by_name.values()
     }
 
+    /// All topics, whose partitions change and nothing else.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Topic> {
+        self.by_name.values_mut()
+    }
+
     pub(crate) fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
         self.get(topic)?.partitions.get(usize::try_from(partition).ok()?)
     }
@@ -121,6 +126,11 @@ impl Topics {
         self.by_name.insert(name.as_str().to_owned(), Topic { name, id, partitions, configs });
         self.touch();
         id
+    }
+
+    /// An id that no topic gets.
+    pub(crate) fn unused_id(&self, seed: u64) -> Uuid {
+        topic_id(!seed, self.created)
     }
 
     pub(crate) fn add_partitions(&mut self, name: &str, assignment: Vec<Vec<i32>>, running: &BTreeSet<i32>) {

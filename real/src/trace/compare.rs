@@ -91,12 +91,51 @@ fn parent_is_there(path: &str, other: &BTreeMap<String, String>) -> bool {
     end.is_none_or(|end| end == 0 || other.contains_key(path.get(..end).unwrap_or_default()))
 }
 
-/// A number; one that is a time of the traces' records is told by its distance from the first.
+/// A number; one that is a time of the traces' records is told by its distance from the first, one of the clock not at all.
 fn time(number: i64) -> String {
     match number - first_time() {
-        since @ 0..3_600_000 => format!("T+{since}"),
+        since @ 0..3_000_000 => format!("T+{since}"),
+        3_000_000..14_400_000 => "(now)".to_owned(),
         _ => number.to_string(),
     }
+}
+
+/// Is there a field in it whose value each side draws?
+fn has_drawn(json: &Json) -> bool {
+    match json {
+        Json::Object(fields) => {
+            fields.iter().any(|(name, value)| DRAWN.iter().any(|(drawn, _)| drawn == name) || has_drawn(value))
+        }
+        Json::Array(items) => items.iter().any(has_drawn),
+        _ => false,
+    }
+}
+
+/// What is in it, in an order of its own.
+fn leaves(json: &Json) -> Vec<String> {
+    let mut found: Vec<String> = match json {
+        Json::Object(fields) => fields.values().flat_map(leaves).collect(),
+        Json::Array(items) => items.iter().flat_map(leaves).collect(),
+        leaf => vec![leaf.to_string()],
+    };
+    found.sort();
+    found
+}
+
+/// A text with `(time)` for every number of 13 digits or more.
+fn without_times(text: &str) -> String {
+    let (mut told, mut digits) = (String::new(), String::new());
+    for c in text.chars().chain(['\0']) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        told.push_str(if digits.len() < 13 { &digits } else { "(time)" });
+        digits.clear();
+        told.push(c);
+    }
+    told.pop();
+    told
 }
 
 /// What each side draws by itself.
@@ -120,7 +159,7 @@ const DRAWN: [(&str, &str); 6] = [
 ];
 
 /// Fields by which the elements of an array are told apart, the first that all have.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "apiKey",
     "name",
     "topic",
@@ -128,6 +167,7 @@ const NAMES: [&str; 22] = [
     "groupId",
     "resourceName",
     "configName",
+    "entityType",
     "partitionIndex",
     "partition",
     "partitionId",
@@ -187,6 +227,8 @@ impl Mask {
                 let mut keyed: Vec<_> = items.iter().map(|item| (self.key(item, &items), *item)).collect();
                 if keyed.iter().all(|(key, _)| key.is_some()) {
                     keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
+                } else if !has_drawn(json) {
+                    keyed.sort_by_cached_key(|(_, item)| leaves(item));
                 }
                 for (at, (key, item)) in keyed.into_iter().enumerate() {
                     let key = key.unwrap_or_else(|| at.to_string());
@@ -232,9 +274,6 @@ impl Mask {
             }
             (Some(kind @ "topic"), Json::String(id)) if id != "AAAAAAAAAAAAAAAAAAAAAA" => self.drawn(kind, id.clone()),
             (Some(kind @ "member"), Json::String(id)) if id.len() > 36 => self.drawn(kind, id.clone()),
-            (_, Json::Number(time)) if field.ends_with("TimeMs") && time.as_i64().is_some_and(|time| time > 0) => {
-                "(a time)".to_owned()
-            }
             (_, Json::String(text)) if field == "records" => self.records(text),
             (_, Json::String(text)) => self.text(text),
             (_, Json::Number(number)) => number.as_i64().map_or_else(|| json.to_string(), time),
@@ -247,9 +286,9 @@ impl Mask {
         format!("({kind} {})", self.drawn.entry((kind, value)).or_insert(next))
     }
 
-    /// A text, what was drawn and what is unique taken out of it.
+    /// A text; what was drawn, what is unique and times are taken out of it.
     fn text(&self, text: &str) -> String {
-        let mut text = text.replace(&self.unique, "%");
+        let mut text = without_times(&text.replace(&self.unique, "%"));
         for ((kind, value), number) in &self.drawn {
             if value.len() > 3 {
                 text = text.replace(value, &format!("({kind} {number})"));

@@ -28,7 +28,11 @@ use klamm::protocol::{ErrorCode, Str};
 pub(crate) use crate::core::groups::classic::{Classic, State};
 pub(crate) use crate::core::groups::member::Member;
 use crate::core::topics::{scramble, text};
+use crate::core::transactions::StagedOffsets;
 use crate::core::{Call, Core, Outcome, Settings};
+
+/// First version of SyncGroup whose client must say which protocol it follows (KIP-559).
+const PROTOCOL_TOLD: i16 = 5;
 
 /// Answers that leave later than their requests' handlers.
 type Outbox = VecDeque<(Call, GroupReply)>;
@@ -167,8 +171,8 @@ impl Groups {
         self.groups.values().filter_map(Group::next_timeout).chain(self.next_check).min()
     }
 
-    /// `is_pending`: has a transaction staged an offset for this partition of a group?
-    pub(crate) fn handle_timeout(&mut self, now: Instant, is_pending: impl Fn(&str, &str, i32) -> bool) {
+    /// `staged`: offsets that may be committed yet, which keep their forerunners from going.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, staged: &StagedOffsets) {
         for group in self.groups.values_mut() {
             if group.next_timeout().is_some_and(|at| at <= now) {
                 group.handle_timeout(now, &mut self.out);
@@ -176,7 +180,7 @@ impl Groups {
             }
         }
         self.note_change(now);
-        self.check_expiry(now, is_pending);
+        self.check_expiry(now, staged);
     }
 
     pub(crate) fn get(&self, group: &str) -> Option<&Group> {
@@ -266,6 +270,10 @@ impl Core {
     }
 
     pub(super) fn sync_group(&mut self, now: Instant, call: &Call, request: SyncGroupRequest) -> Outcome<SyncGroupResponse> {
+        if call.version >= PROTOCOL_TOLD && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
+            let error_code = ErrorCode::INCONSISTENT_GROUP_PROTOCOL;
+            return Outcome::Reply(SyncGroupResponse { error_code, ..Default::default() });
+        }
         match self.check_group(call, request.group_id.as_str()).and_then(|()| self.groups.sync(now, call, request)) {
             Ok(Some(response)) => Outcome::Reply(response),
             Ok(None) => Outcome::Parked,
