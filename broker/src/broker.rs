@@ -13,6 +13,7 @@ use crate::builder::BrokerBuilder;
 use crate::core::{Core, KafkaVersion, invalid_name};
 use crate::driver::Shared;
 use crate::faults::{Fault, Plan};
+use crate::quota::{Quota, QuotaEntity};
 use crate::raw_client::RawClient;
 use crate::script::{ConnectionId, Intercept, Reachability, RequestView, SaslMechanism, SeenRequest};
 
@@ -280,6 +281,17 @@ impl Broker {
     /// Zero ends it.
     pub fn set_throttle(&self, throttle: Duration) {
         self.inner.shared.with(|core, _| core.set_throttle(throttle));
+    }
+
+    /// Sets a quota, or with `None` takes it away. A client that uses more is answered at once, told by `throttle_time_ms` how long to be
+    /// quiet, and not heard for as long (KIP-219). One that is not above 0 holds its clients up for weeks.
+    pub fn set_quota(&self, entity: QuotaEntity, quota: Quota, value: Option<f64>) {
+        self.inner.shared.with(|core, _| core.set_quota(entity, quota, value));
+    }
+
+    /// A quota that was set, here or by request.
+    pub fn quota(&self, entity: &QuotaEntity, quota: Quota) -> Option<f64> {
+        self.look(|core| core.quota(entity, quota))
     }
 
     /// Offers an API in other versions from now on, or with `None` not at all.

@@ -12,7 +12,7 @@ use tokio::net::ToSocketAddrs;
 
 use crate::core::{KafkaVersion, Settings};
 use crate::driver::{self, Shared};
-use crate::{Broker, SaslMechanism};
+use crate::{Broker, Quota, QuotaEntity, SaslMechanism};
 
 /// Port that the nodes of an in-memory broker name.
 const MEMORY_PORT: u16 = 9092;
@@ -26,6 +26,7 @@ pub struct BrokerBuilder {
     /// Mechanism, name and password.
     users: Vec<(SaslMechanism, String, String)>,
     kafka_version: Option<String>,
+    quotas: Vec<(QuotaEntity, Quota, f64)>,
 }
 
 /// Without passwords.
@@ -39,7 +40,7 @@ impl fmt::Debug for BrokerBuilder {
 
 impl BrokerBuilder {
     pub(crate) fn new() -> Self {
-        Self { settings: Settings::default(), topics: Vec::new(), users: Vec::new(), kafka_version: None }
+        Self { settings: Settings::default(), topics: Vec::new(), users: Vec::new(), kafka_version: None, quotas: Vec::new() }
     }
 
     /// How many nodes the cluster has, numbered from 1. Default 1.
@@ -151,6 +152,23 @@ impl BrokerBuilder {
     /// The longest text that may be committed along with an offset (`offset.metadata.max.bytes`). Default 4096 bytes.
     pub fn offset_metadata_max_bytes(mut self, bytes: usize) -> Self {
         self.settings.offset_metadata_max_bytes = bytes;
+        self
+    }
+
+    /// Limits what clients may use: see [`Broker::set_quota`]. Default: no limits.
+    ///
+    /// ```
+    /// # use klamm_broker::{Broker, Quota, QuotaEntity};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let broker = Broker::builder()
+    ///     .quota(QuotaEntity::default_client_id(), Quota::ProducerByteRate, 1_000_000.0)
+    ///     .start_in_memory()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn quota(mut self, entity: QuotaEntity, quota: Quota, value: f64) -> Self {
+        self.quotas.push((entity, quota, value));
         self
     }
 
@@ -304,6 +322,9 @@ impl BrokerBuilder {
         let broker = Broker::new(shared);
         for (mechanism, name, password) in &self.users {
             broker.set_sasl_user(*mechanism, name, password);
+        }
+        for (entity, quota, value) in &self.quotas {
+            broker.set_quota(entity.clone(), *quota, Some(*value));
         }
         broker
     }

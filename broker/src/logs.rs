@@ -4,6 +4,7 @@ use bytes::Bytes;
 use klamm::protocol::records::{Batch, BatchBuilder, BatchError, Compression, ControlMarker, HeaderRef, Limits, NO_HEADERS};
 
 use crate::Broker;
+use crate::core::Core;
 
 /// A record in a partition's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +135,19 @@ impl Broker {
     /// what the partition knew of their producers is as it was before them.
     pub fn truncate(&self, topic: &str, partition: i32, from: i64) {
         self.shared().with(|core, now| core.truncate(now, topic, partition, from));
+    }
+
+    /// Deletes what is too old or too much by the topics' `retention.ms` and `retention.bytes`, which else happens every
+    /// [`retention_check_interval`](crate::BrokerBuilder::retention_check_interval).
+    pub fn apply_retention(&self) {
+        self.shared().with(Core::apply_retention);
+    }
+
+    /// Compacts a partition's log as Kafka's log cleaner does, whatever its topic's `cleanup.policy`: of each key below the last stable
+    /// offset the last record stays, where it is. Tombstones stay for the topic's `delete.retention.ms`. `false` if there is no such
+    /// partition.
+    pub fn compact(&self, topic: &str, partition: i32) -> bool {
+        self.shared().with(|core, now| core.compact(now, topic, partition))
     }
 
     /// Forgets what a partition knows of idempotent producers.

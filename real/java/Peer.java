@@ -6,7 +6,9 @@
 //                                                      prints where each is; of several codecs, records of partition N are written
 //                                                      with the Nth
 //   Peer member BOOTSTRAP GROUP TOPIC,TOPIC STRATEGY   a member of a group until its standard input ends
-//   Peer transactions BOOTSTRAP ID                     commands from standard input: begin | send TOPIC PARTITION VALUE | commit | abort
+//   Peer transactions BOOTSTRAP ID                     commands from standard input: begin | send TOPIC PARTITION VALUE | commit | abort |
+//                                                      offset GROUP TOPIC PARTITION OFFSET
+//   Peer admin BOOTSTRAP                               commands from standard input, see PeerAdmin.java
 //   Peer version
 //
 // JSON: {"topic","partition","offset","timestamp","key","value","headers":[[name,value]]}; bytes are base64, null is null.
@@ -38,6 +40,7 @@ public class Peer {
             case "write" -> write(a[1], a[2], a[3]);
             case "member" -> member(a[1], a[2], Arrays.asList(a[3].split(",")), a[4]);
             case "transactions" -> transactions(a[1], a[2]);
+            case "admin" -> PeerAdmin.run(a[1], IN);
             case "version" -> say(AppInfoParser.getVersion());
             default -> throw new IllegalArgumentException(a[0]);
         }
@@ -190,6 +193,8 @@ public class Peer {
         say("closed");
     }
 
+    // Commits for a group without members, which has no other constructor.
+    @SuppressWarnings("removal")
     static void transactions(String bootstrap, String id) throws Exception {
         Properties p = producer(bootstrap);
         p.put("transactional.id", id);
@@ -200,6 +205,11 @@ public class Peer {
                 switch (words[0]) {
                     case "begin" -> producer.beginTransaction();
                     case "send" -> producer.send(new ProducerRecord<>(words[1], Integer.valueOf(words[2]), null, words[3].getBytes())).get();
+                    case "offset" -> {
+                        var at = new TopicPartition(words[2], Integer.parseInt(words[3]));
+                        var offset = new OffsetAndMetadata(Long.parseLong(words[4]), "in a transaction");
+                        producer.sendOffsetsToTransaction(Map.of(at, offset), new ConsumerGroupMetadata(words[1]));
+                    }
                     case "commit" -> producer.commitTransaction();
                     case "abort" -> producer.abortTransaction();
                     default -> throw new IllegalArgumentException(line);

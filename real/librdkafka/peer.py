@@ -6,11 +6,13 @@ Commands and lines as real/java/Peer.java has them:
     peer.py write BOOTSTRAP TOPIC CODEC[,CODEC]            records from standard input, prints where each is
     peer.py member BOOTSTRAP GROUP TOPIC,TOPIC STRATEGY    a member of a group until its standard input ends
     peer.py transactions BOOTSTRAP ID                      commands from standard input: begin | send TOPIC PARTITION VALUE | commit | abort
+    peer.py metadata BOOTSTRAP                             brokers and topics: `broker ID`, `topic NAME PARTITIONS`
     peer.py version
 
 The lines that real/src/librdkafka.rs has from kcat, where that cannot be installed:
 
     peer.py consume BOOTSTRAP TOPIC                                    the topic up to its ends as they are now
+    peer.py group BOOTSTRAP GROUP TOPIC                                a line for each value, as a member of the group, up to the ends
     peer.py produce BOOTSTRAP TOPIC PARTITION PARTITIONER CODEC [NAME=VALUE ...]
                                                                        KEY:VALUE lines from standard input, with these headers; partition
                                                                        -1 leaves it to the partitioner
@@ -183,6 +185,27 @@ def consume(bootstrap, topic):
     out.flush()
 
 
+def group(bootstrap, name, topic):
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap, "group.id": name, "auto.offset.reset": "earliest", "enable.auto.commit": False, "enable.partition.eof": True,
+    })
+    consumer.subscribe([topic])
+    left = len(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+    while left:
+        message = consumer.poll(30)
+        if message is None:
+            sys.exit("nothing came for 30 s")
+        if not message.error():
+            say(message.value().decode())
+        elif message.error().code() == KafkaError._PARTITION_EOF:
+            left -= 1
+        else:
+            sys.exit(str(message.error()))
+    consumer.commit(asynchronous=False)
+    sys.stdout.flush()
+    consumer.close()
+
+
 def produce(bootstrap, topic, partition, partitioner, codec, *headers):
     failed = []
     producer = Producer({
@@ -199,10 +222,19 @@ def produce(bootstrap, topic, partition, partitioner, codec, *headers):
         sys.exit(f"not delivered: {failed}")
 
 
+def metadata(bootstrap):
+    known = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused"}).list_topics(timeout=30)
+    for broker in sorted(known.brokers):
+        say(f"broker {broker}")
+    for topic in sorted(known.topics):
+        say(f"topic {topic} {len(known.topics[topic].partitions)}")
+
+
 def version():
     say(confluent_kafka.libversion()[0])
 
 
 {
-    "read": read, "write": write, "member": member, "transactions": transactions, "version": version, "consume": consume, "produce": produce,
+    "read": read, "write": write, "member": member, "transactions": transactions, "metadata": metadata, "version": version,
+    "consume": consume, "group": group, "produce": produce,
 }[sys.argv[1]](*sys.argv[2:])

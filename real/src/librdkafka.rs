@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -113,6 +114,31 @@ pub async fn librdkafka_read(bootstrap: &str, topic: &str) -> Vec<PeerRecord> {
         });
     }
     records
+}
+
+/// The cluster as librdkafka sees it: `broker ID` and `topic NAME PARTITIONS`, sorted.
+pub async fn librdkafka_metadata(bootstrap: &str) -> Vec<String> {
+    let said = run(command(&["-b", bootstrap, "-L", "-J"], &["metadata", bootstrap]), b"").await;
+    let text = String::from_utf8(said.to_vec()).expect("text");
+    let Peer::Kcat = peer() else { return text.lines().map(str::to_owned).collect() };
+    let json: Value = serde_json::from_str(&text).expect("JSON from kcat");
+    let list = |name: &str| json[name].as_array().expect("an array").clone();
+    let brokers = list("brokers").into_iter().map(|broker| format!("broker {}", broker["id"]));
+    let topic = |topic: &Value| {
+        let partitions = topic["partitions"].as_array().map_or(0, Vec::len);
+        format!("topic {} {partitions}", topic["topic"].as_str().unwrap_or_default())
+    };
+    let mut lines: Vec<_> = brokers.chain(list("topics").iter().map(topic)).collect();
+    lines.sort();
+    lines
+}
+
+/// The values of `topic`, as a member of `group` gets them; what it read is committed.
+pub async fn librdkafka_group_read(bootstrap: &str, group: &str, topic: &str) -> Vec<String> {
+    let earliest = "auto.offset.reset=earliest";
+    let kcat = ["-b", bootstrap, "-G", group, "-X", earliest, "-e", "-q", "-f", "%s\n", topic];
+    let said = run(command(&kcat, &["group", bootstrap, group, topic]), b"").await;
+    String::from_utf8(said.to_vec()).expect("text").lines().map(str::to_owned).collect()
 }
 
 /// Where librdkafka puts a record.

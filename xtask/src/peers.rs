@@ -51,7 +51,8 @@ fn built(name: &str) -> Result<PathBuf, String> {
 fn java(class_path: &str) -> Result<PathBuf, String> {
     let classes = built("peers")?;
     let mut javac = Command::new("javac");
-    javac.args(["-cp", class_path, "-d"]).arg(&classes).arg(sources().join("java").join("Peer.java"));
+    let java = sources().join("java");
+    javac.args(["-cp", class_path, "-d"]).arg(&classes).args(["Peer.java", "PeerAdmin.java"].map(|file| java.join(file)));
     process::output(&mut javac)?;
     Ok(classes)
 }

@@ -1,4 +1,5 @@
-//! The tests in `real/`: against Apache Kafka 4.3.1 with all its neighbours, then against other versions of it.
+//! The tests in `real/`: other clients on klamm-broker, then against Apache Kafka 4.3.1 with all its neighbours, then against other
+//! versions of it.
 //!
 //! A single broker (in Docker where that works, else from the jars), a cluster of three from the jars, whose nodes the tests kill
 //! and restart, and a secured broker from the jars serve all test files but `versions.rs`. Then comes one broker of each other version, one at a time, for the tests of
@@ -15,6 +16,8 @@ use crate::{process, shown};
 
 /// The file whose tests run once for each other version.
 const VERSIONS: &str = "versions";
+/// The file whose tests need other clients, but no Apache Kafka.
+const EMBEDDED: &str = "embedded";
 /// What the names of tests with franz-go have in common.
 const FRANZ_GO: &str = "franz_go";
 
@@ -50,13 +53,15 @@ pub(crate) fn run(filters: &[&str]) -> Result<Outcome, String> {
     let peers = Peers::build(&kafka::class_path(&kafka::fetch(VERSION)?)?)?;
     println!("other clients: {}", peers.names());
     let mut outcome = Outcome::default();
+    let embedded = [EMBEDDED.to_owned()];
+    let mut on_embedded = names(&embedded, filters)?;
+    outcome.left_out += without_franz_go(&peers, &mut on_embedded);
+    if !on_embedded.is_empty() {
+        run_on_embedded(&peers, &embedded, filters, &mut outcome)?;
+    }
     let files = files()?;
     let mut on_current = names(&files, filters)?;
-    if peers.franz_go.is_err() {
-        let asked = on_current.len();
-        on_current.retain(|name| !name.contains(FRANZ_GO));
-        outcome.left_out = asked - on_current.len();
-    }
+    outcome.left_out += without_franz_go(&peers, &mut on_current);
     if !on_current.is_empty() {
         run_on_current(&peers, &files, filters, &mut outcome)?;
     }
@@ -73,14 +78,23 @@ pub(crate) fn run(filters: &[&str]) -> Result<Outcome, String> {
     }
 }
 
-/// The files of tests in `real/`, without that of other versions.
+/// Takes out the tests with franz-go if that could not be built; says how many.
+fn without_franz_go(peers: &Peers, names: &mut Vec<String>) -> usize {
+    let asked = names.len();
+    if peers.franz_go.is_err() {
+        names.retain(|name| !name.contains(FRANZ_GO));
+    }
+    asked - names.len()
+}
+
+/// The files of tests in `real/` for the current version: without that of other versions, and that of klamm-broker.
 fn files() -> Result<Vec<String>, String> {
     let folder = process::root().join("real").join("tests");
     let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let paths = entries.flatten().map(|entry| entry.path());
     let rust = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     let mut names: Vec<String> = rust.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
-    names.retain(|name| name != VERSIONS);
+    names.retain(|name| name != VERSIONS && name != EMBEDDED);
     names.sort();
     Ok(names)
 }
@@ -104,6 +118,17 @@ fn names(files: &[String], filters: &[&str]) -> Result<Vec<String>, String> {
 /// The module of `versions.rs` for a version.
 fn module(version: Version) -> String {
     format!("on_kafka_{}_{}_{}::", version.0, version.1, version.2)
+}
+
+fn run_on_embedded(peers: &Peers, files: &[String], filters: &[&str], outcome: &mut Outcome) -> Result<(), String> {
+    let mut cargo = cargo(files);
+    environment(&mut cargo, peers);
+    cargo.args(["--test-threads", "2"]).args(filters);
+    if peers.franz_go.is_err() {
+        cargo.args(["--skip", FRANZ_GO]);
+    }
+    outcome.add(count(&mut cargo)?, &format!("klamm-broker (with {})", peers.names()));
+    Ok(())
 }
 
 fn run_on_current(peers: &Peers, files: &[String], filters: &[&str], outcome: &mut Outcome) -> Result<(), String> {

@@ -25,7 +25,7 @@ fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refusal> 
 impl Core {
     pub(super) fn create_topics(
         &mut self,
-        _: Instant,
+        now: Instant,
         call: &Call,
         request: CreateTopicsRequest,
     ) -> Outcome<CreateTopicsResponse> {
@@ -41,14 +41,20 @@ impl Core {
             }
             let created = match seen.get(&topic.name) {
                 Some(2..) => refuse(ErrorCode::INVALID_REQUEST, "Duplicate topic name."),
-                _ => self.create_topic(topic, request.validate_only),
+                _ => self.create_topic(now, call, topic, request.validate_only),
             };
             topics.push(created_topic(topic, created, call.version));
         }
         Outcome::Reply(CreateTopicsResponse { topics, ..Default::default() })
     }
 
-    fn create_topic(&mut self, topic: &CreatableTopic, validate_only: bool) -> Result<Created, Refusal> {
+    fn create_topic(
+        &mut self,
+        now: Instant,
+        call: &Call,
+        topic: &CreatableTopic,
+        validate_only: bool,
+    ) -> Result<Created, Refusal> {
         let name = topic.name.as_str();
         if let Some(why) = invalid_name(name) {
             return refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, format!("Topic name is invalid: {why}"));
@@ -69,6 +75,7 @@ impl Core {
             set.insert(key.to_owned(), value.to_owned());
         }
         let assignment = self.assignment(topic)?;
+        self.charge_mutation(now, call, assignment.len(), call.version >= CREATION_THROTTLED)?;
         let created = Created {
             id: Uuid::ZERO,
             partitions: i32::try_from(assignment.len()).unwrap_or(i32::MAX),
@@ -141,7 +148,7 @@ impl Core {
 
     pub(super) fn delete_topics(
         &mut self,
-        _: Instant,
+        now: Instant,
         call: &Call,
         request: DeleteTopicsRequest,
     ) -> Outcome<DeleteTopicsResponse> {
@@ -157,15 +164,19 @@ impl Core {
                 }
             };
             let mut result = DeletableTopicResult { name, topic_id: id, ..Default::default() };
-            match found.map(|topic| (topic.name.clone(), topic.id)) {
-                Ok((name, topic_id)) => {
+            let found = found.map(|topic| (topic.name.clone(), topic.id, topic.partitions.len()));
+            let found = found.map_err(|code| (code, "This server does not host this topic-partition.".to_owned()));
+            let strict = call.version >= DELETION_THROTTLED;
+            let found = found.and_then(|found| self.charge_mutation(now, call, found.2, strict).map(|()| found));
+            match found {
+                Ok((name, topic_id, _)) => {
                     self.topics.delete(name.as_str());
                     self.groups.forget_topic(name.as_str());
                     (result.name, result.topic_id) = (Some(name), topic_id);
                 }
-                Err(code) => {
+                Err((code, message)) => {
                     result.error_code = code;
-                    result.error_message = Some(text("This server does not host this topic-partition."));
+                    result.error_message = Some(text(&message));
                 }
             }
             if call.version < 6 && result.name.is_none() {
@@ -178,13 +189,13 @@ impl Core {
 
     pub(super) fn create_partitions(
         &mut self,
-        _: Instant,
-        _: &Call,
+        now: Instant,
+        call: &Call,
         request: CreatePartitionsRequest,
     ) -> Outcome<CreatePartitionsResponse> {
         let mut results = Vec::new();
         for topic in &request.topics {
-            let raised = self.raise_partitions(topic, request.validate_only);
+            let raised = self.raise_partitions(now, call, topic, request.validate_only);
             let (error_code, error_message) = match raised {
                 Ok(()) => (ErrorCode::NONE, None),
                 Err((code, message)) => (code, Some(text(&message))),
@@ -194,7 +205,13 @@ impl Core {
         Outcome::Reply(CreatePartitionsResponse { results, ..Default::default() })
     }
 
-    fn raise_partitions(&mut self, wanted: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Refusal> {
+    fn raise_partitions(
+        &mut self,
+        now: Instant,
+        call: &Call,
+        wanted: &CreatePartitionsTopic,
+        validate_only: bool,
+    ) -> Result<(), Refusal> {
         let name = wanted.name.as_str();
         let Some(topic) = self.topics.get(name) else {
             return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition.");
@@ -223,6 +240,8 @@ impl Core {
                 Some(replicas)
             }
         };
+        let more = usize::try_from(count - have).unwrap_or(0);
+        self.charge_mutation(now, call, more, call.version >= PARTITIONS_THROTTLED)?;
         if validate_only {
             return Ok(());
         }
@@ -236,6 +255,11 @@ impl Core {
         Ok(())
     }
 }
+
+/// First versions of CreateTopics, CreatePartitions and DeleteTopics whose clients understand that they have used too much (KIP-599).
+const CREATION_THROTTLED: i16 = 6;
+const PARTITIONS_THROTTLED: i16 = 3;
+const DELETION_THROTTLED: i16 = 5;
 
 /// More than this nobody wants in a test; it bounds what a request can make us allocate.
 const MAX_PARTITIONS: i32 = 100_000;

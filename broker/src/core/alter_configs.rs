@@ -1,9 +1,11 @@
-//! IncrementalAlterConfigs (KIP-339): changes to configurations of topics and brokers, all of a resource or none.
+//! IncrementalAlterConfigs (KIP-339) and its forerunner AlterConfigs, which sets all of a resource's configurations anew: changes to
+//! topics and brokers, all of a resource or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use klamm::protocol::ErrorCode;
+use klamm::protocol::messages::alter_configs::{self, AlterConfigsRequest, AlterConfigsResponse};
 use klamm::protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig, IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResponse,
@@ -30,14 +32,54 @@ impl Core {
         call: &Call,
         request: IncrementalAlterConfigsRequest,
     ) -> Outcome<IncrementalAlterConfigsResponse> {
+        let responses = self.alter_resources(call, request.resources, request.validate_only, false);
+        Outcome::Reply(IncrementalAlterConfigsResponse { responses, ..Default::default() })
+    }
+
+    pub(super) fn alter_configs(
+        &mut self,
+        _: Instant,
+        call: &Call,
+        request: AlterConfigsRequest,
+    ) -> Outcome<AlterConfigsResponse> {
+        let set = |config: alter_configs::AlterableConfig| AlterableConfig {
+            name: config.name,
+            config_operation: SET,
+            value: config.value,
+        };
+        let resource = |resource: alter_configs::AlterConfigsResource| AlterConfigsResource {
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+            configs: resource.configs.into_iter().map(set).collect(),
+        };
+        let resources = request.resources.into_iter().map(resource).collect();
+        let verdict = |verdict: AlterConfigsResourceResponse| alter_configs::AlterConfigsResourceResponse {
+            error_code: verdict.error_code,
+            error_message: verdict.error_message,
+            resource_type: verdict.resource_type,
+            resource_name: verdict.resource_name,
+        };
+        let responses = self.alter_resources(call, resources, request.validate_only, true);
+        let responses = responses.into_iter().map(verdict).collect();
+        Outcome::Reply(AlterConfigsResponse { responses, ..Default::default() })
+    }
+
+    /// `anew`: what is not named goes back to its default.
+    fn alter_resources(
+        &mut self,
+        call: &Call,
+        resources: Vec<AlterConfigsResource>,
+        validate_only: bool,
+        anew: bool,
+    ) -> Vec<AlterConfigsResourceResponse> {
         let key = |resource: &AlterConfigsResource| (resource.resource_type, resource.resource_name.as_str().to_owned());
         let mut times: BTreeMap<(i8, String), usize> = BTreeMap::new();
-        request.resources.iter().for_each(|resource| *times.entry(key(resource)).or_default() += 1);
+        resources.iter().for_each(|resource| *times.entry(key(resource)).or_default() += 1);
         let mut responses = Vec::new();
-        for resource in request.resources {
+        for resource in resources {
             let altered = match times.get(&key(&resource)) {
                 Some(2..) => refuse(ErrorCode::INVALID_REQUEST, "Each resource must appear at most once."),
-                _ => self.alter_resource(call, &resource, request.validate_only),
+                _ => self.alter_resource(call, &resource, validate_only, anew),
             };
             let (error_code, error_message) = match altered {
                 Ok(()) => (ErrorCode::NONE, None),
@@ -46,10 +88,16 @@ impl Core {
             let AlterConfigsResource { resource_type, resource_name, .. } = resource;
             responses.push(AlterConfigsResourceResponse { error_code, error_message, resource_type, resource_name });
         }
-        Outcome::Reply(IncrementalAlterConfigsResponse { responses, ..Default::default() })
+        responses
     }
 
-    fn alter_resource(&mut self, call: &Call, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refusal> {
+    fn alter_resource(
+        &mut self,
+        call: &Call,
+        resource: &AlterConfigsResource,
+        validate_only: bool,
+        anew: bool,
+    ) -> Result<(), Refusal> {
         let name = resource.resource_name.as_str();
         let mut keys = BTreeSet::new();
         if let Some(twice) = resource.configs.iter().find(|change| !keys.insert(change.name.as_str())) {
@@ -61,7 +109,7 @@ impl Core {
                     let message = format!("The topic '{name}' does not exist.");
                     return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message);
                 };
-                let mut set = topic.configs.clone();
+                let mut set = if anew { BTreeMap::new() } else { topic.configs.clone() };
                 for change in &resource.configs {
                     let key = change.name.as_str();
                     let Some(kind) = configs::kind_of_topic_config(key) else {
@@ -79,17 +127,17 @@ impl Core {
             }
             BROKER => {
                 configs::check_broker(call, name)?;
-                let mut set = self.broker_configs.get(name).cloned().unwrap_or_default();
+                let before = if anew { None } else { self.broker_configs.get(name).cloned() };
+                let mut set = before.unwrap_or_default();
                 for change in &resource.configs {
                     let key = change.name.as_str();
                     if !configs::is_dynamic(key) {
                         let message = format!("Cannot update these configs dynamically: Set({key})");
                         return refuse(ErrorCode::INVALID_REQUEST, message);
                     }
-                    // All that can be changed are numbers.
-                    apply(&mut set, change, Kind::Int, "")?;
-                    if let Some(value) = set.get(key).filter(|value| !Kind::Int.fits(value)) {
-                        return refuse(ErrorCode::INVALID_CONFIG, format!("Invalid value {value} for configuration {key}"));
+                    apply(&mut set, change, configs::kind_of_broker_config(key), "")?;
+                    if let Some(value) = set.get(key) {
+                        configs::check_on_broker(key, value).map_err(|message| (ErrorCode::INVALID_CONFIG, message))?;
                     }
                 }
                 if !validate_only {

@@ -1,7 +1,7 @@
 //! Configurations: which there are, their defaults, and DescribeConfigs.
 //!
-//! Topics take all of Kafka's configurations for topics; only those that `set_topic_config` names have an effect here. Of a broker
-//! those can be changed that Kafka changes while it runs; `message.max.bytes` alone has an effect.
+//! Topics take all of Kafka's configurations for topics, by Kafka's rules; only those that `set_topic_config` names have an effect
+//! here. Of a broker those can be changed that Kafka changes while it runs; `message.max.bytes` alone has an effect.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -75,37 +75,142 @@ const OF_TOPIC: &[(&str, Kind, &str)] = &[
     ("unclean.leader.election.enable", Kind::Boolean, "false"),
 ];
 
-/// Some of a broker's that do not follow from the settings.
+/// The smallest values of numbers; others may be anything.
+const LEAST: &[(&str, i64)] = &[
+    ("delete.retention.ms", 0),
+    ("file.delete.delay.ms", 0),
+    ("flush.messages", 1),
+    ("flush.ms", 0),
+    ("index.interval.bytes", 0),
+    ("local.retention.bytes", -2),
+    ("local.retention.ms", -2),
+    ("max.compaction.lag.ms", 1),
+    ("max.message.bytes", 0),
+    ("message.timestamp.after.max.ms", 0),
+    ("message.timestamp.before.max.ms", 0),
+    ("min.cleanable.dirty.ratio", 0),
+    ("min.compaction.lag.ms", 0),
+    ("min.insync.replicas", 1),
+    ("retention.ms", -1),
+    ("segment.bytes", 1_048_576),
+    ("segment.index.bytes", 4),
+    ("segment.jitter.ms", 0),
+    ("segment.ms", 1),
+];
+
+/// What text may be.
+const CHOICES: &[(&str, &[&str])] = &[
+    ("cleanup.policy", &["compact", "delete"]),
+    ("compression.type", &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
+    ("message.timestamp.type", &["CreateTime", "LogAppendTime"]),
+];
+
+/// Configurations of topics with what brokers call their defaults.
+const OF_TOPIC_AND_BROKER: &[(&str, &str)] = &[
+    ("cleanup.policy", "log.cleanup.policy"),
+    ("compression.gzip.level", "compression.gzip.level"),
+    ("compression.lz4.level", "compression.lz4.level"),
+    ("compression.type", "compression.type"),
+    ("compression.zstd.level", "compression.zstd.level"),
+    ("delete.retention.ms", "log.cleaner.delete.retention.ms"),
+    ("file.delete.delay.ms", "log.segment.delete.delay.ms"),
+    ("flush.messages", "log.flush.interval.messages"),
+    ("flush.ms", "log.flush.interval.ms"),
+    ("index.interval.bytes", "log.index.interval.bytes"),
+    ("local.retention.bytes", "log.local.retention.bytes"),
+    ("local.retention.ms", "log.local.retention.ms"),
+    ("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"),
+    ("max.message.bytes", "message.max.bytes"),
+    ("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"),
+    ("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"),
+    ("message.timestamp.type", "log.message.timestamp.type"),
+    ("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio"),
+    ("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms"),
+    ("min.insync.replicas", "min.insync.replicas"),
+    ("preallocate", "log.preallocate"),
+    ("retention.bytes", "log.retention.bytes"),
+    ("retention.ms", "log.retention.ms"),
+    ("segment.bytes", "log.segment.bytes"),
+    ("segment.index.bytes", "log.index.size.max.bytes"),
+    ("segment.jitter.ms", "log.roll.jitter.ms"),
+    ("segment.ms", "log.roll.ms"),
+    ("unclean.leader.election.enable", "unclean.leader.election.enable"),
+];
+
+/// Those of a broker's that have no default, because it is that of another one.
+const DEFAULTS_IN_HOURS: &[(&str, &str, &str)] = &[
+    ("log.retention.ms", "log.retention.hours", "168"),
+    ("log.roll.jitter.ms", "log.roll.jitter.hours", "0"),
+    ("log.roll.ms", "log.roll.hours", "168"),
+];
+
+/// Some more of a broker's that do not follow from the settings.
 const OF_BROKER: &[(&str, Kind, &str)] = &[
     ("background.threads", Kind::Int, "10"),
     ("log.cleaner.threads", Kind::Int, "1"),
     ("log.retention.hours", Kind::Int, "168"),
-    ("min.insync.replicas", Kind::Int, "1"),
     ("num.io.threads", Kind::Int, "8"),
     ("num.network.threads", Kind::Int, "3"),
-    ("offsets.retention.minutes", Kind::Int, "10080"),
     ("socket.request.max.bytes", Kind::Int, "104857600"),
 ];
 
-/// Those of a broker's that Kafka changes while it runs (KIP-226).
-const DYNAMIC: &[&str] = &[
-    "background.threads",
-    "log.cleaner.threads",
-    "message.max.bytes",
-    "min.insync.replicas",
-    "num.io.threads",
-    "num.network.threads",
-];
+/// Those of a broker's that Kafka changes while it runs (KIP-226), beside the defaults of topics.
+const DYNAMIC: &[&str] = &["background.threads", "log.cleaner.threads", "num.io.threads", "num.network.threads"];
 
-/// May a topic have this?
+/// A configuration and where it comes from.
+struct Config {
+    name: &'static str,
+    kind: Kind,
+    value: String,
+    source: i8,
+    /// What its value was taken from and what it would else be taken from: names, values and sources.
+    synonyms: Vec<(&'static str, String, i8)>,
+}
+
+/// May a topic have this? The words are Kafka's.
 pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
     let kind = kind_of_topic_config(key).ok_or_else(|| format!("Unknown topic config name: {key}"))?;
-    let allowed = match key {
-        "cleanup.policy" => value.split(',').all(|policy| matches!(policy.trim(), "compact" | "delete")),
-        "message.timestamp.type" => matches!(value, "CreateTime" | "LogAppendTime"),
-        _ => true,
-    };
-    if kind.fits(value) && allowed { Ok(()) } else { Err(format!("Invalid value {value} for configuration {key}")) }
+    check_value(key, key, kind, value)
+}
+
+/// May a broker have this?
+pub(super) fn check_on_broker(key: &str, value: &str) -> Result<(), String> {
+    check_value(key, of_topic_for(key).unwrap_or(key), kind_of_broker_config(key), value)
+}
+
+/// `rules`: the configuration of topics whose rules there are for it.
+fn check_value(key: &str, rules: &str, kind: Kind, value: &str) -> Result<(), String> {
+    let wrong = |why: String| Err(format!("Invalid value {value} for configuration {key}: {why}"));
+    if !kind.fits(value) {
+        return wrong(match kind {
+            Kind::Boolean => "Expected value to be either true or false".to_owned(),
+            kind => format!("Not a number of type {}", kind.name()),
+        });
+    }
+    if let Some((_, choices)) = CHOICES.iter().find(|(name, _)| *name == rules) {
+        let items: Vec<_> = if kind == Kind::List { value.split(',').map(str::trim).collect() } else { vec![value] };
+        if !items.iter().all(|item| choices.contains(item)) {
+            return wrong(format!("String must be one of: {}", choices.join(", ")));
+        }
+    }
+    let least = LEAST.iter().find(|(name, _)| *name == rules).map(|(_, least)| *least);
+    if let Some(least) = least.filter(|least| value.parse::<f64>().is_ok_and(|value| value < *least as f64)) {
+        return wrong(format!("Value must be at least {least}"));
+    }
+    if rules == "min.cleanable.dirty.ratio" && value.parse::<f64>().is_ok_and(|ratio| ratio > 1.0) {
+        return wrong("Value must be no more than 1".to_owned());
+    }
+    Ok(())
+}
+
+/// The configuration of topics for which a broker's is the default.
+fn of_topic_for(broker: &str) -> Option<&'static str> {
+    OF_TOPIC_AND_BROKER.iter().find(|(_, name)| *name == broker).map(|(topic, _)| *topic)
+}
+
+/// What kind a broker's configuration is that can be changed while it runs.
+pub(super) fn kind_of_broker_config(key: &str) -> Kind {
+    of_topic_for(key).and_then(kind_of_topic_config).unwrap_or(Kind::Int)
 }
 
 pub(super) fn kind_of_topic_config(key: &str) -> Option<Kind> {
@@ -119,10 +224,21 @@ pub(super) fn default_of_topic_config(key: &str) -> Option<&'static str> {
 
 /// Can a broker change this while it runs?
 pub(super) fn is_dynamic(key: &str) -> bool {
-    DYNAMIC.contains(&key)
+    DYNAMIC.contains(&key) || of_topic_for(key).is_some()
 }
 
 impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "BOOLEAN",
+            Self::String => "STRING",
+            Self::Int => "INT",
+            Self::Long => "LONG",
+            Self::Double => "DOUBLE",
+            Self::List => "LIST",
+        }
+    }
+
     /// Does a value look like one of this kind?
     pub(super) fn fits(self, value: &str) -> bool {
         match self {
@@ -156,14 +272,20 @@ impl Core {
                 let keys = resource.configuration_keys.as_ref();
                 keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == name))
             };
-            let config = |(name, kind, value, source): (&str, Kind, String, i8)| DescribeConfigsResourceResult {
+            let synonym = |(name, value, source): (&str, String, i8)| DescribeConfigsSynonym {
+                name: text(name),
+                value: Some(text(&value)),
+                source,
+            };
+            let config = |Config { name, kind, value, source, synonyms }: Config| DescribeConfigsResourceResult {
                 name: text(name),
                 value: Some(text(&value)),
                 // What a broker's file says can mostly not be changed while it runs.
                 read_only: resource.resource_type == BROKER && !is_dynamic(name),
+                // Before version 1 there is only whether it is the default.
                 config_source: source,
                 synonyms: match request.include_synonyms {
-                    true => vec![DescribeConfigsSynonym { name: text(name), value: Some(text(&value)), source }],
+                    true => synonyms.into_iter().map(synonym).collect(),
                     false => Vec::new(),
                 },
                 config_type: kind as i8,
@@ -172,7 +294,7 @@ impl Core {
             };
             let (error_code, error_message, configs) = match found {
                 Ok(configs) => {
-                    let wanted = configs.into_iter().filter(|(name, ..)| wanted(name));
+                    let wanted = configs.into_iter().filter(|config| wanted(config.name));
                     (ErrorCode::NONE, None, wanted.map(config).collect())
                 }
                 Err((code, message)) => (code, Some(text(&message)), Vec::new()),
@@ -184,7 +306,7 @@ impl Core {
         Outcome::Reply(DescribeConfigsResponse { results, ..Default::default() })
     }
 
-    fn configs(&self, call: &Call, resource: &DescribeConfigsResource) -> Result<Vec<(&'static str, Kind, String, i8)>, Refusal> {
+    fn configs(&self, call: &Call, resource: &DescribeConfigsResource) -> Result<Vec<Config>, Refusal> {
         let name = resource.resource_name.as_str();
         match resource.resource_type {
             TOPIC => {
@@ -192,20 +314,46 @@ impl Core {
                     let message = "This server does not host this topic-partition.".to_owned();
                     return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
                 };
-                let kinds = OF_TOPIC.iter().map(|(_, kind, _)| *kind);
-                Ok(kinds.zip(of_topic(&topic.configs)).map(|(kind, (name, value, source))| (name, kind, value, source)).collect())
+                let config = |(name, kind, default): &(&'static str, Kind, &'static str)| {
+                    let set = topic.configs.get(*name).map(|value| (*name, value.clone(), SET_ON_TOPIC));
+                    let of_broker = OF_TOPIC_AND_BROKER.iter().find(|(topic, _)| topic == name);
+                    let synonyms = of_broker.map(|(_, broker)| self.layers(call.node, broker, Some(default)));
+                    let synonyms: Vec<_> = set.into_iter().chain(synonyms.into_iter().flatten()).collect();
+                    // Times that brokers count in hours are told in milliseconds.
+                    let (value, source) = match synonyms.first() {
+                        Some((_, value, source)) if *source != DEFAULT => (value.clone(), *source),
+                        _ => ((*default).to_owned(), DEFAULT),
+                    };
+                    Config { name, kind: *kind, value, source, synonyms }
+                };
+                Ok(OF_TOPIC.iter().map(config).collect())
             }
             BROKER => {
                 check_broker(call, name)?;
                 let mut configs = self.broker_configs(call.node);
                 if name.is_empty() {
                     // Of all brokers only what was set for all is told.
-                    configs.retain(|(_, _, _, source)| *source == SET_ON_ALL_BROKERS);
+                    configs.retain(|config| config.source == SET_ON_ALL_BROKERS);
                 }
                 Ok(configs)
             }
             other => Err((ErrorCode::INVALID_REQUEST, format!("Unsupported resource type: {other}"))),
         }
+    }
+
+    /// Where a broker's configuration may come from, the first first: set on it, set on all, from its file, its default.
+    fn layers(&self, node: i32, key: &'static str, default: Option<&str>) -> Vec<(&'static str, String, i8)> {
+        let set = |name: &str| self.broker_configs.get(name).and_then(|set| set.get(key)).cloned();
+        let mut layers: Vec<(&'static str, String, i8)> = Vec::new();
+        layers.extend(set(&node.to_string()).map(|value| (key, value, SET_ON_BROKER)));
+        layers.extend(set("").map(|value| (key, value, SET_ON_ALL_BROKERS)));
+        let file = self.set_in_file(node).into_iter().find(|(name, ..)| *name == key);
+        // What the settings say is Kafka's default unless it was changed.
+        layers.extend(file.filter(|(.., value)| Some(value.as_str()) != default).map(|(_, _, value)| (key, value, STATIC)));
+        let hours = DEFAULTS_IN_HOURS.iter().find(|(name, ..)| *name == key);
+        let default = hours.map(|(_, hours, value)| (*hours, *value)).or_else(|| Some((key, default?)));
+        layers.extend(default.map(|(name, value)| (name, value.to_owned(), DEFAULT)));
+        layers
     }
 
     /// What was set for a broker while it ran: for itself, else for all.
@@ -221,29 +369,49 @@ impl Core {
         set.unwrap_or(self.settings.message_max_bytes)
     }
 
-    fn broker_configs(&self, node: i32) -> Vec<(&'static str, Kind, String, i8)> {
+    /// What would stand in the node's `server.properties`.
+    fn set_in_file(&self, node: i32) -> Vec<(&'static str, Kind, String)> {
         let settings = &self.settings;
         let millis = |duration: std::time::Duration| duration.as_millis().to_string();
-        let set = [
+        vec![
             ("auto.create.topics.enable", Kind::Boolean, settings.auto_create_topics.to_string()),
             ("default.replication.factor", Kind::Int, settings.replication_factor().to_string()),
             ("group.initial.rebalance.delay.ms", Kind::Int, millis(settings.group_initial_rebalance_delay)),
             ("group.max.session.timeout.ms", Kind::Int, millis(settings.group_max_session_timeout)),
+            ("group.max.size", Kind::Int, settings.group_max_size.min(i32::MAX as usize).to_string()),
             ("group.min.session.timeout.ms", Kind::Int, millis(settings.group_min_session_timeout)),
             ("message.max.bytes", Kind::Int, settings.message_max_bytes.to_string()),
             ("node.id", Kind::Int, node.to_string()),
             ("num.partitions", Kind::Int, settings.default_partitions.to_string()),
-        ];
-        let set = set.into_iter().map(|(name, kind, value)| (name, kind, value, STATIC));
-        let defaults = OF_BROKER.iter().map(|(name, kind, value)| (*name, *kind, (*value).to_owned(), DEFAULT));
-        let mut all: Vec<_> = set.chain(defaults).collect();
-        for (name, _, value, source) in &mut all {
-            if let Some((set, from)) = self.set_on_broker(node, name) {
-                (*value, *source) = (set.to_owned(), from);
+            ("offset.metadata.max.bytes", Kind::Int, settings.offset_metadata_max_bytes.to_string()),
+            ("offsets.retention.check.interval.ms", Kind::Long, millis(settings.offsets_retention_check_interval)),
+            ("offsets.retention.minutes", Kind::Int, (settings.offsets_retention.as_secs() / 60).to_string()),
+        ]
+    }
+
+    fn broker_configs(&self, node: i32) -> Vec<Config> {
+        let set = self.set_in_file(node).into_iter().map(|(name, kind, value)| (name, kind, Some(value), STATIC));
+        let defaults = OF_BROKER.iter().map(|(name, kind, value)| (*name, *kind, Some((*value).to_owned()), DEFAULT));
+        let of_topics = OF_TOPIC_AND_BROKER.iter().filter_map(|(topic, broker)| {
+            let (_, kind, default) = OF_TOPIC.iter().find(|(name, ..)| name == topic)?;
+            let in_hours = DEFAULTS_IN_HOURS.iter().any(|(name, ..)| name == broker);
+            Some((*broker, *kind, (!in_hours).then(|| (*default).to_owned()), DEFAULT))
+        });
+        let mut all: std::collections::BTreeMap<&'static str, Config> = std::collections::BTreeMap::new();
+        for (name, kind, value, source) in defaults.chain(of_topics).chain(set) {
+            let default = value.as_deref().filter(|_| source == DEFAULT);
+            let mut synonyms = self.layers(node, name, default);
+            if source == STATIC {
+                synonyms.retain(|(.., source)| *source != DEFAULT && *source != STATIC);
+                synonyms.extend(value.clone().map(|value| (name, value, STATIC)));
+            }
+            // Without a value of its own it is told only if it was set.
+            let first = synonyms.iter().find(|(from, ..)| *from == name).map(|(_, value, source)| (value.clone(), *source));
+            if let Some((value, source)) = first {
+                all.insert(name, Config { name, kind, value, source, synonyms });
             }
         }
-        all.sort_by_key(|(name, ..)| *name);
-        all
+        all.into_values().collect()
     }
 }
 

@@ -95,6 +95,8 @@ pub(crate) struct Connection {
     pub(crate) state: State,
     /// Is what is being sent the last?
     pub(crate) is_last: bool,
+    /// How long its client is to be quiet after the next answer, for what it used.
+    pub(crate) quota_wait: Duration,
 }
 
 impl Connection {

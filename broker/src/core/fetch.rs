@@ -35,7 +35,8 @@ pub(crate) struct ParkedFetch {
 }
 
 impl Core {
-    pub(super) fn fetch(&mut self, now: Instant, call: &Call, request: FetchRequest) -> Outcome<FetchResponse> {
+    pub(super) fn fetch(&mut self, now: Instant, call: &Call, mut request: FetchRequest) -> Outcome<FetchResponse> {
+        request.max_bytes = self.fetch_limit(call, request.max_bytes);
         // 0 opens a session, -1 closes it or is without one; more goes on in one, and we have none.
         if request.session_epoch > 0 {
             let error_code = ErrorCode::FETCH_SESSION_ID_NOT_FOUND;

@@ -300,6 +300,28 @@ impl Log {
         self.aborted.retain(|aborted| aborted.last_offset >= start);
     }
 
+    /// Was what a producer wrote at `offset` taken back?
+    pub(crate) fn is_aborted(&self, producer_id: i64, offset: i64) -> bool {
+        let reaches = |aborted: &Aborted| (aborted.first_offset..=aborted.last_offset).contains(&offset);
+        self.aborted.iter().any(|aborted| aborted.producer_id == producer_id && reaches(aborted))
+    }
+
+    /// Puts other batches in place of its own, as compaction does. Where it starts and ends does not change; transactions of which no
+    /// batch is left are forgotten.
+    pub(crate) fn replace(&mut self, batches: Vec<Batch>) {
+        self.appended = 0;
+        self.batches.clear();
+        for batch in batches {
+            let position = self.appended;
+            self.appended += batch.size() as u64;
+            self.batches.push(Stored { batch, position });
+        }
+        let open = self.open.clone();
+        self.find_transactions();
+        // Those that are open are not touched.
+        self.open = open;
+    }
+
     /// Cuts off what is at or after `offset`, as a follower does whose leader has another history. Whole batches only.
     pub(crate) fn truncate_from(&mut self, offset: i64) {
         let keep = self.index_of(offset);

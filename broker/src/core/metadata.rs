@@ -28,6 +28,10 @@ const MAX_PAGE: usize = 2000;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
+/// What may be done to a cluster, as bits: create, alter, describe, act as a broker, describe and alter configurations, write
+/// idempotently. There is no authorizer, so everyone may do everything.
+const ALL_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+
 impl Core {
     pub(super) fn metadata(&mut self, _: Instant, call: &Call, request: MetadataRequest) -> Outcome<MetadataResponse> {
         let topics = match request.topics {
@@ -198,6 +202,7 @@ impl Core {
             cluster_id: text(&self.settings.cluster_id),
             controller_id: self.controller(),
             brokers: brokers.collect(),
+            cluster_authorized_operations: if request.include_cluster_authorized_operations { ALL_OPERATIONS } else { i32::MIN },
             ..Default::default()
         })
     }

@@ -12,6 +12,7 @@
 
 mod admin;
 mod alter_configs;
+mod compaction;
 mod configs;
 mod connections;
 mod coordinators;
@@ -24,16 +25,20 @@ mod groups;
 mod kafka_version;
 mod list_offsets;
 mod log;
+mod log_dirs;
 mod metadata;
 mod nodes;
 mod offset_for_leader_epoch;
 mod offsets;
 mod produce;
 mod producers;
+mod quotas;
 mod replication;
 mod reply;
+mod retention;
 mod sasl;
 mod scram;
+mod scram_credentials;
 mod scripting;
 mod settings;
 mod topics;
@@ -48,7 +53,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use klamm::protocol::header::{RequestHeader, encode_response};
-use klamm::protocol::{ApiKey, Request};
+use klamm::protocol::{ApiKey, DecodeErrorKind, Request};
 
 pub(crate) use crate::core::connections::Call;
 use crate::core::connections::{After, Connection, Queued, State};
@@ -62,6 +67,7 @@ pub(crate) use crate::core::kafka_version::KafkaVersion;
 pub(crate) use crate::core::nodes::Election;
 use crate::core::nodes::Holds;
 use crate::core::produce::ParkedProduce;
+use crate::core::quotas::Quotas;
 use crate::core::reply::{Answer, Reply};
 use crate::core::sasl::{Login, Users};
 pub(crate) use crate::core::settings::Settings;
@@ -133,8 +139,11 @@ pub(crate) struct Core {
     fetches: BTreeMap<ConnectionId, ParkedFetch>,
     produces: BTreeMap<ConnectionId, ParkedProduce>,
     holds: Holds,
+    /// When records are next looked at that may be too old.
+    next_retention: Option<Instant>,
     throttle: Duration,
     faults: Faults,
+    quotas: Quotas,
     users: Users,
     /// How long a client that has logged in is believed.
     session_lifetime: Option<Duration>,
@@ -168,8 +177,10 @@ impl Core {
             fetches: BTreeMap::new(),
             produces: BTreeMap::new(),
             holds: Holds::default(),
+            next_retention: None,
             throttle: Duration::ZERO,
             faults: Faults::default(),
+            quotas: Quotas::default(),
             actions: VecDeque::new(),
             requests: VecDeque::new(),
             request_bytes: 0,
@@ -186,12 +197,12 @@ impl Core {
     /// When `handle_timeout` wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let connections = self.connections.values().filter_map(Connection::next_timeout);
+        let coordinators = self.groups.next_timeout().into_iter().chain(self.placement.next_timeout());
+        let coordinators = coordinators.chain(self.transactions.next_timeout()).chain(self.holds.next_timeout());
+        let coordinators = coordinators.chain(self.faults.next_timeout());
         let parked =
             self.fetches.values().map(|fetch| fetch.deadline).chain(self.produces.values().map(|produce| produce.deadline));
-        let lasting = self.holds.next_timeout().into_iter().chain(self.faults.next_timeout());
-        let coordinators = self.groups.next_timeout().into_iter().chain(self.placement.next_timeout());
-        let coordinators = coordinators.chain(self.transactions.next_timeout());
-        connections.chain(parked).chain(coordinators).chain(lasting).min()
+        connections.chain(parked).chain(coordinators).chain(self.next_retention).min()
     }
 
     /// A connection was made to `node` from `host`.
@@ -199,7 +210,15 @@ impl Core {
         self.last_connection += 1;
         let id = ConnectionId(self.last_connection);
         let login = if self.users.are_wanted() { Login::Unknown } else { Login::NotWanted };
-        let connection = Connection { node, host: text(host), login, queue: VecDeque::new(), state: State::Idle, is_last: false };
+        let connection = Connection {
+            node,
+            host: text(host),
+            login,
+            queue: VecDeque::new(),
+            state: State::Idle,
+            is_last: false,
+            quota_wait: Duration::ZERO,
+        };
         self.connections.insert(id, connection);
         id
     }
@@ -275,9 +294,10 @@ impl Core {
         for id in due {
             self.finish_fetch(now, id);
         }
-        self.check_lag(now);
-        self.expire_produces(now);
         self.placement.handle_timeout(now);
+        self.check_lag(now);
+        self.check_retention(now);
+        self.expire_produces(now);
         let staged = &self.transactions.staged;
         self.groups.handle_timeout(now, |group, topic, index| staged.has_pending(group, topic, index));
         self.handle_transaction_timeouts(now);
@@ -386,6 +406,7 @@ impl Core {
             }
             return;
         }
+        self.charge_request(now, &call, body.len());
         match call.api_key {
             ApiKey::PRODUCE => self.handle(now, call, body, Self::produce),
             ApiKey::FETCH => self.handle(now, call, body, Self::fetch),
@@ -420,6 +441,12 @@ impl Core {
             ApiKey::INCREMENTAL_ALTER_CONFIGS => self.handle(now, call, body, Self::incremental_alter_configs),
             ApiKey::OFFSET_DELETE => self.handle(now, call, body, Self::offset_delete),
             ApiKey::DESCRIBE_CLUSTER => self.handle(now, call, body, Self::describe_cluster),
+            ApiKey::ALTER_CONFIGS => self.handle(now, call, body, Self::alter_configs),
+            ApiKey::DESCRIBE_LOG_DIRS => self.handle(now, call, body, Self::describe_log_dirs),
+            ApiKey::DESCRIBE_CLIENT_QUOTAS => self.handle(now, call, body, Self::describe_client_quotas),
+            ApiKey::ALTER_CLIENT_QUOTAS => self.handle(now, call, body, Self::alter_client_quotas),
+            ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS => self.handle(now, call, body, Self::describe_user_scram_credentials),
+            ApiKey::ALTER_USER_SCRAM_CREDENTIALS => self.handle(now, call, body, Self::alter_user_scram_credentials),
             ApiKey::DELETE_RECORDS => self.handle(now, call, body, Self::delete_records_by_request),
             ApiKey::OFFSET_FOR_LEADER_EPOCH => self.handle(now, call, body, Self::offset_for_leader_epoch),
             ApiKey::ELECT_LEADERS => self.handle(now, call, body, Self::elect_leaders),
@@ -435,7 +462,14 @@ impl Core {
         body: &Bytes,
         handler: fn(&mut Self, Instant, &Call, R) -> Outcome<R::Response>,
     ) {
-        let Ok(request) = R::decode(body, call.version) else { return self.close(call.connection) };
+        let read = match R::decode(body, call.version) {
+            // Kafka does not look at what stands behind a request.
+            Err(error) if error.kind == DecodeErrorKind::Trailing => {
+                R::decode(&body.slice(..body.len().saturating_sub(error.left)), call.version)
+            }
+            read => read,
+        };
+        let Ok(request) = read else { return self.close(call.connection) };
         match handler(self, now, &call, request) {
             Outcome::Reply(response) => self.respond(now, call, response),
             Outcome::ReplyAndClose(response) => {
@@ -447,7 +481,7 @@ impl Core {
                 }
             }
             Outcome::Parked => {}
-            Outcome::Nothing => self.respond_nothing(&call),
+            Outcome::Nothing => self.respond_nothing(now, &call),
             Outcome::Close => self.close(call.connection),
         }
     }
@@ -460,8 +494,9 @@ impl Core {
             debug_assert!(false, "an answer to nothing on {id}");
             return;
         };
-        if !self.throttle.is_zero() {
-            response.set_throttle(i32::try_from(self.throttle.as_millis()).unwrap_or(i32::MAX));
+        let throttle = self.throttle.max(connection.quota_wait);
+        if !throttle.is_zero() {
+            response.set_throttle(i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX));
         }
         let (mut cut, mut later) = (None, None);
         match after {
@@ -482,12 +517,22 @@ impl Core {
                 return self.close(id);
             }
         };
+        let bytes = frame.iter().map(Bytes::len).sum();
+        let frame = match self.charge_answer(now, &call, bytes, &mut response) {
+            false => frame,
+            true => {
+                let throttle =
+                    self.connections.get(&id).map_or(self.throttle, |connection| self.throttle.max(connection.quota_wait));
+                response.set_throttle(i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX));
+                encode_response(call.correlation_id, call.version, &response).unwrap_or(frame)
+            }
+        };
         if let Some(bytes) = cut {
             let whole: Bytes = frame.concat().into();
             self.send(now, id, vec![whole.slice(..bytes.min(whole.len()))]);
             return self.close(id);
         }
-        if let Some(at) = later {
+        if let Some((at, connection)) = later.zip(self.connections.get_mut(&id)) {
             connection.state = State::Sending(at, frame);
             return;
         }
@@ -496,11 +541,14 @@ impl Core {
     }
 
     /// Goes on after a request that has no answer.
-    fn respond_nothing(&mut self, call: &Call) {
+    fn respond_nothing(&mut self, now: Instant, call: &Call) {
         let Some(connection) = self.connections.get_mut(&call.connection) else { return };
         match std::mem::take(&mut connection.state) {
             State::Processing(After::Close | After::Cut(_)) => return self.close(call.connection),
             State::Processing(After::Silence) => connection.state = State::Silent,
+            _ if !connection.quota_wait.is_zero() => {
+                connection.state = State::Throttled(now + std::mem::take(&mut connection.quota_wait));
+            }
             _ => {}
         }
         self.ready.push_back(call.connection);
@@ -509,7 +557,8 @@ impl Core {
     /// Sends `frame`; the client is then not heard for as long as it was told to be quiet (KIP-219).
     fn send(&mut self, now: Instant, id: ConnectionId, frame: Vec<Bytes>) {
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.state = if self.throttle.is_zero() { State::Idle } else { State::Throttled(now + self.throttle) };
+            let throttle = self.throttle.max(std::mem::take(&mut connection.quota_wait));
+            connection.state = if throttle.is_zero() { State::Idle } else { State::Throttled(now + throttle) };
             self.actions.push_back(Action::Send(id, frame));
         }
     }

@@ -162,7 +162,7 @@ impl Core {
         let running = self.running();
         self.topics.default_rules = self.replication_rules();
         self.topics.apply_rules(&running);
-        let _ = now;
+        self.schedule_retention(now);
     }
 
     /// For topics that do not say it themselves: what was set for all brokers, else the settings.

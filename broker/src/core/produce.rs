@@ -92,8 +92,8 @@ impl Core {
                         Err(Refusal::new(ErrorCode::INVALID_REQUIRED_ACKS, "acks must be -1, 0 or 1"))
                     }
                     Ok(name) => {
-                        let transactional_id = request.transactional_id.as_ref();
-                        self.produce_to(now, call, transactional_id, name, data.index, acks, records)
+                        let place = (name, data.index);
+                        self.produce_to(now, call, request.transactional_id.as_ref(), place, acks, records)
                     }
                     Err(code) => Err(Refusal::new(*code, "no such topic")),
                 };
@@ -224,8 +224,7 @@ impl Core {
         now: Instant,
         call: &Call,
         transactional_id: Option<&TransactionalId>,
-        topic: &TopicName,
-        partition: i32,
+        (topic, partition): (&TopicName, i32),
         acks: i16,
         records: Bytes,
     ) -> Result<Appended, Refusal> {

@@ -148,14 +148,6 @@ impl Partition {
         })
     }
 
-    /// A replica's own log; `None` if it is a beginning of the leader's.
-    pub(crate) fn own_log(&self, node: i32) -> Option<&Log> {
-        match self.behind.get(&node) {
-            Some(Has::Apart(log)) => Some(log),
-            _ => None,
-        }
-    }
-
     /// Draws all conclusions from what has changed around: who lags, who is in sync, who leads.
     pub(crate) fn settle(&mut self, around: Around<'_>, rules: Rules) {
         self.rules = rules;

@@ -4,12 +4,14 @@ use std::any::Any;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use klamm::protocol::messages::{
-    add_offsets_to_txn::*, add_partitions_to_txn::*, api_versions::*, create_partitions::*, create_topics::*, delete_groups::*,
-    delete_records::*, delete_topics::*, describe_cluster::*, describe_configs::*, describe_groups::*, describe_producers,
-    describe_topic_partitions::*, describe_transactions, elect_leaders::*, end_txn::*, fetch, find_coordinator::*, heartbeat::*,
-    incremental_alter_configs::*, init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*,
-    list_transactions, metadata::*, offset_commit::*, offset_delete::*, offset_fetch::*, offset_for_leader_epoch as epochs,
-    produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*, txn_offset_commit::*, write_txn_markers::*,
+    add_offsets_to_txn::*, add_partitions_to_txn::*, alter_client_quotas, alter_configs, alter_user_scram_credentials::*,
+    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_records::*, delete_topics::*,
+    describe_client_quotas, describe_cluster::*, describe_configs::*, describe_groups::*, describe_log_dirs::*,
+    describe_producers, describe_topic_partitions::*, describe_transactions, describe_user_scram_credentials::*,
+    elect_leaders::*, end_txn::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*, init_producer_id::*,
+    join_group::*, leave_group::*, list_groups::*, list_offsets::*, list_transactions, metadata::*, offset_commit::*,
+    offset_delete::*, offset_fetch::*, offset_for_leader_epoch as epochs, produce, sasl_authenticate::*, sasl_handshake::*,
+    sync_group::*, txn_offset_commit::*, write_txn_markers::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, DecodeError, ErrorCode, ProducerId};
 
@@ -36,11 +38,14 @@ replies! {
     FindCoordinatorResponse JoinGroupResponse HeartbeatResponse LeaveGroupResponse SyncGroupResponse DescribeGroupsResponse
     ListGroupsResponse ApiVersionsResponse CreateTopicsResponse DeleteTopicsResponse InitProducerIdResponse
     DescribeConfigsResponse CreatePartitionsResponse DeleteGroupsResponse IncrementalAlterConfigsResponse OffsetDeleteResponse
-    DescribeClusterResponse DeleteRecordsResponse ElectLeadersResponse DescribeTopicPartitionsResponse
-    epochs::OffsetForLeaderEpochResponse
-    AddPartitionsToTxnResponse AddOffsetsToTxnResponse EndTxnResponse TxnOffsetCommitResponse
+    DescribeClusterResponse AddPartitionsToTxnResponse AddOffsetsToTxnResponse EndTxnResponse TxnOffsetCommitResponse
     describe_producers::DescribeProducersResponse describe_transactions::DescribeTransactionsResponse
     list_transactions::ListTransactionsResponse
+    alter_configs::AlterConfigsResponse DescribeLogDirsResponse
+    describe_client_quotas::DescribeClientQuotasResponse alter_client_quotas::AlterClientQuotasResponse
+    DescribeUserScramCredentialsResponse AlterUserScramCredentialsResponse
+    DeleteRecordsResponse ElectLeadersResponse DescribeTopicPartitionsResponse
+    epochs::OffsetForLeaderEpochResponse
 }
 
 macro_rules! unthrottled {
@@ -163,6 +168,40 @@ pub(crate) fn refuse(call: &Call, body: &Bytes, error_code: ErrorCode, to: impl 
                 resource_name: resource.resource_name,
             });
             to.answer(IncrementalAlterConfigsResponse { responses: responses.collect(), ..Default::default() });
+        }
+        ApiKey::ALTER_CONFIGS => {
+            let resources = alter_configs::AlterConfigsRequest::decode(body, version)?.resources.into_iter();
+            let responses = resources.map(|resource| alter_configs::AlterConfigsResourceResponse {
+                error_code,
+                error_message: None,
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name,
+            });
+            to.answer(alter_configs::AlterConfigsResponse { responses: responses.collect(), ..Default::default() });
+        }
+        ApiKey::DESCRIBE_LOG_DIRS => {
+            let results = vec![DescribeLogDirsResult { error_code, ..Default::default() }];
+            to.answer(DescribeLogDirsResponse { error_code, results, ..Default::default() });
+        }
+        ApiKey::DESCRIBE_CLIENT_QUOTAS => {
+            let refused = describe_client_quotas::DescribeClientQuotasResponse { error_code, ..Default::default() };
+            to.answer(describe_client_quotas::DescribeClientQuotasResponse { entries: None, ..refused });
+        }
+        ApiKey::ALTER_CLIENT_QUOTAS => {
+            let entries = alter_client_quotas::AlterClientQuotasRequest::decode(body, version)?.entries.into_iter();
+            let entries =
+                entries.map(|entry| alter_client_quotas::EntryResult { error_code, error_message: None, entity: entry.entity });
+            to.answer(alter_client_quotas::AlterClientQuotasResponse { entries: entries.collect(), ..Default::default() });
+        }
+        ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS => {
+            to.answer(DescribeUserScramCredentialsResponse { error_code, ..Default::default() });
+        }
+        ApiKey::ALTER_USER_SCRAM_CREDENTIALS => {
+            let request = AlterUserScramCredentialsRequest::decode(body, version)?;
+            let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
+            let users = deleted.chain(request.upsertions.into_iter().map(|upsertion| upsertion.name));
+            let results = users.map(|user| AlterUserScramCredentialsResult { user, error_code, error_message: None });
+            to.answer(AlterUserScramCredentialsResponse { results: results.collect(), ..Default::default() });
         }
         ApiKey::OFFSET_DELETE => to.answer(OffsetDeleteResponse { error_code, ..Default::default() }),
         ApiKey::DESCRIBE_CLUSTER => to.answer(DescribeClusterResponse { error_code, ..Default::default() }),

@@ -56,6 +56,25 @@ impl Users {
         self.passwords.insert((mechanism, user.to_owned()), password);
     }
 
+    /// Adds a user without a word about whether clients are asked to log in.
+    pub(crate) fn set_credential(&mut self, mechanism: SaslMechanism, user: &str, credential: Credential) {
+        self.passwords.insert((mechanism, user.to_owned()), Password::Scram(credential));
+    }
+
+    /// What is kept of a user's password for SCRAM.
+    pub(crate) fn credential(&self, mechanism: SaslMechanism, user: &str) -> Option<&Credential> {
+        match self.get(mechanism, user) {
+            Some(Password::Scram(credential)) => Some(credential),
+            _ => None,
+        }
+    }
+
+    /// Users that have a password for SCRAM.
+    pub(crate) fn scram_users(&self) -> impl Iterator<Item = &str> {
+        let scram = self.passwords.iter().filter(|(_, password)| matches!(password, Password::Scram(_)));
+        scram.map(|((_, user), _)| user.as_str())
+    }
+
     pub(crate) fn remove(&mut self, mechanism: SaslMechanism, user: &str) {
         self.passwords.remove(&(mechanism, user.to_owned()));
     }
@@ -108,6 +127,14 @@ impl Login {
     pub(super) fn expire(&mut self, now: Instant) {
         if let Self::Known(session) = self {
             session.ends = Some(now);
+        }
+    }
+
+    /// Who has logged in.
+    pub(super) fn user(&self) -> Option<&str> {
+        match self {
+            Self::Known(session) | Self::Proving { before: Some(session), .. } => Some(&session.user),
+            Self::NotWanted | Self::Unknown | Self::Proving { before: None, .. } => None,
         }
     }
 
@@ -233,14 +260,8 @@ fn prove(users: &Users, mechanism: SaslMechanism, exchange: Option<Exchange>, to
         ))
     };
     match exchange {
-        None => {
-            let credential = |user: &str| match users.get(mechanism, user) {
-                Some(Password::Scram(credential)) => Some(credential.clone()),
-                _ => None,
-            };
-            Exchange::begin(mechanism, message, more, credential)
-                .map_or_else(refused, |(exchange, answer)| Proof::More(exchange, answer))
-        }
+        None => Exchange::begin(mechanism, message, more, |user| users.credential(mechanism, user).cloned())
+            .map_or_else(refused, |(exchange, answer)| Proof::More(exchange, answer)),
         Some(exchange) => exchange.finish(message).map_or_else(refused, |(user, answer)| Proof::Accepted(user, answer)),
     }
 }

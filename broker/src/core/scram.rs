@@ -18,6 +18,7 @@ pub(crate) const ITERATIONS: u32 = 4096;
 #[derive(Clone)]
 pub(crate) struct Credential {
     salt: Vec<u8>,
+    iterations: u32,
     stored_key: Vec<u8>,
     server_key: Vec<u8>,
 }
@@ -37,8 +38,17 @@ impl Credential {
             SaslMechanism::ScramSha512 => pbkdf2::pbkdf2_hmac::<Sha512>(password.as_bytes(), &salt, ITERATIONS, &mut salted),
             _ => pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), &salt, ITERATIONS, &mut salted),
         }
-        let stored_key = hash(mechanism, &hmac(mechanism, &salted, b"Client Key"));
-        Self { salt, stored_key, server_key: hmac(mechanism, &salted, b"Server Key") }
+        Self::salted(mechanism, &salt, ITERATIONS, &salted)
+    }
+
+    /// Of a password that was salted elsewhere.
+    pub(crate) fn salted(mechanism: SaslMechanism, salt: &[u8], iterations: u32, salted: &[u8]) -> Self {
+        let stored_key = hash(mechanism, &hmac(mechanism, salted, b"Client Key"));
+        Self { salt: salt.to_vec(), iterations, stored_key, server_key: hmac(mechanism, salted, b"Server Key") }
+    }
+
+    pub(crate) fn iterations(&self) -> u32 {
+        self.iterations
     }
 }
 
@@ -68,7 +78,7 @@ impl Exchange {
         let client_nonce = rest.split(',').next().filter(|nonce| !nonce.is_empty())?;
         let credential = credential(&user)?;
         let nonce = format!("{client_nonce}{more}");
-        let answer = format!("r={nonce},s={},i={ITERATIONS}", STANDARD.encode(&credential.salt));
+        let answer = format!("r={nonce},s={},i={}", STANDARD.encode(&credential.salt), credential.iterations);
         let said = format!("{bare},{answer}");
         Some((Self { mechanism, user, nonce, credential, said }, answer))
     }
@@ -125,8 +135,7 @@ mod tests {
         let mut salted = vec![0; 32];
         pbkdf2::pbkdf2_hmac::<Sha256>(b"pencil", &salt, ITERATIONS, &mut salted);
         let mechanism = SaslMechanism::ScramSha256;
-        let stored_key = hash(mechanism, &hmac(mechanism, &salted, b"Client Key"));
-        let credential = Credential { salt, stored_key, server_key: hmac(mechanism, &salted, b"Server Key") };
+        let credential = Credential::salted(mechanism, &salt, ITERATIONS, &salted);
         let more = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         let first = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
         let begin = || Exchange::begin(mechanism, first, more, |user| (user == "user").then(|| credential.clone())).unwrap();

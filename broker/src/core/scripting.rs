@@ -11,6 +11,7 @@ use crate::core::log::Log;
 use crate::core::replication::Partition;
 use crate::core::topics::{Topic, spread};
 use crate::core::{Core, KafkaVersion, Node};
+use crate::quota::{Quota, QuotaEntity};
 use crate::script::{ConnectionId, Intercept, Reachability, SeenRequest};
 
 impl Core {
@@ -139,6 +140,14 @@ impl Core {
 
     pub(crate) fn set_kafka_version(&mut self, version: KafkaVersion) {
         self.settings.kafka_version = Some(version);
+    }
+
+    pub(crate) fn set_quota(&mut self, entity: QuotaEntity, quota: Quota, value: Option<f64>) {
+        self.quotas.set(entity, quota, value);
+    }
+
+    pub(crate) fn quota(&self, entity: &QuotaEntity, quota: Quota) -> Option<f64> {
+        self.quotas.get(entity, quota)
     }
 
     pub(crate) fn set_auto_create_topics(&mut self, on: bool) {

@@ -42,13 +42,19 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::INCREMENTAL_ALTER_CONFIGS,
     ApiKey::OFFSET_DELETE,
     ApiKey::DESCRIBE_CLUSTER,
+    ApiKey::DESCRIBE_PRODUCERS,
+    ApiKey::DESCRIBE_TRANSACTIONS,
+    ApiKey::LIST_TRANSACTIONS,
+    ApiKey::ALTER_CONFIGS,
+    ApiKey::DESCRIBE_LOG_DIRS,
+    ApiKey::DESCRIBE_CLIENT_QUOTAS,
+    ApiKey::ALTER_CLIENT_QUOTAS,
+    ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS,
+    ApiKey::ALTER_USER_SCRAM_CREDENTIALS,
     ApiKey::DELETE_RECORDS,
     ApiKey::OFFSET_FOR_LEADER_EPOCH,
     ApiKey::ELECT_LEADERS,
     ApiKey::DESCRIBE_TOPIC_PARTITIONS,
-    ApiKey::DESCRIBE_PRODUCERS,
-    ApiKey::DESCRIBE_TRANSACTIONS,
-    ApiKey::LIST_TRANSACTIONS,
 ];
 
 /// The settings of the whole cluster.
@@ -70,12 +76,6 @@ pub(crate) struct Settings {
     pub(crate) offsets_retention: Duration,
     pub(crate) offsets_retention_check_interval: Duration,
     pub(crate) transaction_max_timeout: Duration,
-    pub(crate) min_insync_replicas: usize,
-    pub(crate) unclean_leader_election: bool,
-    pub(crate) replica_lag_time_max: Duration,
-    /// With fewer replicas in sync than `min.insync.replicas`, as before Kafka 3.7.
-    pub(crate) high_watermark_moves_below_min_isr: bool,
-    pub(crate) retention_check_interval: Duration,
     /// `transactional.id.expiration.ms`.
     pub(crate) transactional_id_expiration: Duration,
     /// `producer.id.expiration.ms`.
@@ -84,6 +84,12 @@ pub(crate) struct Settings {
     pub(crate) features: BTreeMap<String, i16>,
     /// Grows with each change of a level.
     pub(crate) features_epoch: i64,
+    pub(crate) min_insync_replicas: usize,
+    pub(crate) unclean_leader_election: bool,
+    pub(crate) replica_lag_time_max: Duration,
+    /// With fewer replicas in sync than `min.insync.replicas`, as before Kafka 3.7.
+    pub(crate) high_watermark_moves_below_min_isr: bool,
+    pub(crate) retention_check_interval: Duration,
     /// `connections.max.reauth.ms`; `None`: a client that has logged in is believed as long as its connection lasts.
     pub(crate) session_lifetime: Option<Duration>,
     /// Decompress what is produced and look at each record, as Kafka does.
@@ -115,15 +121,15 @@ impl Default for Settings {
             offsets_retention: Duration::from_secs(7 * 24 * 3600),
             offsets_retention_check_interval: Duration::from_secs(600),
             transaction_max_timeout: Duration::from_secs(900),
+            transactional_id_expiration: Duration::from_secs(7 * 24 * 3600),
+            producer_id_expiration: Duration::from_secs(24 * 3600),
+            features: BTreeMap::new(),
+            features_epoch: 1,
             min_insync_replicas: 1,
             unclean_leader_election: false,
             replica_lag_time_max: Duration::from_secs(30),
             high_watermark_moves_below_min_isr: false,
             retention_check_interval: Duration::from_secs(300),
-            transactional_id_expiration: Duration::from_secs(7 * 24 * 3600),
-            producer_id_expiration: Duration::from_secs(24 * 3600),
-            features: BTreeMap::new(),
-            features_epoch: 1,
             session_lifetime: None,
             validate_records: true,
             kafka_version: None,

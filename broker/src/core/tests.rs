@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use klamm::protocol::header::{correlation_id, decode_response, encode_request};
 use klamm::protocol::messages::{
-    add_offsets_to_txn::*, add_partitions_to_txn::*, api_versions::*, create_partitions::*, create_topics::*, delete_groups::*,
-    delete_records::*, delete_topics::*, describe_cluster::*, describe_configs::*, describe_groups::*, describe_producers,
-    describe_topic_partitions::*, describe_transactions, elect_leaders::*, end_txn::*, fetch, find_coordinator::*, heartbeat::*,
-    incremental_alter_configs::*, init_producer_id::*, join_group::*, leave_group::*, list_groups::*, list_offsets::*,
-    list_transactions, metadata::*, offset_commit::*, offset_delete::*, offset_fetch::*, offset_for_leader_epoch as epochs,
-    produce, sasl_authenticate::*, sasl_handshake::*, sync_group::*, txn_offset_commit::*, write_txn_markers::*,
+    add_offsets_to_txn::*, add_partitions_to_txn::*, alter_client_quotas, alter_configs, alter_user_scram_credentials::*,
+    api_versions::*, create_partitions::*, create_topics::*, delete_groups::*, delete_records::*, delete_topics::*,
+    describe_client_quotas, describe_cluster::*, describe_configs::*, describe_groups::*, describe_log_dirs::*,
+    describe_producers, describe_topic_partitions::*, describe_transactions, describe_user_scram_credentials::*,
+    elect_leaders::*, end_txn::*, fetch, find_coordinator::*, heartbeat::*, incremental_alter_configs::*, init_producer_id::*,
+    join_group::*, leave_group::*, list_groups::*, list_offsets::*, list_transactions, metadata::*, offset_commit::*,
+    offset_delete::*, offset_fetch::*, offset_for_leader_epoch as epochs, produce, sasl_authenticate::*, sasl_handshake::*,
+    sync_group::*, txn_offset_commit::*, write_txn_markers::*,
 };
 use klamm::protocol::{ApiKey, ApiMessage, ErrorCode, GroupId, Records, Request, Str, TopicName};
 
@@ -214,25 +216,6 @@ macro_rules! with_each_request {
                 }],
             };
             DescribeClusterRequest: DescribeClusterRequest::default();
-            DeleteRecordsRequest: DeleteRecordsRequest {
-                topics: vec![DeleteRecordsTopic { name: orders(), partitions: vec![DeleteRecordsPartition::default()] }],
-                ..Default::default()
-            };
-            epochs::OffsetForLeaderEpochRequest: epochs::OffsetForLeaderEpochRequest {
-                topics: vec![epochs::OffsetForLeaderTopic {
-                    topic: orders(),
-                    partitions: vec![epochs::OffsetForLeaderPartition::default()],
-                }],
-                ..Default::default()
-            };
-            ElectLeadersRequest: ElectLeadersRequest {
-                topic_partitions: Some(vec![TopicPartitions { topic: orders(), partitions: vec![0] }]),
-                ..Default::default()
-            };
-            DescribeTopicPartitionsRequest: DescribeTopicPartitionsRequest {
-                topics: vec![TopicRequest { name: orders() }],
-                ..Default::default()
-            };
             AddPartitionsToTxnRequest: {
                 let topic = AddPartitionsToTxnTopic { name: orders(), partitions: vec![0] };
                 match $version {
@@ -254,6 +237,14 @@ macro_rules! with_each_request {
                 }],
                 ..Default::default()
             };
+            alter_configs::AlterConfigsRequest: alter_configs::AlterConfigsRequest {
+                resources: vec![alter_configs::AlterConfigsResource {
+                    resource_type: 2,
+                    resource_name: text("orders"),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            };
             WriteTxnMarkersRequest: WriteTxnMarkersRequest {
                 markers: vec![WritableTxnMarker {
                     topics: vec![WritableTxnMarkerTopic { name: orders(), partition_indexes: vec![0] }],
@@ -267,6 +258,36 @@ macro_rules! with_each_request {
                 transactional_ids: vec![Default::default()],
             };
             list_transactions::ListTransactionsRequest: list_transactions::ListTransactionsRequest::default();
+            DescribeLogDirsRequest: DescribeLogDirsRequest { topics: None };
+            describe_client_quotas::DescribeClientQuotasRequest: describe_client_quotas::DescribeClientQuotasRequest::default();
+            alter_client_quotas::AlterClientQuotasRequest: alter_client_quotas::AlterClientQuotasRequest {
+                entries: vec![alter_client_quotas::EntryData::default()],
+                ..Default::default()
+            };
+            DescribeUserScramCredentialsRequest: DescribeUserScramCredentialsRequest { users: None };
+            AlterUserScramCredentialsRequest: AlterUserScramCredentialsRequest {
+                deletions: vec![ScramCredentialDeletion { name: text("alice"), mechanism: 1 }],
+                ..Default::default()
+            };
+            DeleteRecordsRequest: DeleteRecordsRequest {
+                topics: vec![DeleteRecordsTopic { name: orders(), partitions: vec![DeleteRecordsPartition::default()] }],
+                ..Default::default()
+            };
+            epochs::OffsetForLeaderEpochRequest: epochs::OffsetForLeaderEpochRequest {
+                topics: vec![epochs::OffsetForLeaderTopic {
+                    topic: orders(),
+                    partitions: vec![epochs::OffsetForLeaderPartition::default()],
+                }],
+                ..Default::default()
+            };
+            ElectLeadersRequest: ElectLeadersRequest {
+                topic_partitions: Some(vec![TopicPartitions { topic: orders(), partitions: vec![0] }]),
+                ..Default::default()
+            };
+            DescribeTopicPartitionsRequest: DescribeTopicPartitionsRequest {
+                topics: vec![TopicRequest { name: orders() }],
+                ..Default::default()
+            };
             SaslHandshakeRequest: SaslHandshakeRequest { mechanism: text("PLAIN") };
             SaslAuthenticateRequest: SaslAuthenticateRequest::default();
         }

@@ -80,6 +80,11 @@ impl Topics {
         self.by_name.values()
     }
 
+    /// All topics, whose partitions change and nothing else.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Topic> {
+        self.by_name.values_mut()
+    }
+
     pub(crate) fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
         self.get(topic)?.partitions.get(usize::try_from(partition).ok()?)
     }

@@ -305,9 +305,9 @@ pub(crate) async fn read(broker: &Broker, topic: &str, partition: i32, committed
 pub(crate) async fn end_offset(broker: &Broker, topic: &str, partition: i32, committed_only: bool) -> i64 {
     let wanted = ListOffsetsPartition { partition_index: partition, timestamp: -1, ..Default::default() };
     let topics = vec![ListOffsetsTopic { name: name(topic), partitions: vec![wanted] }];
-    // As a consumer; replicas see more.
-    let (replica_id, isolation_level) = (BrokerId(-1), i8::from(committed_only));
-    let request = ListOffsetsRequest { replica_id, isolation_level, topics, ..Default::default() };
+    // As a consumer: a replica sees everything.
+    let replica_id = BrokerId(-1);
+    let request = ListOffsetsRequest { replica_id, isolation_level: i8::from(committed_only), topics, ..Default::default() };
     let node = broker.leader(topic, partition).expect("a leader");
     let response = broker.raw_request(node, 8, &request).await.expect("an answer");
     assert_eq!(response.topics[0].partitions[0].error_code, ErrorCode::NONE);

@@ -230,6 +230,10 @@ impl Records {
         None
     }
 
+    pub(super) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     fn total(&self) -> i32 {
         self.legacy.as_ref().map_or(self.count, |messages| messages.count)
     }

@@ -303,7 +303,11 @@ fn put_headers<'h>(buffer: &mut Vec<u8>, count: usize, headers: impl Iterator<It
 }
 
 /// Compresses what follows the header, if that is wanted and worth it.
-fn compress(buffer: Vec<u8>, compression: Compression, level: Option<i32>) -> Result<(Vec<u8>, Compression), CompressError> {
+pub(super) fn compress(
+    buffer: Vec<u8>,
+    compression: Compression,
+    level: Option<i32>,
+) -> Result<(Vec<u8>, Compression), CompressError> {
     if compression == Compression::None {
         return Ok((buffer, Compression::None));
     }

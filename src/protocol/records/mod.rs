@@ -5,7 +5,8 @@
 //! identity, the sequence and the checksum, as often as needed until the bytes were handed to a connection. Reading:
 //! [`RecordBatches`] walks a fetched record set and checks each batch's length, format and checksum before anything else of it is
 //! believed; [`Batch::records`] decompresses once; a [`Cursor`] or an iterator then hands out [`RecordRef`]s that borrow from the
-//! batch. Changing: [`Batch::edit`] gives a batch another offset, producer or leader's epoch around the same records.
+//! batch. Changing: [`Batch::edit`] gives a batch another offset, producer or leader's epoch around the same records;
+//! [`Batch::retain`] leaves some of them out, as compaction does.
 //!
 //! Nothing here trusts its input: lengths and counts are compared with the bytes that are there before memory is asked for, and
 //! decompression stops at the [`Limits`]. Whatever is wrong is a [`BatchError`], never a panic.
@@ -98,6 +99,7 @@ mod error;
 mod legacy;
 mod limits;
 mod rebatch;
+mod retain;
 #[cfg(test)]
 mod tests;
 mod varint;

@@ -226,6 +226,16 @@ impl World {
     }
 }
 
+impl Partition {
+    /// A replica's own log; `None` if it is a beginning of the leader's.
+    fn own_log(&self, node: i32) -> Option<&Log> {
+        match self.behind.get(&node) {
+            Some(super::Has::Apart(log)) => Some(log),
+            _ => None,
+        }
+    }
+}
+
 impl Log {
     /// How many records two logs share, counted.
     fn iter_shared(&self, other: &Self) -> i64 {
@@ -237,7 +247,7 @@ impl Log {
 #[test]
 fn random_histories_lose_nothing_that_was_acknowledged_by_all() {
     let (mut codes, mut apart, mut unclean_elections) = (BTreeMap::<ErrorCode, usize>::new(), 0, 0);
-    for seed in 0..300 {
+    for seed in 0..100 {
         let mut world = World::new(seed, Settings::default());
         let min = 1 + world.below(3);
         world.core.set_topic_config(TOPIC, "min.insync.replicas", Some(&min.to_string()));
@@ -257,7 +267,7 @@ fn random_histories_lose_nothing_that_was_acknowledged_by_all() {
     {
         assert!(codes.get(&code).is_some_and(|count| *count > 20), "{code:?} in {codes:?}");
     }
-    assert!(apart > 100 && unclean_elections > 100, "{apart} histories apart, {unclean_elections} unclean elections");
+    assert!(apart > 50 && unclean_elections > 50, "{apart} histories apart, {unclean_elections} unclean elections");
 }
 
 #[test]

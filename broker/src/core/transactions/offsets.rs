@@ -162,8 +162,9 @@ impl Core {
         let name = request.group_id.as_str();
         self.check_group(call, name)?;
         self.admit_offsets(now, call, request)?;
-        let member = (&request.member_id, request.group_instance_id.as_ref(), request.generation_id_or_member_epoch);
-        self.groups.check_commit(now, name, member, Commit::Transactional)
+        let generation = request.generation_id_or_member_epoch;
+        let (member, instance) = (&request.member_id, request.group_instance_id.as_ref());
+        self.groups.check_commit(now, name, (member, instance, generation), Commit::Transactional)
     }
 
     /// Are the group's offsets in the producer's transaction? Newer clients leave it to us to add them.

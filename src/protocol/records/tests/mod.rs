@@ -12,6 +12,7 @@ mod hostile;
 mod legacy;
 mod property;
 mod rebatch;
+mod retain;
 
 type OwnedHeader = (Vec<u8>, Option<Vec<u8>>);
 
