@@ -22,6 +22,7 @@ use crate::script::{ConnectionId, Intercept, Reachability, RequestView, SaslMech
 /// Cloning gives another handle to the same. When the last is dropped, the broker stops: connections are closed and no more are
 /// taken. All methods that change something take effect before they return.
 #[derive(Clone, Debug)]
+#[must_use = "the broker stops when its last handle is dropped"]
 pub struct Broker {
     inner: Arc<Inner>,
 }

@@ -27,6 +27,8 @@ pub struct BrokerBuilder {
     users: Vec<(SaslMechanism, String, String)>,
     kafka_version: Option<String>,
     quotas: Vec<(QuotaEntity, Quota, f64)>,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::ListenerTls>,
 }
 
 /// Without passwords.
@@ -40,7 +42,15 @@ impl fmt::Debug for BrokerBuilder {
 
 impl BrokerBuilder {
     pub(crate) fn new() -> Self {
-        Self { settings: Settings::default(), topics: Vec::new(), users: Vec::new(), kafka_version: None, quotas: Vec::new() }
+        Self {
+            settings: Settings::default(),
+            topics: Vec::new(),
+            users: Vec::new(),
+            kafka_version: None,
+            quotas: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
     /// How many nodes the cluster has, numbered from 1. Default 1.
@@ -285,11 +295,37 @@ impl BrokerBuilder {
         self
     }
 
+    /// Has its TCP listeners speak TLS. In memory nothing is encrypted. Default: they don't.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, listeners: crate::ListenerTls) -> Self {
+        self.tls = Some(listeners);
+        self
+    }
+
+    /// Starts it on TCP, at free ports of 127.0.0.1: [`start_tcp`](Self::start_tcp) at `127.0.0.1:0`.
+    ///
+    /// ```
+    /// use klamm_broker::Cluster;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let cluster = Cluster::builder().nodes(3).topic("t", 6).start().await?;
+    /// assert_eq!(cluster.bootstrap().len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`start_tcp`](Self::start_tcp).
+    pub async fn start(self) -> io::Result<Broker> {
+        self.start_tcp((std::net::Ipv4Addr::LOCALHOST, 0)).await
+    }
+
     /// Starts it without sockets: only clients of this process reach it, over [`Broker::connector`]. Its nodes are called
     /// `node-1:9092` and so on.
     ///
     /// # Errors
-    /// Outside of a tokio runtime; with a topic name that Kafka would refuse.
+    /// Outside of a tokio runtime; with a topic name that Kafka would refuse, or a release of it that there is not.
     pub fn start_in_memory(self) -> io::Result<Broker> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(io::Error::other("the embedded broker has to be started inside a tokio runtime"));
@@ -302,15 +338,20 @@ impl BrokerBuilder {
     /// Starts it on TCP: the first node at `address`, each other at the port after, or all at free ports where it says port 0.
     ///
     /// # Errors
-    /// When an address cannot be listened at; with a topic name that Kafka would refuse.
+    /// When an address cannot be listened at; with a topic name or a release that there is not; with certificates or a key that cannot be
+    /// used.
     pub async fn start_tcp(self, address: impl ToSocketAddrs) -> io::Result<Broker> {
         let (topics, settings) = (self.checked_topics()?, self.checked_settings()?);
+        #[cfg(feature = "tls")]
+        let acceptor = self.tls.as_ref().map(crate::ListenerTls::acceptor).transpose()?;
         let mut candidates = tokio::net::lookup_host(address).await?;
         let address = candidates.next().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has no address"))?;
         let listeners = driver::bind(address, self.settings.nodes).await?;
         let bound = listeners.iter().map(|listener| listener.local_addr()).collect::<io::Result<Vec<SocketAddr>>>()?;
         let addresses = bound.iter().map(|address| (address.ip().to_string(), address.port())).collect();
         let shared = Shared::start(settings, addresses, &topics);
+        #[cfg(feature = "tls")]
+        acceptor.into_iter().for_each(|acceptor| shared.set_tls(acceptor));
         let broker = self.started(shared.clone());
         for (node, listener) in (1..).zip(listeners) {
             shared.listen(node, listener);

@@ -40,8 +40,7 @@
 //! Nothing in it is random that does not come from a seed, and its time is tokio's: with `tokio::time::pause` a test of minutes takes
 //! milliseconds and goes the same way every time.
 //!
-//! What it does not do: TLS, other mechanisms of SASL, authorization, replication (all replicas share one log),
-//! retention, quotas, the consumer group protocol of KIP-848.
+//! What it does not do: other mechanisms of SASL, authorization, the consumer group protocol of KIP-848.
 #![forbid(unsafe_code)]
 
 mod broker;
@@ -67,9 +66,14 @@ pub use broker::{Broker, InterceptId};
 pub use builder::BrokerBuilder;
 #[cfg(feature = "connector")]
 pub use connector::MemoryConnector;
+#[cfg(feature = "tls")]
+pub use driver::ListenerTls;
 pub use groups::{CommittedOffset, GroupMember};
 pub use logs::LoggedRecord;
 pub use quota::{Quota, QuotaEntity};
 pub use raw_client::RawClient;
 pub use script::{ConnectionId, Edit, Intercept, PartitionError, Reachability, RequestView, SaslMechanism, SeenRequest};
 pub use transactions::TransactionView;
+
+/// A [`Broker`] of several nodes: `Cluster::builder().nodes(3).topic("t", 6).start()`.
+pub type Cluster = Broker;

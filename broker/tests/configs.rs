@@ -61,7 +61,7 @@ async fn the_old_alter_configs_sets_all_anew() {
     assert_eq!(broker.topic_config("orders", "segment.ms"), None);
     assert_eq!(alter(&broker, BROKER, "", &[("log.retention.ms", "5000")]).await, fine);
     assert_eq!(alter(&broker, BROKER, "", &[]).await, fine);
-    assert_eq!(synonyms(&broker, "retention.ms").await.len(), 2);
+    assert_eq!(synonyms(&broker, "retention.ms").await, [synonym("retention.ms", "2000", 1)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,12 +91,12 @@ async fn values_are_refused_in_kafka_s_words() {
 #[tokio::test(start_paused = true)]
 async fn synonyms_say_where_a_value_comes_from_and_what_is_behind_it() {
     let broker = broker();
-    let default = synonym("log.retention.hours", "168", 5);
-    assert_eq!(synonyms(&broker, "retention.ms").await, [default.clone()]);
+    assert_eq!(synonyms(&broker, "retention.ms").await, []);
+    assert_eq!(synonyms(&broker, "retention.bytes").await, [synonym("log.retention.bytes", "-1", 5)]);
     assert_eq!(described(&broker, TOPIC, "orders", "retention.ms").await.value.expect("a value"), "604800000");
     alter(&broker, BROKER, "", &[("log.retention.ms", "5000")]).await;
     alter(&broker, TOPIC, "orders", &[("retention.ms", "1000")]).await;
-    let expected = [synonym("retention.ms", "1000", 1), synonym("log.retention.ms", "5000", 3), default];
+    let expected = [synonym("retention.ms", "1000", 1), synonym("log.retention.ms", "5000", 3)];
     assert_eq!(synonyms(&broker, "retention.ms").await, expected);
     alter(&broker, TOPIC, "orders", &[]).await;
     let config = described(&broker, TOPIC, "orders", "retention.ms").await;

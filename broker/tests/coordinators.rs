@@ -49,6 +49,8 @@ async fn sync(broker: &Broker, node: i32, joined: &JoinGroupResponse) -> (ErrorC
         group_id: GroupId(text(GROUP)),
         generation_id: joined.generation_id,
         member_id: joined.member_id.clone(),
+        protocol_type: joined.protocol_type.clone(),
+        protocol_name: joined.protocol_name.clone(),
         assignments: vec![to],
         ..Default::default()
     };

@@ -69,6 +69,8 @@ async fn sync(broker: &Broker, joined: &JoinGroupResponse, assignments: &[(&Str,
         group_id: group(),
         generation_id: joined.generation_id,
         member_id: joined.member_id.clone(),
+        protocol_type: joined.protocol_type.clone(),
+        protocol_name: joined.protocol_name.clone(),
         assignments: assignments.iter().map(assignment).collect(),
         ..Default::default()
     };

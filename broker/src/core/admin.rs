@@ -12,10 +12,10 @@ use klamm::protocol::messages::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
 use klamm::protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
-use klamm::protocol::{BrokerId, ErrorCode, TopicName, Uuid};
+use klamm::protocol::{BrokerId, ErrorCode, Str, TopicName, Uuid};
 
 use crate::core::configs::{self, Refusal};
-use crate::core::topics::{invalid_name, spread, text};
+use crate::core::topics::{spread, text};
 use crate::core::{Call, Core, Outcome};
 
 fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refusal> {
@@ -43,7 +43,7 @@ impl Core {
                 Some(2..) => refuse(ErrorCode::INVALID_REQUEST, "Duplicate topic name."),
                 _ => self.create_topic(now, call, topic, request.validate_only),
             };
-            topics.push(created_topic(topic, created, call.version));
+            topics.push(created_topic(topic, created));
         }
         Outcome::Reply(CreateTopicsResponse { topics, ..Default::default() })
     }
@@ -56,8 +56,8 @@ impl Core {
         validate_only: bool,
     ) -> Result<Created, Refusal> {
         let name = topic.name.as_str();
-        if let Some(why) = invalid_name(name) {
-            return refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, format!("Topic name is invalid: {why}"));
+        if let Some(why) = configs::refused_name(name) {
+            return refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, why);
         }
         if self.topics.get(name).is_some() {
             return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists."));
@@ -70,7 +70,11 @@ impl Core {
         }
         let mut set = BTreeMap::new();
         for config in &topic.configs {
-            let (key, value) = (config.name.as_str(), config.value.as_ref().map_or("", |value| value.as_str()));
+            let key = config.name.as_str();
+            let Some(value) = config.value.as_ref().map(Str::as_str) else {
+                let message = format!("Null value not supported for topic configs: {key}");
+                return refuse(ErrorCode::INVALID_CONFIG, message);
+            };
             configs::check(key, value).map_err(|message| (ErrorCode::INVALID_CONFIG, message))?;
             set.insert(key.to_owned(), value.to_owned());
         }
@@ -83,7 +87,8 @@ impl Core {
             configs: set.clone(),
         };
         if validate_only {
-            return Ok(created);
+            // Kafka gives an id all the same.
+            return Ok(Created { id: self.topics.unused_id(self.settings.seed), ..created });
         }
         let running = self.running();
         let id = self.topics.create(&topic.name, assignment, set, &running, self.settings.seed);
@@ -94,17 +99,27 @@ impl Core {
     fn assignment(&self, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, Refusal> {
         let nodes: Vec<_> = self.nodes.keys().copied().collect();
         if !topic.assignments.is_empty() {
-            if topic.num_partitions != -1 || topic.replication_factor != -1 {
-                let message = "Both partitions and replicas are assigned and counted: give either.";
-                return refuse(ErrorCode::INVALID_REQUEST, message);
+            for (count, name) in
+                [(i32::from(topic.replication_factor), "replication factor"), (topic.num_partitions, "numPartitions")]
+            {
+                if count != -1 {
+                    let message = format!("A manual partition assignment was specified, but {name} was not set to -1.");
+                    return refuse(ErrorCode::INVALID_REQUEST, message);
+                }
             }
             let mut by_index = BTreeMap::new();
+            let mut wanted = None;
             for partition in &topic.assignments {
-                by_index.insert(partition.partition_index, self.replicas(&partition.broker_ids)?);
+                let index = partition.partition_index;
+                let replicas = self.replicas(&partition.broker_ids, wanted)?;
+                wanted = Some(replicas.len());
+                if by_index.insert(index, replicas).is_some() {
+                    let message = format!("Found multiple manual partition assignments for partition {index}");
+                    return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+                }
             }
-            let consecutive = (0..).zip(by_index.keys()).all(|(wanted, index)| wanted == *index);
-            if !consecutive || by_index.len() != topic.assignments.len() {
-                let message = "Partitions must be numbered from 0 on, each once.";
+            if !(0..).zip(by_index.keys()).all(|(wanted, index)| wanted == *index) {
+                let message = "partitions should be a consecutive 0-based integer sequence";
                 return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
             }
             return Ok(by_index.into_values().collect());
@@ -129,21 +144,32 @@ impl Core {
         let available = self.running().len();
         if usize::try_from(factor).is_ok_and(|factor| factor > available) {
             let message = format!(
-                "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be reached because only {available} broker(s) are registered."
+                "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be reached because only {available} broker(s) are registered or some brokers have all their log directories cordoned."
             );
             return refuse(ErrorCode::INVALID_REPLICATION_FACTOR, message);
         }
         Ok(spread(self.topics.iter().count(), partitions, factor, &nodes))
     }
 
-    /// Replicas that were assigned by hand: each a node, none twice.
-    fn replicas(&self, ids: &[BrokerId]) -> Result<Vec<i32>, Refusal> {
+    /// Replicas that were assigned by hand: each a node, none twice, and as many as the other partitions have, if that is `wanted`.
+    fn replicas(&self, ids: &[BrokerId], wanted: Option<usize>) -> Result<Vec<i32>, Refusal> {
         let replicas: Vec<_> = ids.iter().map(|id| id.0).collect();
-        let distinct: BTreeSet<_> = replicas.iter().copied().collect();
-        if replicas.is_empty() || distinct.len() != replicas.len() || !distinct.iter().all(|id| self.nodes.contains_key(id)) {
-            return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, "A partition's replicas must be different nodes that exist.");
-        }
-        Ok(replicas)
+        let mut seen = BTreeSet::new();
+        let why = if replicas.is_empty() {
+            "an empty replica list.".to_owned()
+        } else if let Some(id) = replicas.iter().find(|id| !seen.insert(**id)) {
+            format!("the broker {id} more than once.")
+        } else if let Some(id) = seen.iter().find(|id| !self.nodes.contains_key(id)) {
+            format!("broker {id}, but no such broker is registered.")
+        } else if let Some(wanted) = wanted.filter(|wanted| *wanted != replicas.len()) {
+            let count = replicas.len();
+            format!(
+                "a partition with {count} replica(s), but this is not consistent with previous partitions, which have {wanted} replica(s)."
+            )
+        } else {
+            return Ok(replicas);
+        };
+        refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, format!("The manual partition assignment includes {why}"))
     }
 
     pub(super) fn delete_topics(
@@ -154,18 +180,32 @@ impl Core {
     ) -> Outcome<DeleteTopicsResponse> {
         let mut responses = Vec::new();
         let by_name = request.topic_names.into_iter().map(|name| (Some(name), Uuid::ZERO));
-        let all = by_name.chain(request.topics.into_iter().map(|topic| (topic.name, topic.topic_id)));
-        for (name, id) in all {
-            let found = match &name {
-                Some(name) => self.topics.get(name.as_str()).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        let all: Vec<_> = by_name.chain(request.topics.into_iter().map(|topic| (topic.name, topic.topic_id))).collect();
+        let mut answered = BTreeSet::new();
+        for (name, id) in &all {
+            // Each is answered once.
+            if !answered.insert((name, *id)) {
+                continue;
+            }
+            let times = all.iter().filter(|other| **other == (name.clone(), *id)).count();
+            let invalid = |message| refuse(ErrorCode::INVALID_REQUEST, message);
+            let found = match name {
+                None if *id == Uuid::ZERO => invalid("Neither topic name nor id were specified."),
+                Some(_) if *id != Uuid::ZERO => invalid("You may not specify both topic name and topic id."),
+                Some(_) if times > 1 => invalid("Duplicate topic name."),
+                None if times > 1 => invalid("Duplicate topic id."),
+                Some(name) => self.topics.get(name.as_str()).map_or_else(
+                    || refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition."),
+                    Ok,
+                ),
                 None => {
-                    let known = self.topics.name_of(id).and_then(|name| self.topics.get(name));
-                    known.ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
+                    let known = self.topics.name_of(*id).and_then(|name| self.topics.get(name));
+                    known.map_or_else(|| refuse(ErrorCode::UNKNOWN_TOPIC_ID, "This server does not host this topic ID."), Ok)
                 }
             };
+            let (name, id) = (name.clone(), *id);
             let mut result = DeletableTopicResult { name, topic_id: id, ..Default::default() };
             let found = found.map(|topic| (topic.name.clone(), topic.id, topic.partitions.len()));
-            let found = found.map_err(|code| (code, "This server does not host this topic-partition.".to_owned()));
             let strict = call.version >= DELETION_THROTTLED;
             let found = found.and_then(|found| self.charge_mutation(now, call, found.2, strict).map(|()| found));
             match found {
@@ -194,11 +234,19 @@ impl Core {
         request: CreatePartitionsRequest,
     ) -> Outcome<CreatePartitionsResponse> {
         let mut results = Vec::new();
+        let mut answered = BTreeSet::new();
         for topic in &request.topics {
-            let raised = self.raise_partitions(now, call, topic, request.validate_only);
+            if !answered.insert(&topic.name) {
+                continue;
+            }
+            let times = request.topics.iter().filter(|other| other.name == topic.name).count();
+            let raised = match times {
+                2.. => refuse(ErrorCode::INVALID_REQUEST, "Duplicate topic name."),
+                _ => self.raise_partitions(now, call, topic, request.validate_only),
+            };
             let (error_code, error_message) = match raised {
                 Ok(()) => (ErrorCode::NONE, None),
-                Err((code, message)) => (code, Some(text(&message))),
+                Err((code, message)) => (code, Some(text(&message)).filter(|message| !message.as_str().is_empty())),
             };
             results.push(CreatePartitionsTopicResult { name: topic.name.clone(), error_code, error_message });
         }
@@ -214,8 +262,9 @@ impl Core {
     ) -> Result<(), Refusal> {
         let name = wanted.name.as_str();
         let Some(topic) = self.topics.get(name) else {
-            return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition.");
+            return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "");
         };
+        let replication_factor = topic.partitions.first().map(|partition| partition.replicas.len());
         let (have, count) = (i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX), wanted.count);
         if count == have {
             return refuse(ErrorCode::INVALID_PARTITIONS, format!("Topic already has {have} partition(s)."));
@@ -230,14 +279,15 @@ impl Core {
         let assigned = match &wanted.assignments {
             None => None,
             Some(assignments) => {
-                let replicas = assignments.iter().map(|partition| self.replicas(&partition.broker_ids));
-                let replicas = replicas.collect::<Result<Vec<_>, _>>()?;
-                if i32::try_from(replicas.len()).ok() != Some(count - have) {
-                    let message =
-                        format!("Assignments for {} partition(s) were given, {} are new.", replicas.len(), count - have);
+                let (given, wanted) = (assignments.len(), count - have);
+                if i32::try_from(given).ok() != Some(wanted) {
+                    let message = format!(
+                        "Attempted to add {wanted} additional partition(s), but only {given} assignment(s) were specified."
+                    );
                     return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
                 }
-                Some(replicas)
+                let replicas = assignments.iter().map(|partition| self.replicas(&partition.broker_ids, replication_factor));
+                Some(replicas.collect::<Result<Vec<_>, _>>()?)
             }
         };
         let more = usize::try_from(count - have).unwrap_or(0);
@@ -272,7 +322,7 @@ struct Created {
     configs: BTreeMap<String, String>,
 }
 
-fn created_topic(topic: &CreatableTopic, created: Result<Created, Refusal>, version: i16) -> CreatableTopicResult {
+fn created_topic(topic: &CreatableTopic, created: Result<Created, Refusal>) -> CreatableTopicResult {
     let name = topic.name.clone();
     match created {
         Ok(created) => {
@@ -296,8 +346,7 @@ fn created_topic(topic: &CreatableTopic, created: Result<Created, Refusal>, vers
             name,
             error_code,
             error_message: Some(text(&message)),
-            // Null only since the field is there.
-            configs: (version < 5).then(Vec::new),
+            configs: Some(Vec::new()),
             ..Default::default()
         },
     }

@@ -12,7 +12,7 @@ use klamm::protocol::messages::describe_configs::{
     DescribeConfigsResult, DescribeConfigsSynonym,
 };
 
-use crate::core::topics::text;
+use crate::core::topics::{invalid_name, text};
 use crate::core::{Call, Core, Outcome};
 
 /// `resource_type`.
@@ -65,6 +65,8 @@ const OF_TOPIC: &[(&str, Kind, &str)] = &[
     ("min.compaction.lag.ms", Kind::Long, "0"),
     ("min.insync.replicas", Kind::Int, "1"),
     ("preallocate", Kind::Boolean, "false"),
+    ("remote.log.copy.disable", Kind::Boolean, "false"),
+    ("remote.log.delete.on.disable", Kind::Boolean, "false"),
     ("remote.storage.enable", Kind::Boolean, "false"),
     ("retention.bytes", Kind::Long, "-1"),
     ("retention.ms", Kind::Long, "604800000"),
@@ -137,12 +139,11 @@ const OF_TOPIC_AND_BROKER: &[(&str, &str)] = &[
     ("unclean.leader.election.enable", "unclean.leader.election.enable"),
 ];
 
-/// Those of a broker's that have no default, because it is that of another one.
-const DEFAULTS_IN_HOURS: &[(&str, &str, &str)] = &[
-    ("log.retention.ms", "log.retention.hours", "168"),
-    ("log.roll.jitter.ms", "log.roll.jitter.hours", "0"),
-    ("log.roll.ms", "log.roll.hours", "168"),
-];
+/// Those of a broker's that have no value by default, because there are others that say it in hours, or none.
+const WITHOUT_DEFAULT: &[&str] = &["log.flush.interval.ms", "log.retention.ms", "log.roll.jitter.ms", "log.roll.ms"];
+
+/// Kafka's words for a request that makes no sense.
+pub(super) const INVALID_REQUEST: &str = "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.";
 
 /// Some more of a broker's that do not follow from the settings.
 const OF_BROKER: &[(&str, Kind, &str)] = &[
@@ -161,7 +162,7 @@ const DYNAMIC: &[&str] = &["background.threads", "log.cleaner.threads", "num.io.
 struct Config {
     name: &'static str,
     kind: Kind,
-    value: String,
+    value: Option<String>,
     source: i8,
     /// What its value was taken from and what it would else be taken from: names, values and sources.
     synonyms: Vec<(&'static str, String, i8)>,
@@ -270,7 +271,7 @@ impl Core {
             let found = self.configs(call, resource);
             let wanted = |name: &str| {
                 let keys = resource.configuration_keys.as_ref();
-                keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == name))
+                keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| key.as_str() == name))
             };
             let synonym = |(name, value, source): (&str, String, i8)| DescribeConfigsSynonym {
                 name: text(name),
@@ -279,7 +280,7 @@ impl Core {
             };
             let config = |Config { name, kind, value, source, synonyms }: Config| DescribeConfigsResourceResult {
                 name: text(name),
-                value: Some(text(&value)),
+                value: value.as_deref().map(text),
                 // What a broker's file says can mostly not be changed while it runs.
                 read_only: resource.resource_type == BROKER && !is_dynamic(name),
                 // Before version 1 there is only whether it is the default.
@@ -295,7 +296,7 @@ impl Core {
             let (error_code, error_message, configs) = match found {
                 Ok(configs) => {
                     let wanted = configs.into_iter().filter(|config| wanted(config.name));
-                    (ErrorCode::NONE, None, wanted.map(config).collect())
+                    (ErrorCode::NONE, Some(text("")), wanted.map(config).collect())
                 }
                 Err((code, message)) => (code, Some(text(&message)), Vec::new()),
             };
@@ -310,9 +311,11 @@ impl Core {
         let name = resource.resource_name.as_str();
         match resource.resource_type {
             TOPIC => {
+                if let Some(why) = refused_name(name) {
+                    return Err((ErrorCode::INVALID_TOPIC_EXCEPTION, why));
+                }
                 let Some(topic) = self.topics.get(name) else {
-                    let message = "This server does not host this topic-partition.".to_owned();
-                    return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
+                    return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, String::new()));
                 };
                 let config = |(name, kind, default): &(&'static str, Kind, &'static str)| {
                     let set = topic.configs.get(*name).map(|value| (*name, value.clone(), SET_ON_TOPIC));
@@ -324,12 +327,12 @@ impl Core {
                         Some((_, value, source)) if *source != DEFAULT => (value.clone(), *source),
                         _ => ((*default).to_owned(), DEFAULT),
                     };
-                    Config { name, kind: *kind, value, source, synonyms }
+                    Config { name, kind: *kind, value: Some(value), source, synonyms }
                 };
                 Ok(OF_TOPIC.iter().map(config).collect())
             }
             BROKER => {
-                check_broker(call, name)?;
+                check_broker(call, name, " or empty string")?;
                 let mut configs = self.broker_configs(call.node);
                 if name.is_empty() {
                     // Of all brokers only what was set for all is told.
@@ -337,7 +340,7 @@ impl Core {
                 }
                 Ok(configs)
             }
-            other => Err((ErrorCode::INVALID_REQUEST, format!("Unsupported resource type: {other}"))),
+            _ => Err((ErrorCode::INVALID_REQUEST, INVALID_REQUEST.to_owned())),
         }
     }
 
@@ -348,11 +351,12 @@ impl Core {
         layers.extend(set(&node.to_string()).map(|value| (key, value, SET_ON_BROKER)));
         layers.extend(set("").map(|value| (key, value, SET_ON_ALL_BROKERS)));
         let file = self.set_in_file(node).into_iter().find(|(name, ..)| *name == key);
-        // What the settings say is Kafka's default unless it was changed.
-        layers.extend(file.filter(|(.., value)| Some(value.as_str()) != default).map(|(_, _, value)| (key, value, STATIC)));
-        let hours = DEFAULTS_IN_HOURS.iter().find(|(name, ..)| *name == key);
-        let default = hours.map(|(_, hours, value)| (*hours, *value)).or_else(|| Some((key, default?)));
-        layers.extend(default.map(|(name, value)| (name, value.to_owned(), DEFAULT)));
+        let default = file.as_ref().map_or(default, |(.., default)| Some(default));
+        let default = default.filter(|default| !default.is_empty() && !WITHOUT_DEFAULT.contains(&key));
+        // What the settings say stands in the file if it is not the default anyway.
+        let set = file.as_ref().filter(|(_, _, value, _)| Some(value.as_str()) != default);
+        layers.extend(set.map(|(_, _, value, _)| (key, value.clone(), STATIC)));
+        layers.extend(default.map(|value| (key, value.to_owned(), DEFAULT)));
         layers
     }
 
@@ -369,56 +373,67 @@ impl Core {
         set.unwrap_or(self.settings.message_max_bytes)
     }
 
-    /// What would stand in the node's `server.properties`.
-    fn set_in_file(&self, node: i32) -> Vec<(&'static str, Kind, String)> {
+    /// What the settings say that may stand in the node's `server.properties`, each with Kafka's default.
+    fn set_in_file(&self, node: i32) -> Vec<(&'static str, Kind, String, &'static str)> {
         let settings = &self.settings;
         let millis = |duration: std::time::Duration| duration.as_millis().to_string();
+        let check_interval = millis(settings.offsets_retention_check_interval);
+        let group_max_size = settings.group_max_size.min(i32::MAX as usize).to_string();
         vec![
-            ("auto.create.topics.enable", Kind::Boolean, settings.auto_create_topics.to_string()),
-            ("default.replication.factor", Kind::Int, settings.replication_factor().to_string()),
-            ("group.initial.rebalance.delay.ms", Kind::Int, millis(settings.group_initial_rebalance_delay)),
-            ("group.max.session.timeout.ms", Kind::Int, millis(settings.group_max_session_timeout)),
-            ("group.max.size", Kind::Int, settings.group_max_size.min(i32::MAX as usize).to_string()),
-            ("group.min.session.timeout.ms", Kind::Int, millis(settings.group_min_session_timeout)),
-            ("message.max.bytes", Kind::Int, settings.message_max_bytes.to_string()),
-            ("node.id", Kind::Int, node.to_string()),
-            ("num.partitions", Kind::Int, settings.default_partitions.to_string()),
-            ("offset.metadata.max.bytes", Kind::Int, settings.offset_metadata_max_bytes.to_string()),
-            ("offsets.retention.check.interval.ms", Kind::Long, millis(settings.offsets_retention_check_interval)),
-            ("offsets.retention.minutes", Kind::Int, (settings.offsets_retention.as_secs() / 60).to_string()),
+            ("auto.create.topics.enable", Kind::Boolean, settings.auto_create_topics.to_string(), "true"),
+            ("default.replication.factor", Kind::Int, settings.replication_factor().to_string(), "1"),
+            ("group.initial.rebalance.delay.ms", Kind::Int, millis(settings.group_initial_rebalance_delay), "3000"),
+            ("group.max.session.timeout.ms", Kind::Int, millis(settings.group_max_session_timeout), "1800000"),
+            ("group.max.size", Kind::Int, group_max_size, "2147483647"),
+            ("group.min.session.timeout.ms", Kind::Int, millis(settings.group_min_session_timeout), "6000"),
+            ("message.max.bytes", Kind::Int, settings.message_max_bytes.to_string(), "1048588"),
+            ("node.id", Kind::Int, node.to_string(), ""),
+            ("num.partitions", Kind::Int, settings.default_partitions.to_string(), "1"),
+            ("offset.metadata.max.bytes", Kind::Int, settings.offset_metadata_max_bytes.to_string(), "4096"),
+            ("offsets.retention.check.interval.ms", Kind::Long, check_interval, "600000"),
+            ("offsets.retention.minutes", Kind::Int, (settings.offsets_retention.as_secs() / 60).to_string(), "10080"),
         ]
     }
 
     fn broker_configs(&self, node: i32) -> Vec<Config> {
-        let set = self.set_in_file(node).into_iter().map(|(name, kind, value)| (name, kind, Some(value), STATIC));
-        let defaults = OF_BROKER.iter().map(|(name, kind, value)| (*name, *kind, Some((*value).to_owned()), DEFAULT));
+        let set = self.set_in_file(node).into_iter().map(|(name, kind, _, default)| (name, kind, default));
+        let defaults = OF_BROKER.iter().copied();
         let of_topics = OF_TOPIC_AND_BROKER.iter().filter_map(|(topic, broker)| {
             let (_, kind, default) = OF_TOPIC.iter().find(|(name, ..)| name == topic)?;
-            let in_hours = DEFAULTS_IN_HOURS.iter().any(|(name, ..)| name == broker);
-            Some((*broker, *kind, (!in_hours).then(|| (*default).to_owned()), DEFAULT))
+            Some((*broker, *kind, *default))
         });
-        let mut all: std::collections::BTreeMap<&'static str, Config> = std::collections::BTreeMap::new();
-        for (name, kind, value, source) in defaults.chain(of_topics).chain(set) {
-            let default = value.as_deref().filter(|_| source == DEFAULT);
-            let mut synonyms = self.layers(node, name, default);
-            if source == STATIC {
-                synonyms.retain(|(.., source)| *source != DEFAULT && *source != STATIC);
-                synonyms.extend(value.clone().map(|value| (name, value, STATIC)));
-            }
-            // Without a value of its own it is told only if it was set.
-            let first = synonyms.iter().find(|(from, ..)| *from == name).map(|(_, value, source)| (value.clone(), *source));
-            if let Some((value, source)) = first {
-                all.insert(name, Config { name, kind, value, source, synonyms });
-            }
+        let mut all: BTreeMap<&'static str, Config> = BTreeMap::new();
+        for (name, kind, default) in defaults.chain(of_topics).chain(set) {
+            let synonyms = self.layers(node, name, Some(default));
+            let (value, source) = match synonyms.first() {
+                Some((_, value, source)) => (Some(value.clone()), *source),
+                None => (None, DEFAULT),
+            };
+            all.insert(name, Config { name, kind, value, source, synonyms });
         }
         all.into_values().collect()
     }
 }
 
-/// Is a broker asked about itself, or about all?
-pub(super) fn check_broker(call: &Call, name: &str) -> Result<(), Refusal> {
-    if name.is_empty() || name.parse() == Ok(call.node) {
-        return Ok(());
-    }
-    Err((ErrorCode::INVALID_REQUEST, format!("Unexpected broker id, expected {} but received {name}", call.node)))
+/// Why a topic cannot have this name, in Kafka's words.
+pub(super) fn refused_name(name: &str) -> Option<String> {
+    invalid_name(name)?;
+    let why = match name {
+        "" => "the empty string is not allowed".to_owned(),
+        "." | ".." => format!("'{name}' is not allowed"),
+        name if name.len() > 249 => format!("the length of '{name}' is longer than the max allowed length 249"),
+        _ => format!("'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"),
+    };
+    Some(format!("Topic name is invalid: {why}"))
+}
+
+/// Is a broker asked about itself, or about all? `or_all` is how a refusal says that the latter would have been fine, too.
+pub(super) fn check_broker(call: &Call, name: &str, or_all: &str) -> Result<(), Refusal> {
+    let why = match name.parse::<i32>() {
+        _ if name.is_empty() => return Ok(()),
+        Ok(id) if id == call.node => return Ok(()),
+        Ok(id) => format!("Unexpected broker id, expected {}{or_all}, but received {id}", call.node),
+        Err(_) => format!("Broker id must be an integer, but it is: {name}"),
+    };
+    Err((ErrorCode::INVALID_REQUEST, why))
 }

@@ -130,6 +130,9 @@ impl Core {
                     Ok(partition) => partition,
                     Err(code) => {
                         data.error_code = code;
+                        // Where no log was asked, Kafka's answer has its field's default.
+                        let is_unknown = matches!(code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID);
+                        data.aborted_transactions = is_unknown.then(Vec::new);
                         let partition = name.ok().and_then(|name| self.topics.partition(name.as_str(), asked.partition));
                         let leader = partition.and_then(|partition| Some((partition.leader?, partition.leader_epoch)));
                         if let Some((leader, leader_epoch)) = leader

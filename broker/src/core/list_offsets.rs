@@ -67,7 +67,10 @@ impl Core {
                 }
                 response
             };
-            let partitions = topic.partitions.iter().map(partition).collect();
+            // Who is asked about twice is refused once.
+            let mut answered = BTreeSet::new();
+            let once = topic.partitions.iter().filter(|asked| answered.insert(asked.partition_index));
+            let partitions = once.map(partition).collect();
             ListOffsetsTopicResponse { name: topic.name, partitions }
         });
         Outcome::Reply(ListOffsetsResponse { topics: topics.collect(), ..Default::default() })

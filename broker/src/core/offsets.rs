@@ -37,8 +37,8 @@ impl Core {
             let name = self.topic_name(&topic.name, topic.topic_id, by_id);
             let partition = |partition: OffsetCommitRequestPartition| {
                 let index = partition.partition_index;
-                let named = allowed.and_then(|()| name.clone());
-                let committed = named.and_then(|name| self.commit(now, call, group, name.as_str(), &partition, kept_for));
+                let committed =
+                    name.clone().and_then(|name| self.commit(now, call, group, allowed, name.as_str(), &partition, kept_for));
                 let error_code = committed.err().unwrap_or(ErrorCode::NONE);
                 OffsetCommitResponsePartition { partition_index: index, error_code }
             };
@@ -68,6 +68,7 @@ impl Core {
         now: Instant,
         call: &Call,
         group: &str,
+        allowed: Result<(), ErrorCode>,
         topic: &str,
         partition: &OffsetCommitRequestPartition,
         kept_for: i64,
@@ -79,6 +80,8 @@ impl Core {
         if self.topics.partition(topic, index).is_none() {
             return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         }
+        // Where it is asked first, the coordinator is not asked about what is not there.
+        allowed?;
         let metadata = partition.committed_metadata.as_ref().map(Str::detached).unwrap_or_default();
         if metadata.as_bytes().len() > self.settings.offset_metadata_max_bytes {
             return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);

@@ -3,13 +3,13 @@
 //! Who wants an acknowledgement by all replicas waits until the high watermark has passed what was appended, at most `timeout_ms`.
 //! When that is over the records are still there, and may be replicated yet: the client is told that nobody knows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use klamm::protocol::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceResponse,
+    TopicProduceData, TopicProduceResponse,
 };
 use klamm::protocol::records::{Batch, BatchErrorKind, Compression, Limits, RecordBatches};
 use klamm::protocol::{BrokerId, ErrorCode, TopicName, TransactionalId, Uuid};
@@ -22,6 +22,9 @@ use crate::core::{Call, Core, Outcome, Settings};
 /// How far in the future a record's time may be: `message.timestamp.after.max.ms`.
 const TIMESTAMP_AFTER_MAX_MILLIS: i64 = 3_600_000;
 
+/// First version whose clients know zstd (KIP-110).
+const ZSTD: i16 = 7;
+
 /// First version with topic ids in place of names.
 const TOPIC_IDS: i16 = 13;
 
@@ -31,14 +34,22 @@ const LEADER_HINTS: i16 = 10;
 /// Why a batch was not appended.
 struct Refusal {
     code: ErrorCode,
-    message: &'static str,
+    /// Kafka has words for few things only.
+    message: Option<String>,
     /// Which records are to blame, by their place in the batch, and why.
-    records: Vec<(i32, &'static str)>,
+    records: Vec<(i32, String)>,
+    /// Did it get as far as the log? Then the answer says where that starts.
+    by_log: bool,
 }
 
 impl Refusal {
-    fn new(code: ErrorCode, message: &'static str) -> Self {
-        Self { code, message, records: Vec::new() }
+    /// For what does not get as far as the log.
+    fn new(code: ErrorCode) -> Self {
+        Self { code, message: None, records: Vec::new(), by_log: false }
+    }
+
+    fn by_log(code: ErrorCode) -> Self {
+        Self { by_log: true, ..Self::new(code) }
     }
 }
 
@@ -81,21 +92,20 @@ impl Core {
         if self.topics.default_rules != self.replication_rules() {
             self.reconfigure(now);
         }
-        let mut responses: Vec<TopicProduceResponse> = Vec::with_capacity(request.topic_data.len());
-        for topic in request.topic_data {
+        let topics = once_each(request.topic_data);
+        let mut responses: Vec<TopicProduceResponse> = Vec::with_capacity(topics.len());
+        for topic in topics {
             let name = self.topic_name(&topic.name, topic.topic_id, call.version >= TOPIC_IDS);
             let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
             for data in topic.partition_data {
                 let records = data.records.map(|records| records.0).unwrap_or_default();
                 let appended = match &name {
-                    _ if !(-1..=1).contains(&acks) => {
-                        Err(Refusal::new(ErrorCode::INVALID_REQUIRED_ACKS, "acks must be -1, 0 or 1"))
-                    }
+                    _ if !(-1..=1).contains(&acks) => Err(Refusal::new(ErrorCode::INVALID_REQUIRED_ACKS)),
                     Ok(name) => {
                         let place = (name, data.index);
                         self.produce_to(now, call, request.transactional_id.as_ref(), place, acks, records)
                     }
-                    Err(code) => Err(Refusal::new(*code, "no such topic")),
+                    Err(code) => Err(Refusal::new(*code)),
                 };
                 failed |= appended.is_err();
                 let mut response = PartitionProduceResponse { index: data.index, base_offset: -1, ..Default::default() };
@@ -113,20 +123,23 @@ impl Core {
                     Err(refusal) => {
                         let hint = matches!(refusal.code, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH);
                         let partition = name.as_ref().ok().and_then(|name| self.topics.partition(name.as_str(), data.index));
-                        if let Some((leader, partition)) = partition.and_then(|partition| Some((partition.leader?, partition)))
+                        if let Some((leader, led)) = partition.and_then(|partition| Some((partition.leader?, partition)))
                             && hint
                             && call.version >= LEADER_HINTS
                         {
                             let leader_id = BrokerId(leader);
-                            response.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch: partition.leader_epoch };
+                            response.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch: led.leader_epoch };
                             leaders.insert(leader);
                         }
-                        let blame = |(batch_index, message)| BatchIndexAndErrorMessage {
+                        if refusal.by_log {
+                            response.log_start_offset = partition.map_or(-1, |partition| partition.log.start_offset());
+                        }
+                        let blame = |(batch_index, message): (i32, String)| BatchIndexAndErrorMessage {
                             batch_index,
-                            batch_index_error_message: Some(text(message)),
+                            batch_index_error_message: Some(text(&message)),
                         };
                         response.error_code = refusal.code;
-                        response.error_message = Some(text(refusal.message));
+                        response.error_message = refusal.message.as_deref().map(text);
                         response.record_errors = refusal.records.into_iter().map(blame).collect();
                     }
                 }
@@ -229,22 +242,20 @@ impl Core {
         records: Bytes,
     ) -> Result<Appended, Refusal> {
         if let Some(code) = call.refusal(topic.as_str(), partition) {
-            return Err(Refusal::new(code, "refused by the test"));
+            return Err(Refusal::new(code));
         }
         let (wall_millis, max_bytes) = (self.wall_millis(now), self.message_max_bytes(call.node));
-        let no_such = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no such topic or partition");
+        let no_such = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         let rules = Rules::of(self.topics.get(topic.as_str()).ok_or_else(no_such)?, &self.settings, max_bytes, wall_millis);
         let led = self.topics.partition(topic.as_str(), partition).ok_or_else(no_such)?;
-        led.check_leader(call.node, -1).map_err(|code| Refusal::new(code, "this node does not lead the partition"))?;
+        led.check_leader(call.node, -1).map_err(Refusal::new)?;
         if acks == -1 && led.is_under_min_isr() {
-            let message = "fewer replicas are in sync than min.insync.replicas asks for";
-            return Err(Refusal::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
+            return Err(Refusal::by_log(ErrorCode::NOT_ENOUGH_REPLICAS));
         }
-        let batch = rules.check(records, call.version)?;
+        let batch = rules.check(records, call.version, (topic.as_str(), partition))?;
         if batch.is_transactional() {
             let at = (topic.as_str().to_owned(), partition);
-            let admitted = self.admit_transactional(now, call, transactional_id, at, &batch);
-            admitted.map_err(|code| Refusal::new(code, "the partition is not in an open transaction of this producer"))?;
+            self.admit_transactional(now, call, transactional_id, at, &batch).map_err(Refusal::new)?;
         }
         let partition = self.topics.partition_mut(topic.as_str(), partition).ok_or_else(no_such)?;
         let appended = append(partition, &batch, rules.log_append_time)?;
@@ -269,14 +280,11 @@ impl Core {
 fn append(partition: &mut Partition, batch: &Batch, log_append_time: Option<i64>) -> Result<Appended, Refusal> {
     let (base_offset, log_append_time) = match partition.producers.check(batch) {
         Verdict::Append if !batch.is_transactional() && partition.log.open_transaction(batch.producer_id()).is_some() => {
-            let message = "the producer has a transaction open here, and this is no part of it";
-            return Err(Refusal::new(ErrorCode::INVALID_TXN_STATE, message));
+            return Err(Refusal::by_log(ErrorCode::INVALID_TXN_STATE));
         }
         Verdict::Append => (partition.append(batch, log_append_time), log_append_time.unwrap_or(-1)),
         Verdict::Duplicate { base_offset, log_append_time } => (base_offset, log_append_time),
-        Verdict::Refuse(code) => {
-            return Err(Refusal::new(code, "the batch does not follow what its producer wrote before"));
-        }
+        Verdict::Refuse(code) => return Err(Refusal::by_log(code)),
     };
     let end_offset = base_offset.saturating_add(i64::from(batch.last_offset_delta())).saturating_add(1);
     Ok(Appended { base_offset, end_offset, log_append_time, log_start_offset: partition.log.start_offset() })
@@ -327,85 +335,145 @@ impl Rules {
         }
     }
 
-    fn check(&self, records: Bytes, version: i16) -> Result<Batch, Refusal> {
+    /// The batch in `records`, if the topic takes it; `place` is for the words of a refusal.
+    fn check(&self, records: Bytes, version: i16, place: (&str, i32)) -> Result<Batch, Refusal> {
         let mut batches = RecordBatches::new(records);
-        let batch = match batches.next() {
-            Some(Ok(batch)) => batch,
-            Some(Err(error)) => {
-                let code = match error.kind {
-                    BatchErrorKind::BadChecksum { .. } => ErrorCode::CORRUPT_MESSAGE,
-                    _ => ErrorCode::INVALID_RECORD,
-                };
-                return Err(Refusal::new(code, "the batch is not well formed"));
-            }
-            None => return Err(Refusal::new(ErrorCode::INVALID_RECORD, "there must be exactly one whole batch for a partition")),
-        };
-        if batches.next().is_some() || batches.is_truncated() {
-            return Err(Refusal::new(ErrorCode::INVALID_RECORD, "there must be exactly one whole batch for a partition"));
-        }
-        if batch.magic() != 2 {
-            return Err(Refusal::new(ErrorCode::INVALID_RECORD, "this version of Produce takes batches of format 2 only"));
+        let no_single_batch = || Refusal::new(ErrorCode::INVALID_RECORD);
+        let batch = batches.next().ok_or_else(no_single_batch)?.map_err(|error| not_well_formed(&error.kind))?;
+        if batches.next().is_some() || batches.is_truncated() || batch.magic() != 2 {
+            return Err(no_single_batch());
         }
         if batch.size() > self.max_bytes {
-            return Err(Refusal::new(ErrorCode::MESSAGE_TOO_LARGE, "the batch is larger than max.message.bytes"));
+            return Err(Refusal::new(ErrorCode::MESSAGE_TOO_LARGE));
         }
-        let invalid = |message| Err(Refusal::new(ErrorCode::INVALID_RECORD, message));
-        if batch.is_control() {
-            return invalid("clients may not write control batches");
+        let invalid = || Err(Refusal::by_log(ErrorCode::INVALID_RECORD));
+        if batch.base_offset() != 0 || batch.is_control() {
+            return invalid();
         }
         if batch.record_count() <= 0 || i64::from(batch.record_count()) != i64::from(batch.last_offset_delta()) + 1 {
-            return invalid("the number of records does not agree with the last offset");
+            return invalid();
         }
-        if batch.producer_id() >= 0 && (batch.base_sequence() < 0 || batch.producer_epoch() < 0) {
-            return invalid("an idempotent batch needs an epoch and a sequence");
-        }
-        if batch.is_transactional() && batch.producer_id() < 0 {
-            return invalid("a transactional batch needs a producer id");
+        // A producer needs a sequence for what it numbers, and a transaction a producer.
+        if (batch.producer_id() >= 0 && batch.base_sequence() < 0) || (batch.is_transactional() && batch.producer_id() < 0) {
+            return invalid();
         }
         match batch.compression() {
-            Err(_) => return invalid("unknown compression"),
+            // Older versions look for zstd before the log is asked.
+            Err(_) => {
+                return Err(Refusal { by_log: version >= ZSTD, ..Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR) });
+            }
             // Clients older than KIP-110 could not read it.
-            Ok(Compression::Zstd) if version < 7 => {
-                return Err(Refusal::new(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, "zstd needs version 7 of Produce"));
+            Ok(Compression::Zstd) if version < ZSTD => {
+                return Err(Refusal::new(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE));
             }
             Ok(_) => {}
         }
-        if self.log_append_time.is_none() && batch.max_timestamp() > self.latest_timestamp {
-            return Err(Refusal::new(ErrorCode::INVALID_TIMESTAMP, "a record's time is more than an hour in the future"));
-        }
         if self.look_at_records || self.needs_key {
-            self.check_records(&batch)?;
+            self.check_records(&batch, place)?;
+        } else if self.log_append_time.is_none() && batch.max_timestamp() > self.latest_timestamp {
+            return Err(self.refused_times(vec![(0, batch.max_timestamp())]));
         }
         Ok(batch)
     }
 
-    fn check_records(&self, batch: &Batch) -> Result<(), Refusal> {
-        let malformed = || Refusal::new(ErrorCode::INVALID_RECORD, "the records cannot be read");
-        let records = batch.records(Limits::default()).map_err(|_| malformed())?;
-        let mut without_key = Vec::new();
+    fn check_records(&self, batch: &Batch, (topic, partition): (&str, i32)) -> Result<(), Refusal> {
+        let malformed = || Refusal::by_log(ErrorCode::INVALID_RECORD);
+        let records = batch.records(Limits::default()).map_err(|error| match error.kind {
+            BatchErrorKind::BadCompression { .. } => Refusal::by_log(ErrorCode::UNKNOWN_SERVER_ERROR),
+            _ => malformed(),
+        })?;
+        let (mut without_key, mut too_late) = (Vec::new(), Vec::new());
         let mut latest = i64::MIN;
         let mut count = 0;
         for (index, record) in (0..).zip(&records) {
             let record = record.map_err(|_| malformed())?;
             if record.offset != batch.base_offset() + i64::from(index) {
-                return Err(Refusal::new(ErrorCode::INVALID_RECORD, "the records' offsets are not consecutive"));
+                return Err(malformed());
             }
             if self.needs_key && record.key.is_none() {
-                without_key.push((index, "a record of a compacted topic needs a key"));
+                let message = format!("Compacted topic cannot accept message without key in topic partition {topic}-{partition}");
+                without_key.push((index, message));
+            }
+            if self.log_append_time.is_none() && record.timestamp > self.latest_timestamp {
+                too_late.push((index, record.timestamp));
             }
             latest = latest.max(record.timestamp);
             count = index + 1;
         }
-        if count != batch.record_count() {
+        if count != batch.record_count() || latest != batch.max_timestamp() {
             return Err(malformed());
         }
-        if latest != batch.max_timestamp() {
-            return Err(Refusal::new(ErrorCode::INVALID_RECORD, "the batch's highest timestamp is not that of its records"));
+        if !too_late.is_empty() {
+            return Err(self.refused_times(too_late));
         }
         if without_key.is_empty() {
             return Ok(());
         }
-        let message = "one or more records have been rejected";
-        Err(Refusal { code: ErrorCode::INVALID_RECORD, message, records: without_key })
+        let first = without_key.iter().take(3).map(|(index, why)| format!("RecordError(batchIndex={index}, message='{why}')"));
+        let message = format!(
+            "One or more records have been rejected due to {} record errors in total, and only showing the first three errors at most: [{}]",
+            without_key.len(),
+            first.collect::<Vec<_>>().join(", ")
+        );
+        Err(Refusal { message: Some(message), records: without_key, ..malformed() })
+    }
+
+    /// For records whose times are too far in the future.
+    fn refused_times(&self, records: Vec<(i32, i64)>) -> Refusal {
+        let latest = self.latest_timestamp;
+        let blame = |(index, time)| {
+            // As long ago as one likes, in Kafka's arithmetic.
+            let earliest = latest.saturating_sub(TIMESTAMP_AFTER_MAX_MILLIS).saturating_sub(i64::MAX);
+            let why = format!(
+                "Timestamp {time} of message with offset {index} is out of range. The timestamp should be within [{earliest}, {latest}]"
+            );
+            (index, why)
+        };
+        Refusal {
+            message: Some("One or more records have been rejected due to invalid timestamp".to_owned()),
+            records: records.into_iter().map(blame).collect(),
+            ..Refusal::by_log(ErrorCode::INVALID_TIMESTAMP)
+        }
+    }
+}
+
+/// Each topic and each partition once: of several the last counts, and a topic without partitions is not looked at.
+fn once_each(topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
+    // What a producer sends to one partition needs no looking.
+    if matches!(topics.as_slice(), [only] if only.partition_data.len() == 1) {
+        return topics;
+    }
+    let mut once: Vec<TopicProduceData> = Vec::with_capacity(topics.len());
+    let mut places = BTreeMap::new();
+    for TopicProduceData { name, topic_id, partition_data } in topics {
+        for data in partition_data {
+            let topic_at = *places.entry((name.clone(), topic_id, None)).or_insert_with(|| {
+                once.push(TopicProduceData { name: name.clone(), topic_id, partition_data: Vec::new() });
+                once.len() - 1
+            });
+            let Some(topic) = once.get_mut(topic_at) else { continue };
+            let next = topic.partition_data.len();
+            let at = *places.entry((name.clone(), topic_id, Some(data.index))).or_insert(next);
+            match topic.partition_data.get_mut(at) {
+                Some(known) => *known = data,
+                None => topic.partition_data.push(data),
+            }
+        }
+    }
+    once
+}
+
+/// A record set that is not even one batch.
+fn not_well_formed(error: &BatchErrorKind) -> Refusal {
+    match error {
+        BatchErrorKind::BadChecksum { .. } => Refusal::new(ErrorCode::CORRUPT_MESSAGE),
+        BatchErrorKind::UnsupportedFormat(magic) => {
+            let message = Some(format!("Invalid magic found in record: {magic}"));
+            Refusal { message, ..Refusal::new(ErrorCode::CORRUPT_MESSAGE) }
+        }
+        BatchErrorKind::BadCount(_) | BatchErrorKind::BadLastOffsetDelta(_) | BatchErrorKind::BadBaseSequence(_) => {
+            Refusal::by_log(ErrorCode::INVALID_RECORD)
+        }
+        _ => Refusal::new(ErrorCode::INVALID_RECORD),
     }
 }

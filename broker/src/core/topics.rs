@@ -128,6 +128,11 @@ impl Topics {
         id
     }
 
+    /// An id that no topic gets.
+    pub(crate) fn unused_id(&self, seed: u64) -> Uuid {
+        topic_id(!seed, self.created)
+    }
+
     pub(crate) fn add_partitions(&mut self, name: &str, assignment: Vec<Vec<i32>>, running: &BTreeSet<i32>) {
         let Some(topic) = self.by_name.get_mut(name) else { return };
         let (around, rules) = (Around { running, held: &self.held }, topic.rules(self.default_rules));

@@ -60,7 +60,10 @@ impl State {
             }
             return self.listen(shared, node, listener);
         }
-        self.core.set_address(node, &address.ip().to_string(), address.port());
+        if elsewhere {
+            // There is no other port: it stays where it was.
+            self.core.set_address(node, &address.ip().to_string(), address.port());
+        }
         if !self.listeners.contains_key(&node) {
             self.replace_listener(node, tokio::spawn(listen_at(shared.clone(), node, address)));
         }
@@ -106,7 +109,14 @@ async fn serve(shared: Arc<Shared>, node: i32, stream: TcpStream, peer: SocketAd
     }
     // Answers are written whole; holding back their last bytes only costs time. Where it cannot be set, they come later.
     let _ = stream.set_nodelay(true);
-    connection::serve(shared, node, format!("/{}", peer.ip()), stream).await;
+    let host = format!("/{}", peer.ip());
+    #[cfg(feature = "tls")]
+    if let Some(tls) = shared.tls.get() {
+        // A client whose handshake fails has been told so by TLS.
+        let Ok(stream) = tls.accept(stream).await else { return };
+        return connection::serve(shared, node, host, stream).await;
+    }
+    connection::serve(shared, node, host, stream).await;
 }
 
 /// Binds an address for each of `nodes` nodes: the first at `address`, the others at the ports after it, or at any where it says 0.

@@ -8,6 +8,8 @@ mod connection;
 mod listener;
 mod memory;
 mod network;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,6 +29,8 @@ use crate::script::{ConnectionId, Intercept, RequestView};
 pub(crate) use listener::bind;
 pub(crate) use memory::Pipe;
 use network::Passage;
+#[cfg(feature = "tls")]
+pub use tls::ListenerTls;
 
 /// A closure that a test has given.
 type Interceptor = Arc<Mutex<dyn FnMut(&RequestView) -> Intercept + Send>>;
@@ -41,6 +45,9 @@ pub(crate) struct Shared {
     arrivals: watch::Sender<u64>,
     /// Counts faults of the network, for connections that wait.
     network_changes: watch::Sender<u64>,
+    /// What TCP listeners speak, if they speak TLS.
+    #[cfg(feature = "tls")]
+    tls: std::sync::OnceLock<tls::Acceptor>,
 }
 
 struct State {
@@ -106,6 +113,8 @@ impl Shared {
             timer: Notify::new(),
             arrivals: watch::Sender::new(0),
             network_changes: watch::Sender::new(0),
+            #[cfg(feature = "tls")]
+            tls: std::sync::OnceLock::new(),
         });
         let timer = tokio::spawn(keep_time(shared.clone()));
         lock(&shared.state).tasks.push(timer);
@@ -150,6 +159,12 @@ impl Shared {
     pub(crate) fn run_plan(self: &Arc<Self>, plan: Plan) {
         lock(&self.state).network.set_seed(plan.seed);
         self.with(|core, now| core.run_plan(now, plan));
+    }
+
+    /// Has all TCP listeners speak TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_tls(&self, acceptor: tls::Acceptor) {
+        self.tls.get_or_init(|| acceptor);
     }
 
     /// Looks at the core.

@@ -143,7 +143,7 @@ impl History {
         let mut tills = Vec::new();
         for name in ["till-0", "till-1", "till-2"] {
             // Old clients go on with their protocol in a new cluster, but not the other way round.
-            let versions = if seed % 2 == 0 || numbers.below(3) == 0 { V1 } else { V2 };
+            let versions = if seed.is_multiple_of(2) || numbers.below(3) == 0 { V1 } else { V2 };
             let producer = Producer::started(&broker, name, versions).await;
             tills.push(Till { producer, open: None, last: None, began: Instant::now(), fenced: false, old: Vec::new() });
         }
@@ -431,7 +431,7 @@ fn each_transaction_is_seen_entirely_or_not_at_all() {
             let mut history = History::new(seed).await;
             for step in 1..=STEPS {
                 history.step().await;
-                if step % 4 == 0 || one.is_some() {
+                if step.is_multiple_of(4) || one.is_some() {
                     history.compare().await;
                 }
             }

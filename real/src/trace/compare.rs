@@ -99,6 +99,27 @@ fn time(number: i64) -> String {
     }
 }
 
+/// A text with `(time)` for every number of 13 digits or more.
+fn without_times(text: &str) -> String {
+    let (mut told, mut digits) = (String::new(), String::new());
+    for c in text.chars().chain(['\0']) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        told.push_str(if digits.len() < 13 { &digits } else { "(time)" });
+        digits.clear();
+        told.push(c);
+    }
+    told.pop();
+    told
+}
+
+/// Is it a time of these tests, and not of their records?
+fn is_now(number: i64) -> bool {
+    number > first_time() + 3_000_000
+}
+
 /// What each side draws by itself.
 struct Mask {
     unique: String,
@@ -232,9 +253,7 @@ impl Mask {
             }
             (Some(kind @ "topic"), Json::String(id)) if id != "AAAAAAAAAAAAAAAAAAAAAA" => self.drawn(kind, id.clone()),
             (Some(kind @ "member"), Json::String(id)) if id.len() > 36 => self.drawn(kind, id.clone()),
-            (_, Json::Number(time)) if field.ends_with("TimeMs") && time.as_i64().is_some_and(|time| time > 0) => {
-                "(a time)".to_owned()
-            }
+            (_, Json::Number(told)) if field.ends_with("TimeMs") && told.as_i64().is_some_and(is_now) => "(now)".to_owned(),
             (_, Json::String(text)) if field == "records" => self.records(text),
             (_, Json::String(text)) => self.text(text),
             (_, Json::Number(number)) => number.as_i64().map_or_else(|| json.to_string(), time),
@@ -247,9 +266,9 @@ impl Mask {
         format!("({kind} {})", self.drawn.entry((kind, value)).or_insert(next))
     }
 
-    /// A text, what was drawn and what is unique taken out of it.
+    /// A text; what was drawn, what is unique and times are taken out of it.
     fn text(&self, text: &str) -> String {
-        let mut text = text.replace(&self.unique, "%");
+        let mut text = without_times(&text.replace(&self.unique, "%"));
         for ((kind, value), number) in &self.drawn {
             if value.len() > 3 {
                 text = text.replace(value, &format!("({kind} {number})"));

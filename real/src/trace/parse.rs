@@ -127,7 +127,9 @@ impl Asked {
     pub(crate) fn range(&self, ranges: &Ranges) -> (i16, i16) {
         let name = self.request.name;
         let (first, last) = *ranges.get(&self.request.api_key).unwrap_or_else(|| panic!("{name} is not served by both sides"));
-        let (first, last) = (first.max(self.versions.0), last.min(self.versions.1));
+        // Brokers say 0 for Produce, but mean 3: what librdkafka expects (KAFKA-18659).
+        let first = first.max(self.request.versions.0).max(self.versions.0);
+        let last = last.min(self.versions.1);
         assert!(first <= last, "{name}: there is no version that both sides and the trace know");
         (first, last)
     }

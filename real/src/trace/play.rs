@@ -171,8 +171,8 @@ impl Side {
         let outcome = match timeout(PATIENCE, connection.frame()).await {
             Err(_) => Outcome::Silence,
             Ok(None) => Outcome::Closed,
-            // Not JSON: nothing says what was asked.
-            Ok(Some(frame)) => Outcome::Unreadable(frame.iter().map(|byte| format!("{byte:02x}")).collect()),
+            // Nothing says what was asked: the correlation id and the error code that most answers begin with must do.
+            Ok(Some(frame)) => Outcome::Unreadable(frame.iter().take(6).map(|byte| format!("{byte:02x}")).collect()),
         };
         if !matches!(outcome, Outcome::Unreadable(_)) {
             self.connections.remove(name);

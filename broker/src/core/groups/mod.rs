@@ -30,6 +30,9 @@ pub(crate) use crate::core::groups::member::Member;
 use crate::core::topics::{scramble, text};
 use crate::core::{Call, Core, Outcome, Settings};
 
+/// First version of SyncGroup whose client must say which protocol it follows (KIP-559).
+const PROTOCOL_TOLD: i16 = 5;
+
 /// Answers that leave later than their requests' handlers.
 type Outbox = VecDeque<(Call, GroupReply)>;
 
@@ -266,6 +269,10 @@ impl Core {
     }
 
     pub(super) fn sync_group(&mut self, now: Instant, call: &Call, request: SyncGroupRequest) -> Outcome<SyncGroupResponse> {
+        if call.version >= PROTOCOL_TOLD && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
+            let error_code = ErrorCode::INCONSISTENT_GROUP_PROTOCOL;
+            return Outcome::Reply(SyncGroupResponse { error_code, ..Default::default() });
+        }
         match self.check_group(call, request.group_id.as_str()).and_then(|()| self.groups.sync(now, call, request)) {
             Ok(Some(response)) => Outcome::Reply(response),
             Ok(None) => Outcome::Parked,

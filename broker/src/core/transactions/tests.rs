@@ -146,7 +146,7 @@ fn only_what_was_added_to_an_open_transaction_may_be_written() {
         };
         assert_eq!(harness.transaction.verify(harness.producer(), &("t".to_owned(), 0)), expected, "{state:?}");
         let other = harness.transaction.verify(harness.producer(), &("t".to_owned(), 1));
-        assert_eq!(other.is_err(), true, "{state:?}");
+        assert!(other.is_err(), "{state:?}");
     }
 }
 
