@@ -76,11 +76,12 @@ fn both_formats_say_the_same() {
 
 #[test]
 fn what_is_written_is_read_again() {
-    let mut shape = Shape::default();
-    shape.topics = vec![("orders".to_owned(), 4), ("a \"b\" \\ c\n\u{7f}".to_owned(), 1)];
-    shape.groups = vec!["billing".to_owned()];
-    shape.transactional_ids = vec!["copy".to_owned()];
-    shape.faults = 1..=8;
+    let shape = Shape {
+        topics: vec![("orders".to_owned(), 4), ("a \"b\" \\ c\n\u{7f}".to_owned(), 1)],
+        groups: vec!["billing".to_owned()],
+        transactional_ids: vec!["copy".to_owned()],
+        ..Shape::default()
+    };
     let mut kinds = std::collections::BTreeSet::new();
     for seed in 0..1000 {
         let plan = Plan::random(seed, &shape);
@@ -267,9 +268,8 @@ fn mistakes_in_json_are_told_alike() {
 /// Whatever is in a file, it is read or told, with a place that is there.
 #[test]
 fn damaged_files_are_told_and_nothing_panics() {
-    let mut shape = Shape::default();
-    shape.topics = vec![("ordërs".to_owned(), 4)];
-    shape.groups = vec!["billing".to_owned()];
+    let topics = vec![("ordërs".to_owned(), 4)];
+    let shape = Shape { topics, groups: vec!["billing".to_owned()], ..Shape::default() };
     let mut chance = Chance { seed: 1, drawn: 0 };
     let json =
         r#"{"seed": 7, "fault": [{"before": "Fetch", "nth": 3, "kind": "error", "api": "Produce", "code": "NONE", "node": 1}]}"#;
