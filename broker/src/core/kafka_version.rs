@@ -14,6 +14,9 @@ pub(crate) struct KafkaVersion(u16);
 /// The first that answers a version of ApiVersions that it does not know with the versions that it does (KIP-511).
 const KIP_511: KafkaVersion = KafkaVersion(204);
 
+/// The first with features other than that of its metadata.
+const KIP_1022: KafkaVersion = KafkaVersion(400);
+
 /// The first without the old versions of Produce, which it lists all the same: librdkafka would else take it for a broker before 0.10.
 const WITHOUT_OLD_PRODUCE: KafkaVersion = KafkaVersion(400);
 
@@ -23,6 +26,15 @@ const RELEASES: [(u16, u16); 3] = [(2, 9), (3, 10), (4, 5)];
 impl KafkaVersion {
     fn all() -> impl Iterator<Item = Self> {
         RELEASES.iter().flat_map(|(major, minors)| (0..*minors).map(move |minor| Self(major * 100 + minor)))
+    }
+
+    pub(crate) fn newest() -> Self {
+        Self(404)
+    }
+
+    /// Has it features that clients see: groups of KIP-848, transactions of KIP-890?
+    pub(crate) fn has_features(self) -> bool {
+        self >= KIP_1022
     }
 
     /// From text such as `3.7`; a third number, of a patch, makes no difference.

@@ -298,8 +298,7 @@ impl Core {
         self.check_lag(now);
         self.check_retention(now);
         self.expire_produces(now);
-        let staged = &self.transactions.staged;
-        self.groups.handle_timeout(now, |group, topic, index| staged.has_pending(group, topic, index));
+        self.groups.handle_timeout(now, &self.transactions.staged);
         self.handle_transaction_timeouts(now);
         self.pump(now);
     }
