@@ -92,7 +92,7 @@ async fn a_partition_outside_of_the_transaction_is_refused_or_added() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_instance_shuts_the_old_one_out() {
-    for (versions, level, fenced) in [(V1, 1, 2), (V2, 2, 3)] {
+    for (versions, level) in [(V1, 1), (V2, 2)] {
         let broker = builder().feature("transaction.version", level).start_in_memory().expect("a broker");
         let mut old = Producer::started(&broker, "till", versions).await;
         assert_eq!(old.send("t", 0, &["lost"]).await, Ok(0));
@@ -100,7 +100,7 @@ async fn a_new_instance_shuts_the_old_one_out() {
         let mut new = Producer::new(&broker, "till", versions);
         assert_eq!(new.init().await, ErrorCode::CONCURRENT_TRANSACTIONS, "it aborts the open transaction first");
         assert_eq!(new.init().await, NONE);
-        assert_eq!((new.id, new.epoch), (old.id, fenced));
+        assert_eq!((new.id, new.epoch), (old.id, 2));
         assert_eq!(read(&broker, "t", 0, COMMITTED).await.values.len(), 0);
         assert_eq!(fetch_offset(&broker, "g", "t", 0, true).await.committed_offset, -1);
 
@@ -159,12 +159,14 @@ async fn a_transaction_that_takes_too_long_is_aborted() {
         sleep(Duration::from_millis(1001)).await;
         assert_eq!(till.state(), "CompleteAbort");
         assert_eq!(end_offset(&broker, "t", 0, COMMITTED).await, 2);
-        assert_eq!(till.end(true).await, ErrorCode::PRODUCER_FENCED);
+        let v2 = versions == V2;
+        assert_eq!(till.end(true).await, if v2 { ErrorCode::INVALID_TXN_STATE } else { ErrorCode::PRODUCER_FENCED });
         assert_eq!(till.write("t", 0, &["late"]).await.error_code, ErrorCode::INVALID_PRODUCER_EPOCH);
-        // It may go on where it can say who it was (KIP-360); but the fence is for good.
-        assert_eq!(till.init_as(5, till.id, till.epoch).await.error_code, ErrorCode::PRODUCER_FENCED);
+        // By the second protocol it may go on if it says who it was; before, the fence was for good.
+        let again = till.init_as(5, till.id, till.epoch).await;
+        assert_eq!((again.error_code, again.producer_epoch), if v2 { (NONE, 1) } else { (ErrorCode::PRODUCER_FENCED, -1) });
         assert_eq!(till.init().await, NONE);
-        assert_eq!(till.epoch, if versions == V2 { 3 } else { 2 });
+        assert_eq!(till.epoch, 2);
         assert_eq!(till.send("t", 0, &["a"]).await, Ok(2));
         assert_eq!(till.end(true).await, NONE);
         assert_eq!(read(&broker, "t", 0, COMMITTED).await.values, ["a"]);
@@ -549,7 +551,7 @@ async fn a_test_may_fence_a_producer_or_forget_it() {
     assert_eq!(till.send("t", 0, &["lost"]).await, Ok(0));
     assert!(!broker.expire_transactional_id("till"), "it has a transaction open");
     assert!(broker.fence("till"));
-    assert_eq!(till.end(true).await, ErrorCode::PRODUCER_FENCED);
+    assert_eq!(till.end(true).await, ErrorCode::INVALID_TXN_STATE);
     assert_eq!(end_offset(&broker, "t", 0, COMMITTED).await, 2);
     assert_eq!(till.init().await, NONE);
     assert!(broker.fence("till"), "without a transaction, too");
