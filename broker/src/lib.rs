@@ -36,8 +36,9 @@
 //! ```
 //!
 //! A test scripts it through the handle: [`Broker::intercept`] decides on each request, [`Broker::requests`] tells what came,
-//! [`Broker::stop_node`] and [`Broker::move_leader`] make trouble, [`Broker::records`] shows what is in a log. Nothing in it is
-//! random, and its time is tokio's: with `tokio::time::pause` a test of minutes takes milliseconds and goes the same way every time.
+//! [`Broker::fault`] and [`Broker::run_plan`] make trouble of every kind ([`faults`]), [`Broker::records`] shows what is in a log.
+//! Nothing in it is random that does not come from a seed, and its time is tokio's: with `tokio::time::pause` a test of minutes takes
+//! milliseconds and goes the same way every time.
 //!
 //! Replication is real in what it loses: a follower that is kept from replicating ([`Broker::hold_replication`]) holds the high watermark
 //! and acknowledgements back, and what it does not have is lost when it leads.

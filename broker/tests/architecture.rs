@@ -31,6 +31,22 @@ fn the_core_has_no_runtime_clock_lock_or_randomness() {
     }
 }
 
+/// Drivers and simulations share them.
+#[test]
+fn faults_have_no_runtime_clock_lock_or_chance_of_their_own() {
+    let faults = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/faults");
+    for path in files(&faults).iter().filter(|path| !path.ends_with("tests.rs")) {
+        let text = std::fs::read_to_string(path).expect("text");
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for (number, line) in (1..).zip(code.lines()).filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for banned in ["tokio", "Instant::now", "SystemTime", "Mutex", "RwLock", "std::net", "fastrand", "HashMap", "async "]
+            {
+                assert!(!line.contains(banned), "{}: {banned} in line {number}: {line}", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn no_file_is_longer_than_800_lines() {
     for folder in ["src", "tests", "examples"] {

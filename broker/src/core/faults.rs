@@ -325,7 +325,7 @@ impl Core {
             }
             BrokerFault::LoadCoordinator { of, lasts } => {
                 let Some(node) = self.coordinator_of(of.key()) else { return };
-                self.move_coordinator(now, of.key(), node, lasts.unwrap_or(FOR_EVER));
+                self.move_coordinator(now, of.key(), node, lasts.unwrap_or(FOR_EVER).min(FOR_EVER));
                 self.faults.end_after(now, *lasts, Ending::Loading(of.key().to_owned()));
             }
         }
@@ -493,3 +493,6 @@ fn say_twice(response: &mut MetadataResponse) {
     response.topics.extend_from_within(..);
     response.brokers.extend_from_within(..);
 }
+
+#[cfg(test)]
+mod tests;

@@ -295,10 +295,10 @@ impl Core {
         for id in due {
             self.finish_fetch(now, id);
         }
+        self.placement.handle_timeout(now);
         self.check_lag(now);
         self.check_retention(now);
         self.expire_produces(now);
-        self.placement.handle_timeout(now);
         self.groups.handle_timeout(now, &self.transactions.staged);
         self.handle_transaction_timeouts(now);
         self.pump(now);

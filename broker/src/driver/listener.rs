@@ -60,7 +60,10 @@ impl State {
             }
             return self.listen(shared, node, listener);
         }
-        self.core.set_address(node, &address.ip().to_string(), address.port());
+        if elsewhere {
+            // There is no other port: it stays where it was.
+            self.core.set_address(node, &address.ip().to_string(), address.port());
+        }
         if !self.listeners.contains_key(&node) {
             self.replace_listener(node, tokio::spawn(listen_at(shared.clone(), node, address)));
         }

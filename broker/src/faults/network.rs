@@ -24,6 +24,9 @@ use crate::faults::{Direction, NetworkEffect, NetworkFault};
 /// A slow link gives its bytes in so many pieces a second.
 const PIECES_PER_SECOND: u64 = 20;
 
+/// What a delay beyond all clocks is taken for.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// What comes out of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -116,7 +119,7 @@ impl Network {
             NetworkEffect::Cut { connections, .. } | NetworkEffect::Corrupt { connections, .. } => connections,
             _ => u32::MAX,
         };
-        self.faults.push(Active { id: self.begun, until: fault.lasts.map(|lasts| now + lasts), fault: fault.clone(), left });
+        self.faults.push(Active { id: self.begun, until: fault.lasts.and_then(|lasts| now.checked_add(lasts)), fault: fault.clone(), left });
     }
 
     /// Ends all faults. What they held is set free.
@@ -141,7 +144,7 @@ impl Network {
             match active.fault.effect {
                 NetworkEffect::RefuseConnect => return Connect::Refused,
                 NetworkEffect::BlackHole => held = Some(later(held, active.until)),
-                NetworkEffect::Delay { delay, .. } => made_at += delay,
+                NetworkEffect::Delay { delay, .. } => made_at = after(made_at, delay),
                 _ => {}
             }
         }
@@ -219,6 +222,11 @@ impl Network {
     }
 }
 
+/// So much later, or at a time that no test sees.
+fn after(at: Instant, delay: Duration) -> Instant {
+    at.checked_add(delay).or_else(|| at.checked_add(FOR_EVER)).unwrap_or(at)
+}
+
 /// The later of two ends, of which none means never.
 fn later(held: Option<Option<Instant>>, until: Option<Instant>) -> Option<Instant> {
     match held {
@@ -282,7 +290,7 @@ impl Link {
             let NetworkEffect::Delay { delay, jitter } = active.fault.effect else { continue };
             if active.is_in_force(now) && active.fault.concerns(self.node, self.direction) {
                 let nanos = u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX);
-                due += delay + Duration::from_nanos(self.chance.below(nanos));
+                due = after(after(due, delay), Duration::from_nanos(self.chance.below(nanos)));
             }
         }
         let before = self.queue.back().map_or(now, |(due, _)| *due);

@@ -79,7 +79,8 @@ impl Plan {
     /// Draws a plan. The same seed and shape give the same plan; another seed most likely another.
     ///
     /// What it draws ends: each fault that lasts is over by [`Shape::duration`], or, if it comes before a request, a quarter of that after it
-    /// began; nodes that were killed have started again; topics that were deleted are there again. So a client gets through in the end.
+    /// began; nodes that were killed have started again; topics that were deleted are there again. So a client gets through in the end; but a
+    /// transactional producer that was fenced stays so.
     pub fn random(seed: u64, shape: &Shape) -> Self {
         let mut chance = Chance { seed, drawn: 0 };
         let kinds: Vec<_> = shape.kinds.iter().copied().filter(|kind| shape.can_have(*kind)).collect();

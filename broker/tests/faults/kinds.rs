@@ -15,11 +15,10 @@ use klamm::protocol::messages::sasl_handshake::SaslHandshakeRequest;
 use klamm::protocol::{ApiKey, ErrorCode, GroupId, SecretBytes, Str, TransactionalId};
 use klamm_broker::SaslMechanism;
 use klamm_broker::faults::{BrokerFault, Coordinated, Direction, FencedProducer, Kind, NetworkEffect, NetworkFault};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{TOPIC, World, batch, builder, one, produce, produce_batches};
-
-const TIME: Duration = Duration::from_millis(100);
 
 #[tokio::test(start_paused = true)]
 async fn every_kind_in_memory() {
@@ -28,10 +27,15 @@ async fn every_kind_in_memory() {
     }
 }
 
+/// All at once: they have to wait most of the time.
 #[tokio::test]
 async fn every_kind_over_tcp() {
+    let mut shown = JoinSet::new();
     for kind in Kind::ALL {
-        show(*kind, true).await;
+        shown.spawn(show(*kind, true));
+    }
+    while let Some(shown) = shown.join_next().await {
+        shown.expect("as in memory");
     }
 }
 
@@ -40,8 +44,8 @@ async fn show(kind: Kind, is_tcp: bool) {
         Kind::ExpireCredentials => builder().sasl_user(SaslMechanism::Plain, "alice", "alice-secret"),
         _ => builder(),
     };
-    // Shown if it fails.
-    println!("{kind}");
+    let name = if is_tcp { "over TCP" } else { "in memory" };
+    println!("{kind} {name}");
     let world = World::start(builder, is_tcp).await;
     match kind {
         Kind::Delay => delay(&world).await,
@@ -79,33 +83,33 @@ async fn show(kind: Kind, is_tcp: bool) {
 // ---- The network ----
 
 async fn delay(world: &World) {
-    let late = NetworkEffect::Delay { delay: TIME, jitter: Duration::ZERO };
-    world.broker.fault(NetworkFault::from(late).at(1).towards(Direction::FromBroker).lasting(3 * TIME));
+    let late = NetworkEffect::Delay { delay: world.time(), jitter: Duration::ZERO };
+    world.broker.fault(NetworkFault::from(late).at(1).towards(Direction::FromBroker).lasting(3 * world.time()));
     let start = Instant::now();
     let mut client = world.connect(1).await;
     client.request(9, &produce("x")).await.expect("an answer");
     // In memory, connecting takes as long as an answer on its way.
-    world.took(start, 200);
-    sleep(2 * TIME).await;
+    world.took(start, 2 * world.time());
+    sleep(2 * world.time()).await;
     let start = Instant::now();
     client.request(9, &produce("x")).await.expect("an answer");
-    world.took(start, 0);
+    world.took(start, Duration::ZERO);
 }
 
 async fn black_hole(world: &World) {
     let mut client = world.connect(1).await;
     client.request(9, &produce("before")).await.expect("an answer");
-    world.broker.fault(NetworkFault::from(NetworkEffect::BlackHole).at(1).towards(Direction::ToBroker).lasting(TIME));
+    world.broker.fault(NetworkFault::from(NetworkEffect::BlackHole).at(1).towards(Direction::ToBroker).lasting(world.time()));
     let start = Instant::now();
     client.send(9, &produce("late")).await.expect("sent");
-    sleep(TIME / 2).await;
+    sleep(world.time() / 2).await;
     assert_eq!(world.values(), ["before"]);
     client.receive::<ProduceRequest>(9).await.expect("an answer");
-    world.took(start, 100);
+    world.took(start, world.time());
     world.broker.fault(NetworkFault::from(NetworkEffect::BlackHole).towards(Direction::FromBroker));
     client.send(9, &produce("unanswered")).await.expect("sent");
     world.broker.wait_for(ApiKey::PRODUCE, 3).await;
-    let answer = tokio::time::timeout(2 * TIME, client.receive::<ProduceRequest>(9)).await;
+    let answer = tokio::time::timeout(2 * world.time(), client.receive::<ProduceRequest>(9)).await;
     assert!(answer.is_err(), "{answer:?}");
     assert_eq!(world.values(), ["before", "late", "unanswered"]);
     world.broker.clear_faults();
@@ -122,14 +126,14 @@ async fn slow(world: &World) {
     let sent = klamm::protocol::header::encode_request(1, Some(&Str::try_from("raw").expect("short")), 9, &request);
     let pieces = sent.expect("it fits").concat().len().div_ceil(20) as u64;
     client.request(9, &request).await.expect("an answer");
-    world.took(start, (pieces - 1) * 50);
+    world.took(start, Duration::from_millis((pieces - 1) * 50));
     assert!(pieces > 4);
 }
 
 async fn refuse_connect(world: &World) {
     let mut before = world.connect(1).await;
     before.request(9, &produce("x")).await.expect("an answer");
-    world.broker.fault(NetworkFault::from(NetworkEffect::RefuseConnect).at(1).lasting(TIME));
+    world.broker.fault(NetworkFault::from(NetworkEffect::RefuseConnect).at(1).lasting(world.time()));
     match world.try_connect(1).await {
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused),
         Ok(mut client) => {
@@ -139,7 +143,7 @@ async fn refuse_connect(world: &World) {
     }
     before.request(9, &produce("x")).await.expect("it stays");
     world.metadata(2).await.expect("the other node takes connections");
-    sleep(TIME).await;
+    sleep(world.time()).await;
     world.metadata(1).await.expect("over");
 }
 
@@ -160,7 +164,7 @@ async fn cut(world: &World) {
     let mut client = world.connect(2).await;
     client.request(12, &crate::client::metadata()).await.expect("an answer");
     world.broker.fault(NetworkFault::from(NetworkEffect::Cut { after: 0, connections: 1 }).at(2));
-    assert_eq!(client.rest().await, []);
+    assert!(client.rest().await.is_empty());
 }
 
 async fn corrupt(world: &World) {
@@ -214,22 +218,23 @@ async fn disconnect(world: &World) {
 }
 
 async fn late_answer(world: &World) {
-    world.broker.fault(BrokerFault::LateAnswer { api: ApiKey::PRODUCE, times: 1, node: None, delay: TIME });
+    world.broker.fault(BrokerFault::LateAnswer { api: ApiKey::PRODUCE, times: 1, node: None, delay: world.time() });
     let start = Instant::now();
     let mut client = world.connect(1).await;
     client.send(9, &produce("x")).await.expect("sent");
-    sleep(TIME / 2).await;
+    sleep(world.time() / 2).await;
     assert_eq!(world.values(), ["x"]);
     client.receive::<ProduceRequest>(9).await.expect("an answer");
-    world.took(start, 100);
+    world.took(start, world.time());
 }
 
 async fn throttle(world: &World) {
-    world.broker.fault(BrokerFault::Throttle { throttle: TIME, lasts: Some(3 * TIME / 2) });
+    world.broker.fault(BrokerFault::Throttle { throttle: world.time(), lasts: Some(3 * world.time() / 2) });
     let mut client = world.connect(1).await;
     let start = Instant::now();
-    for expected in [0, 100] {
-        assert_eq!(client.request(9, &produce("x")).await.expect("an answer").throttle_time_ms, 100);
+    let millis = i32::try_from(world.time().as_millis()).expect("short");
+    for expected in [Duration::ZERO, world.time()] {
+        assert_eq!(client.request(9, &produce("x")).await.expect("an answer").throttle_time_ms, millis);
         world.took(start, expected);
     }
     assert_eq!(client.request(9, &produce("x")).await.expect("an answer").throttle_time_ms, 0, "over");
@@ -244,20 +249,20 @@ async fn leader(world: &World, node: i32) -> (ErrorCode, i32, i32) {
 }
 
 async fn stale_metadata(world: &World) {
-    world.broker.fault(BrokerFault::StaleMetadata { node: Some(1), lasts: Some(TIME) });
+    world.broker.fault(BrokerFault::StaleMetadata { node: Some(1), lasts: Some(world.time()) });
     world.broker.move_leader(TOPIC, 0, 2);
     world.broker.create_topic("new", 1);
     assert_eq!(leader(world, 1).await, (ErrorCode::NONE, 1, 0));
     assert_eq!(leader(world, 2).await, (ErrorCode::NONE, 2, 1), "the other node knows");
-    sleep(TIME + TIME / 10).await;
+    world.pass().await;
     assert_eq!(leader(world, 1).await, (ErrorCode::NONE, 2, 1));
 }
 
 async fn duplicate_metadata(world: &World) {
-    world.broker.fault(BrokerFault::DuplicateMetadata { node: None, lasts: Some(TIME) });
+    world.broker.fault(BrokerFault::DuplicateMetadata { node: None, lasts: Some(world.time()) });
     let answer = world.metadata(1).await.expect("an answer");
     assert_eq!((answer.brokers.len(), answer.topics.len(), answer.topics[0].partitions.len()), (4, 2, 4));
-    sleep(TIME + TIME / 10).await;
+    world.pass().await;
     let answer = world.metadata(1).await.expect("an answer");
     assert_eq!((answer.brokers.len(), answer.topics.len(), answer.topics[0].partitions.len()), (2, 1, 2));
 }
@@ -272,10 +277,10 @@ async fn move_leader(world: &World) {
 }
 
 async fn lose_leader(world: &World) {
-    world.broker.fault(BrokerFault::LoseLeader { topic: TOPIC.to_owned(), partition: 0, lasts: Some(TIME) });
+    world.broker.fault(BrokerFault::LoseLeader { topic: TOPIC.to_owned(), partition: 0, lasts: Some(world.time()) });
     assert_eq!(leader(world, 1).await, (ErrorCode::LEADER_NOT_AVAILABLE, -1, 1));
     assert_eq!(world.produce(1, "x").await.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
-    sleep(TIME + TIME / 10).await;
+    world.pass().await;
     assert_eq!(leader(world, 1).await, (ErrorCode::NONE, 1, 2));
     assert_eq!(world.produce(1, "x").await.error_code, ErrorCode::NONE);
 }
@@ -289,12 +294,12 @@ async fn produce_unreplicated(world: &World, node: i32, value: &str) {
 }
 
 async fn hold_replication(world: &World) {
-    world.broker.fault(BrokerFault::HoldReplication { node: 2, lasts: Some(TIME) });
+    world.broker.fault(BrokerFault::HoldReplication { node: 2, lasts: Some(world.time()) });
     let start = Instant::now();
     produce_unreplicated(world, 1, "at once").await;
-    world.took(start, 0);
+    world.took(start, Duration::ZERO);
     assert_eq!(world.produce(1, "waits for its followers").await.base_offset, 1);
-    world.took(start, 100);
+    world.took(start, world.time());
 }
 
 async fn unclean_election(world: &World) {
@@ -328,11 +333,11 @@ async fn hold_markers(world: &World) {
         ..Default::default()
     };
     world.ask(node, 3, &request).await.expect("an answer");
-    world.broker.fault(BrokerFault::HoldMarkers { lasts: Some(TIME) });
+    world.broker.fault(BrokerFault::HoldMarkers { lasts: Some(world.time()) });
     let request = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed: true };
     assert_eq!(world.ask(node, 3, &request).await.expect("an answer").error_code, ErrorCode::NONE);
     assert!(world.broker.log(TOPIC, 0).is_empty());
-    sleep(TIME + TIME / 10).await;
+    world.pass().await;
     assert_eq!(world.broker.log(TOPIC, 0).len(), 1, "the marker");
 }
 
@@ -397,20 +402,20 @@ async fn move_coordinator(world: &World) {
 
 async fn unload_coordinator(world: &World) {
     let (_, node) = coordinator(world, 1).await;
-    world.broker.fault(BrokerFault::UnloadCoordinator { of: of_group(), lasts: Some(TIME) });
+    world.broker.fault(BrokerFault::UnloadCoordinator { of: of_group(), lasts: Some(world.time()) });
     assert_eq!(coordinator(world, 1).await, (ErrorCode::COORDINATOR_NOT_AVAILABLE, -1));
     assert_eq!(join(world, node).await, Err(ErrorCode::NOT_COORDINATOR));
-    sleep(TIME + TIME / 10).await;
+    world.pass().await;
     assert_eq!(coordinator(world, 1).await, (ErrorCode::NONE, node));
     assert!(join(world, node).await.is_ok());
 }
 
 async fn load_coordinator(world: &World) {
     let (_, node) = coordinator(world, 1).await;
-    world.broker.fault(BrokerFault::LoadCoordinator { of: of_group(), lasts: Some(TIME) });
+    world.broker.fault(BrokerFault::LoadCoordinator { of: of_group(), lasts: Some(world.time()) });
     assert_eq!(coordinator(world, 1).await, (ErrorCode::NONE, node));
     assert_eq!(join(world, node).await, Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
-    sleep(TIME + TIME / 10).await;
+    world.pass().await;
     assert!(join(world, node).await.is_ok());
 }
 
@@ -438,14 +443,14 @@ async fn fence_producer(world: &World) {
 async fn kill_node(world: &World) {
     let mut client = world.connect(1).await;
     client.request(9, &produce("x")).await.expect("an answer");
-    world.broker.fault(BrokerFault::KillNode { node: 1, loses_unreplicated: true, lasts: Some(TIME) });
-    assert_eq!(client.rest().await, []);
+    world.broker.fault(BrokerFault::KillNode { node: 1, loses_unreplicated: true, lasts: Some(world.time()) });
+    assert!(client.rest().await.is_empty());
     assert_eq!(leader(world, 2).await, (ErrorCode::NONE, 2, 1));
     assert_eq!(world.metadata(2).await.expect("an answer").brokers.len(), 1);
     // Over TCP, the listener goes when its task does.
-    sleep(TIME / 4).await;
+    sleep(world.time() / 4).await;
     assert!(world.try_connect(1).await.is_err());
-    sleep(TIME).await;
+    sleep(world.time()).await;
     assert_eq!(world.metadata(1).await.expect("it is back").brokers.len(), 2);
     assert_eq!(world.produce(2, "y").await.base_offset, 1, "nothing was lost");
     // With a follower that is behind.
@@ -456,7 +461,7 @@ async fn kill_node(world: &World) {
         world.broker.fault(BrokerFault::KillNode { node: 2, loses_unreplicated, lasts: None });
         assert_eq!(world.values(), expected, "unreplicated records lost: {loses_unreplicated}");
         world.broker.clear_faults();
-        sleep(TIME / 4).await;
+        sleep(world.time() / 4).await;
     }
 }
 
@@ -464,7 +469,7 @@ async fn restart_node(world: &World) {
     let mut client = world.connect(1).await;
     client.request(9, &produce("x")).await.expect("an answer");
     world.broker.fault(BrokerFault::RestartNode { node: 1, at_new_address: false });
-    assert_eq!(client.rest().await, []);
+    assert!(client.rest().await.is_empty());
     let before = world.broker.address(1).expect("an address");
     assert_eq!(world.metadata(1).await.expect("it is back").brokers.len(), 2);
     world.broker.fault(BrokerFault::RestartNode { node: 1, at_new_address: true });
@@ -473,11 +478,11 @@ async fn restart_node(world: &World) {
     let named = world.metadata(2).await.expect("an answer").brokers;
     assert!(named.iter().any(|node| (node.host.as_str(), node.port) == (&after.0[..], i32::from(after.1))));
     assert_eq!(world.metadata(1).await.expect("it is there").brokers.len(), 2);
-    sleep(TIME / 4).await;
+    sleep(world.time() / 4).await;
     assert!(world.connect_to(before.0, before.1).await.is_err(), "nobody is at the old address");
     // Killed there, it comes back there.
-    world.broker.fault(BrokerFault::KillNode { node: 1, loses_unreplicated: false, lasts: Some(TIME) });
-    sleep(2 * TIME).await;
+    world.broker.fault(BrokerFault::KillNode { node: 1, loses_unreplicated: false, lasts: Some(world.time()) });
+    sleep(2 * world.time()).await;
     assert_eq!(world.broker.address(1).expect("an address"), after);
     world.metadata(1).await.expect("it is back");
 }
@@ -496,10 +501,10 @@ async fn delete_topic(world: &World) {
     world.broker.set_topic_config(TOPIC, "message.timestamp.type", Some("LogAppendTime"));
     world.produce(1, "x").await;
     let id = world.broker.topic_id(TOPIC).expect("a topic");
-    world.broker.fault(BrokerFault::DeleteTopic { topic: TOPIC.to_owned(), recreate_after: Some(TIME) });
+    world.broker.fault(BrokerFault::DeleteTopic { topic: TOPIC.to_owned(), recreate_after: Some(world.time()) });
     let answer = world.metadata(1).await.expect("an answer");
     assert_eq!(answer.topics[0].error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-    sleep(TIME + TIME / 10).await;
+    world.pass().await;
     let answer = world.metadata(1).await.expect("an answer");
     assert_eq!((answer.topics[0].error_code, answer.topics[0].partitions.len()), (ErrorCode::NONE, 2));
     assert_ne!(answer.topics[0].topic_id, id);

@@ -69,7 +69,7 @@ async fn a_stopped_broker_lets_go_of_connections_in_a_black_hole() {
     world.broker.close_connections(1);
     assert!(timeout(Duration::from_secs(10), client.rest()).await.is_err(), "nobody hears of the end");
     drop(world);
-    assert_eq!(client.rest().await, []);
+    assert!(client.rest().await.is_empty());
 }
 
 /// Whatever a plan does, at its end the cluster works: that is what lets a simulation demand that every record gets through.

@@ -1,8 +1,8 @@
 //! Plans in files, as TOML or JSON.
 //!
-//! A file is first made a tree in which every value knows where it stands ([`tree`]), whichever its format; then the tree is read
-//! ([`read`]). So a mistake is told in one way: file, line, column, the field's path, what is wrong, what is allowed. A plan is written as
-//! TOML ([`write`]), which is how a plan that was drawn from a seed can be kept and changed by hand.
+//! A file is first made a tree in which every value knows where it stands (`tree.rs`), whichever its format; then the tree is read
+//! (`read.rs`). So a mistake is told in one way: file, line, column, the field's path, what is wrong, what is allowed. A plan is written as
+//! TOML (`write.rs`), which is how a plan that was drawn from a seed can be kept and changed by hand.
 
 mod read;
 mod tree;

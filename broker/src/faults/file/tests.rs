@@ -5,6 +5,7 @@ use std::time::Duration;
 use klamm::protocol::{ApiKey, ErrorCode};
 
 use super::*;
+use crate::faults::plan::Chance;
 use crate::faults::{BrokerFault, Direction, Entry, Kind, NetworkEffect, NetworkFault, Shape, When};
 
 fn toml(text: &str) -> Result<Plan, String> {
@@ -75,11 +76,12 @@ fn both_formats_say_the_same() {
 
 #[test]
 fn what_is_written_is_read_again() {
-    let mut shape = Shape::default();
-    shape.topics = vec![("orders".to_owned(), 4), ("a \"b\" \\ c\n\u{7f}".to_owned(), 1)];
-    shape.groups = vec!["billing".to_owned()];
-    shape.transactional_ids = vec!["copy".to_owned()];
-    shape.faults = 1..=8;
+    let shape = Shape {
+        topics: vec![("orders".to_owned(), 4), ("a \"b\" \\ c\n\u{7f}".to_owned(), 1)],
+        groups: vec!["billing".to_owned()],
+        transactional_ids: vec!["copy".to_owned()],
+        ..Shape::default()
+    };
     let mut kinds = std::collections::BTreeSet::new();
     for seed in 0..1000 {
         let plan = Plan::random(seed, &shape);
@@ -261,6 +263,40 @@ fn mistakes_in_json_are_told_alike() {
     }
     let deep = format!("{{\"fault\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(json(&deep).expect_err("too deep").contains("nested too deep"));
+}
+
+/// Whatever is in a file, it is read or told, with a place that is there.
+#[test]
+fn damaged_files_are_told_and_nothing_panics() {
+    let topics = vec![("ordërs".to_owned(), 4)];
+    let shape = Shape { topics, groups: vec!["billing".to_owned()], ..Shape::default() };
+    let mut chance = Chance { seed: 1, drawn: 0 };
+    let json =
+        r#"{"seed": 7, "fault": [{"before": "Fetch", "nth": 3, "kind": "error", "api": "Produce", "code": "NONE", "node": 1}]}"#;
+    let mut wrong = 0;
+    for seed in 0..4000 {
+        let (text, format) = match seed % 4 {
+            0 => (json.to_owned(), FileFormat::Json),
+            _ => (Plan::random(seed, &shape).to_toml(), FileFormat::Toml),
+        };
+        let mut bytes = text.into_bytes();
+        for _ in 0..=chance.below(3) {
+            let at = usize::try_from(chance.below(bytes.len() as u64)).expect("small");
+            let with = b"\"'[]{}=,:.-\n #0z\\\xc3"[usize::try_from(chance.below(18)).expect("small")];
+            match chance.below(3) {
+                0 => bytes[at] = with,
+                1 => bytes.insert(at, with),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Err(error) = FaultFile::new("f", text.clone(), format).plan() else { continue };
+        wrong += 1;
+        let line = text.split('\n').nth(error.line - 1).unwrap_or_else(|| panic!("{error}\n{text}"));
+        assert!((1..=line.chars().count() + 1).contains(&error.column), "{error}\n{text}");
+        assert!(!error.message.is_empty());
+    }
+    assert!(wrong > 1000, "only {wrong} mistakes");
 }
 
 #[test]
