@@ -66,6 +66,9 @@ async fn topic_ids_came_with_2_8_and_old_versions_went_with_4_0() {
     let newest = asked(&played("4.0"), 3).await;
     assert_eq!(range(&newest, ApiKey::FETCH), Some((4, 17)));
     assert_eq!(range(&newest, ApiKey::PRODUCE), Some((0, 12)), "listed for librdkafka's sake");
+    assert!(asked(&played("3.9"), 3).await.finalized_features.is_empty());
+    let finalized = newest.finalized_features.iter().map(|feature| (feature.name.as_str(), feature.max_version_level));
+    assert_eq!(finalized.collect::<Vec<_>>(), [("group.version", 1), ("transaction.version", 2)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -199,8 +199,8 @@ async fn all_codecs(other: OtherClient) {
         topic: "orders".to_owned(),
         partition: Some((number % 5) as i32),
         timestamp: Some(1_790_000_000_000 + number as i64),
-        key: (number % 3 > 0).then(|| format!("key {number}").into()),
-        value: (number % 7 > 0).then(|| format!("value {number} ").repeat(number % 20).into()),
+        key: (!number.is_multiple_of(3)).then(|| format!("key {number}").into()),
+        value: (!number.is_multiple_of(7)).then(|| format!("value {number} ").repeat(number % 20).into()),
         headers: vec![("n".to_owned(), Some(number.to_string().into())), ("empty".to_owned(), None)],
         ..PeerRecord::default()
     };

@@ -93,7 +93,7 @@ pub(crate) struct World {
     pub(crate) broker: Broker,
     pub(crate) proxy: Proxy,
     #[cfg(feature = "tls")]
-    tls: Option<tls::Front>,
+    tls: Option<tls::Authority>,
     /// Tasks of the runtime when the broker ran and nothing else.
     tasks: usize,
 }
@@ -115,11 +115,11 @@ impl World {
     #[cfg(feature = "tls")]
     pub(crate) async fn start_tls(builder: BrokerBuilder) -> Self {
         panics::watch();
-        let broker = builder.start_tcp("127.0.0.1:0").await.unwrap();
-        let front = tls::Front::start(&broker).await;
+        let (authority, listeners) = tls::Authority::new();
+        let broker = builder.tls(listeners).start().await.unwrap();
         let proxy = Proxy::new(TcpConnector, false);
         tokio::task::yield_now().await;
-        Self { security: Security::Tls, broker, proxy, tls: Some(front), tasks: alive_tasks() }
+        Self { security: Security::Tls, broker, proxy, tls: Some(authority), tasks: alive_tasks() }
     }
 
     /// Does time pass by itself?
@@ -131,8 +131,8 @@ impl World {
     pub(crate) fn builder(&self) -> ClientBuilder {
         let builder = Client::builder(self.broker.bootstrap()).connector(self.proxy.clone()).seed(7);
         #[cfg(feature = "tls")]
-        if let Some(front) = &self.tls {
-            return front.client(builder);
+        if let Some(authority) = &self.tls {
+            return authority.client(builder);
         }
         self.security.client(builder)
     }

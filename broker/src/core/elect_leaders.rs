@@ -14,6 +14,18 @@ use crate::core::{Call, Core, Outcome};
 const PREFERRED: i8 = 0;
 const UNCLEAN: i8 = 1;
 
+/// An election of a kind that there is not.
+fn refused(topics: Vec<TopicPartitions>, election_type: i8) -> ElectLeadersResponse {
+    let error_code = ErrorCode::INVALID_REQUEST;
+    let error_message = Some(text(&format!("Unknown election type {election_type}")));
+    let topics = topics.into_iter().map(|topic| {
+        let result = |partition_id| PartitionResult { partition_id, error_code, error_message: error_message.clone() };
+        let partition_result = topic.partitions.into_iter().map(result).collect();
+        ReplicaElectionResult { topic: topic.topic, partition_result }
+    });
+    ElectLeadersResponse { error_code, replica_election_results: topics.collect(), ..Default::default() }
+}
+
 impl Core {
     pub(super) fn elect_leaders(
         &mut self,
@@ -24,7 +36,7 @@ impl Core {
         // Version 0 knows no other.
         let election_type = if call.version == 0 { PREFERRED } else { request.election_type };
         if !matches!(election_type, PREFERRED | UNCLEAN) {
-            return Outcome::Reply(ElectLeadersResponse { error_code: ErrorCode::INVALID_REQUEST, ..Default::default() });
+            return Outcome::Reply(refused(request.topic_partitions.unwrap_or_default(), election_type));
         }
         let asked_for_all = request.topic_partitions.is_none();
         let wanted = request.topic_partitions.unwrap_or_else(|| self.every_partition());

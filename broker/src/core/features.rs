@@ -3,7 +3,7 @@
 use klamm::protocol::messages::api_versions::{ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey};
 
 use crate::core::topics::text;
-use crate::core::{Call, Core};
+use crate::core::{Call, Core, KafkaVersion};
 
 /// Features that this broker knows, with the levels it could run at; new clusters have the highest.
 pub(crate) const FEATURES: [(&str, i16, i16); 2] = [("group.version", 0, 1), ("transaction.version", 0, 2)];
@@ -22,8 +22,16 @@ pub(crate) fn is_feature(name: &str, level: i16) -> bool {
 impl Core {
     /// The level that the cluster has agreed on; 0 for a feature that is switched off.
     pub(super) fn feature(&self, name: &str) -> i16 {
+        if !self.has_features() {
+            return 0;
+        }
         let highest = FEATURES.iter().find(|(known, ..)| *known == name).map_or(0, |(.., highest)| *highest);
         self.settings.features.get(name).copied().unwrap_or(highest)
+    }
+
+    /// Does the release that is played have any?
+    fn has_features(&self) -> bool {
+        self.settings.kafka_version.is_none_or(KafkaVersion::has_features)
     }
 
     /// Agrees on another level. `false` for a level that is not supported, or an unknown feature.
@@ -38,7 +46,7 @@ impl Core {
 
     /// Says so in an answer to ApiVersions.
     pub(super) fn tell_features(&self, call: &Call, response: &mut ApiVersionsResponse) {
-        if call.version < SINCE {
+        if call.version < SINCE || !self.has_features() {
             return;
         }
         for (name, min_version, max_version) in FEATURES {

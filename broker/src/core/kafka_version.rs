@@ -2,7 +2,7 @@
 //!
 //! They are facts of the releases: `ApiKeys` in the jar `org.apache.kafka:kafka-clients` of the last patch of each, asked for its
 //! oldest and latest stable version (`oldestVersion()`, `latestVersion(false)`) and, where there are listeners, for those of brokers:
-//! under ZooKeeper up to 3.2, under KRaft from 3.3 on. APIs between brokers and controllers are left out. What a release does not
+//! under ZooKeeper up to 3.2, under KRaft from 3.3 on. APIs between brokers and controllers are left out, but for WriteTxnMarkers, which clients may call, too. What a release does not
 //! have follows from them: no flexible versions before 2.4, no topic ids before 2.8, and so on.
 
 use klamm::protocol::ApiKey;
@@ -14,6 +14,9 @@ pub(crate) struct KafkaVersion(u16);
 /// The first that answers a version of ApiVersions that it does not know with the versions that it does (KIP-511).
 const KIP_511: KafkaVersion = KafkaVersion(204);
 
+/// The first with features other than that of its metadata.
+const KIP_1022: KafkaVersion = KafkaVersion(400);
+
 /// The first without the old versions of Produce, which it lists all the same: librdkafka would else take it for a broker before 0.10.
 const WITHOUT_OLD_PRODUCE: KafkaVersion = KafkaVersion(400);
 
@@ -23,6 +26,15 @@ const RELEASES: [(u16, u16); 3] = [(2, 9), (3, 10), (4, 5)];
 impl KafkaVersion {
     fn all() -> impl Iterator<Item = Self> {
         RELEASES.iter().flat_map(|(major, minors)| (0..*minors).map(move |minor| Self(major * 100 + minor)))
+    }
+
+    pub(crate) fn newest() -> Self {
+        Self(404)
+    }
+
+    /// Has it features that clients see: groups of KIP-848, transactions of KIP-890?
+    pub(crate) fn has_features(self) -> bool {
+        self >= KIP_1022
     }
 
     /// From text such as `3.7`; a third number, of a patch, makes no difference.
@@ -99,6 +111,7 @@ const RANGES: &[(ApiKey, &[Change])] = &[
     (ApiKey::ADD_PARTITIONS_TO_TXN, &[(200, 0, 1), (207, 0, 2), (208, 0, 3), (306, 0, 4), (308, 0, 5)]),
     (ApiKey::ADD_OFFSETS_TO_TXN, &[(200, 0, 1), (207, 0, 2), (208, 0, 3), (308, 0, 4)]),
     (ApiKey::END_TXN, &[(200, 0, 1), (207, 0, 2), (208, 0, 3), (308, 0, 4), (400, 0, 5)]),
+    (ApiKey::WRITE_TXN_MARKERS, &[(200, 0, 0), (208, 0, 1), (400, 1, 1), (402, 1, 2)]),
     (ApiKey::TXN_OFFSET_COMMIT, &[(200, 0, 1), (201, 0, 2), (205, 0, 3), (308, 0, 4), (400, 0, 5), (404, 0, 6)]),
     (ApiKey::DESCRIBE_ACLS, &[(200, 0, 1), (205, 0, 2), (303, 0, 3), (400, 1, 3)]),
     (ApiKey::CREATE_ACLS, &[(200, 0, 1), (205, 0, 2), (303, 0, 3), (400, 1, 3)]),
@@ -176,6 +189,13 @@ mod tests {
                 why.contains(wrong) && why.contains("2.0, 2.1,") && why.contains("3.9, 4.0") && why.ends_with("4.4"),
                 "{why}"
             );
+        }
+    }
+
+    #[test]
+    fn each_api_that_is_served_has_its_ranges() {
+        for api in crate::core::settings::SERVED {
+            assert!(RANGES.iter().any(|(known, _)| known == api), "{api:?}");
         }
     }
 

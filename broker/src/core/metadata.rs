@@ -8,7 +8,7 @@ use std::time::Instant;
 use klamm::protocol::messages::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 use klamm::protocol::messages::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
-    DescribeTopicPartitionsResponseTopic,
+    DescribeTopicPartitionsResponseTopic, TopicRequest,
 };
 use klamm::protocol::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use klamm::protocol::messages::metadata::{
@@ -167,6 +167,16 @@ impl Core {
         _: &Call,
         request: DescribeTopicPartitionsRequest,
     ) -> Outcome<DescribeTopicPartitionsResponse> {
+        if request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0) {
+            let error_code = ErrorCode::INVALID_REQUEST;
+            let refused = |topic: TopicRequest| DescribeTopicPartitionsResponseTopic {
+                error_code,
+                name: Some(topic.name),
+                ..Default::default()
+            };
+            let topics = request.topics.into_iter().map(refused).collect();
+            return Outcome::Reply(DescribeTopicPartitionsResponse { topics, ..Default::default() });
+        }
         // Sorted by name, a page of so many partitions, from the cursor on.
         let mut names: BTreeSet<_> = request.topics.iter().map(|topic| topic.name.clone()).collect();
         if names.is_empty() {
@@ -192,7 +202,12 @@ impl Core {
                     Some(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
                     None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
                 };
-                let unknown = DescribeTopicPartitionsResponseTopic { error_code, name: Some(name), ..Default::default() };
+                let unknown = DescribeTopicPartitionsResponseTopic {
+                    error_code,
+                    name: Some(name),
+                    topic_authorized_operations: ALL_TOPIC_OPERATIONS,
+                    ..Default::default()
+                };
                 response.topics.push(unknown);
                 continue;
             };
@@ -217,6 +232,7 @@ impl Core {
                 topic_id: topic.id,
                 is_internal: topic.name.as_str().starts_with("__"),
                 partitions,
+                topic_authorized_operations: ALL_TOPIC_OPERATIONS,
                 ..Default::default()
             });
             if after < topic.partitions.len() {

@@ -282,7 +282,7 @@ impl Core {
         self.check_lag(now);
         self.check_retention(now);
         self.expire_produces(now);
-        self.groups.handle_timeout(now);
+        self.groups.handle_timeout(now, &self.transactions.staged);
         self.handle_transaction_timeouts(now);
         self.pump(now);
     }

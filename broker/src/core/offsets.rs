@@ -37,8 +37,12 @@ impl Core {
             let name = self.topic_name(&topic.name, topic.topic_id, by_id);
             let partition = |partition: OffsetCommitRequestPartition| {
                 let index = partition.partition_index;
-                let committed =
-                    name.clone().and_then(|name| self.commit(now, call, group, allowed, name.as_str(), &partition, kept_for));
+                let committed = name.clone().and_then(|name| {
+                    let committed = self.committed(now, call, name.as_str(), &partition)?;
+                    // What is not there is told first: in Kafka the coordinator is not asked about it.
+                    allowed?;
+                    self.commit(group, (name.as_str().to_owned(), index), committed.kept_for(kept_for))
+                });
                 let error_code = committed.err().unwrap_or(ErrorCode::NONE);
                 OffsetCommitResponsePartition { partition_index: index, error_code }
             };
@@ -63,16 +67,14 @@ impl Core {
         }
     }
 
-    fn commit(
-        &mut self,
+    /// What is to be committed, if that can be.
+    fn committed(
+        &self,
         now: Instant,
         call: &Call,
-        group: &str,
-        allowed: Result<(), ErrorCode>,
         topic: &str,
         partition: &OffsetCommitRequestPartition,
-        kept_for: i64,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<Committed, ErrorCode> {
         let index = partition.partition_index;
         if let Some(code) = call.refusal(topic, index) {
             return Err(code);
@@ -80,16 +82,16 @@ impl Core {
         if self.topics.partition(topic, index).is_none() {
             return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         }
-        // Where it is asked first, the coordinator is not asked about what is not there.
-        allowed?;
         let metadata = partition.committed_metadata.as_ref().map(Str::detached).unwrap_or_default();
-        if metadata.as_bytes().len() > self.settings.offset_metadata_max_bytes {
+        Ok(Committed::new(now, partition.committed_offset, partition.committed_leader_epoch, metadata))
+    }
+
+    fn commit(&mut self, group: &str, partition: (String, i32), committed: Committed) -> Result<(), ErrorCode> {
+        if committed.metadata.as_bytes().len() > self.settings.offset_metadata_max_bytes {
             return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
         }
-        let (offset, leader_epoch) = (partition.committed_offset, partition.committed_leader_epoch);
-        let committed = Committed::new(now, offset, leader_epoch, metadata).kept_for(kept_for);
-        self.groups.get_or_create(group).offsets.insert((topic.to_owned(), index), committed);
-        self.transactions.staged.overtake(group, topic, index);
+        self.transactions.staged.overtake(group, &partition.0, partition.1);
+        self.groups.get_or_create(group).offsets.insert(partition, committed);
         Ok(())
     }
 

@@ -229,7 +229,10 @@ impl Core {
         if batch.is_transactional() {
             let at = (topic.as_str().to_owned(), partition);
             let admitted = self.admit_transactional(now, call, transactional_id, at, &batch);
-            admitted.map_err(Refusal::new)?;
+            admitted.map_err(|code| {
+                let words = || "Partition was not added to the transaction".to_owned();
+                Refusal { message: (code == ErrorCode::INVALID_TXN_STATE).then(words), ..Refusal::new(code) }
+            })?;
         }
         let partition = self.topics.partition_mut(topic.as_str(), partition).ok_or_else(no_such)?;
         let appended = append(partition, &batch, rules.log_append_time)?;

@@ -4,6 +4,9 @@
 //! first time. Else its first sequence must follow the last one; after a new epoch it must be 0. A producer the partition does not
 //! know may start anywhere: what it wrote before may have been deleted. A producer that has been silent for too long is forgotten, but not
 //! while it has a transaction open.
+//!
+//! A transactional batch that has to be verified first leaves its sequence here, verified or not: until something of the transaction is
+//! written, nothing with a later sequence is taken. So a batch that was refused is not passed by the one behind it (KIP-890).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -16,7 +19,20 @@ const REMEMBERED: usize = 5;
 
 /// The producers of one partition.
 #[derive(Debug, Default)]
-pub(crate) struct Producers(BTreeMap<i64, Producer>);
+pub(crate) struct Producers {
+    known: BTreeMap<i64, Producer>,
+    attempts: BTreeMap<i64, Attempt>,
+}
+
+/// What a producer tried to begin a transaction with.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    epoch: i16,
+    /// The lowest of those it tried with.
+    sequence: i32,
+    /// Does each of its transactions have an epoch? Then each begins with 0.
+    own_epochs: bool,
+}
 
 #[derive(Debug)]
 struct Producer {
@@ -65,8 +81,16 @@ impl Producers {
         if batch.producer_id() < 0 {
             return Verdict::Append;
         }
-        let Some(producer) = self.0.get(&batch.producer_id()) else { return Verdict::Append };
         let (epoch, first, last) = (batch.producer_epoch(), batch.base_sequence(), batch.last_sequence());
+        let attempt = self.attempts.get(&batch.producer_id()).filter(|_| !batch.is_control());
+        let is_ahead = attempt.is_some_and(|attempt| epoch == attempt.epoch && first > attempt.sequence);
+        let Some(producer) = self.known.get(&batch.producer_id()) else {
+            let has_no_beginning = first != 0 && attempt.is_some_and(|attempt| attempt.own_epochs);
+            return match is_ahead || has_no_beginning {
+                true => Verdict::Refuse(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER),
+                false => Verdict::Append,
+            };
+        };
         if epoch < producer.epoch {
             return Verdict::Refuse(ErrorCode::INVALID_PRODUCER_EPOCH);
         }
@@ -74,7 +98,11 @@ impl Producers {
             return Verdict::Append;
         }
         if epoch > producer.epoch {
-            return if first == 0 { Verdict::Append } else { Verdict::Refuse(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER) };
+            return if first == 0 && !is_ahead {
+                Verdict::Append
+            } else {
+                Verdict::Refuse(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)
+            };
         }
         if let Some(seen) = producer.batches.iter().find(|seen| seen.first_sequence == first && seen.last_sequence == last) {
             return Verdict::Duplicate { base_offset: seen.base_offset, log_append_time: seen.log_append_time };
@@ -83,7 +111,7 @@ impl Producers {
             Some(previous) => first == if previous.last_sequence == i32::MAX { 0 } else { previous.last_sequence + 1 },
             None => first == 0,
         };
-        if follows { Verdict::Append } else { Verdict::Refuse(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER) }
+        if follows && !is_ahead { Verdict::Append } else { Verdict::Refuse(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER) }
     }
 
     /// Remembers a batch that was appended.
@@ -91,9 +119,12 @@ impl Producers {
         if batch.producer_id() < 0 {
             return;
         }
+        if batch.is_transactional() {
+            self.attempts.remove(&batch.producer_id());
+        }
         let epoch = batch.producer_epoch();
         let new = Producer { epoch, coordinator_epoch: None, last_timestamp: -1, batches: VecDeque::new() };
-        let producer = self.0.entry(batch.producer_id()).or_insert(new);
+        let producer = self.known.entry(batch.producer_id()).or_insert(new);
         if producer.epoch != epoch {
             producer.epoch = epoch;
             producer.batches.clear();
@@ -113,14 +144,23 @@ impl Producers {
         producer.batches.push_back(Remembered { first_sequence, last_sequence, base_offset, log_append_time });
     }
 
+    /// A producer tries to begin a transaction with `batch`, by the protocol with `own_epochs` or the other.
+    pub(crate) fn attempted(&mut self, batch: &Batch, own_epochs: bool) {
+        let (epoch, sequence) = (batch.producer_epoch(), batch.base_sequence());
+        let attempt = self.attempts.entry(batch.producer_id()).or_insert(Attempt { epoch, sequence, own_epochs });
+        if epoch > attempt.epoch || (epoch == attempt.epoch && sequence < attempt.sequence) {
+            (attempt.epoch, attempt.sequence) = (epoch, sequence);
+        }
+    }
+
     /// The epoch of a producer that the partition knows.
     pub(crate) fn epoch(&self, id: i64) -> Option<i16> {
-        self.0.get(&id).map(|producer| producer.epoch)
+        self.known.get(&id).map(|producer| producer.epoch)
     }
 
     /// The epoch of the coordinator that wrote a producer's last marker.
     pub(crate) fn coordinator_epoch(&self, id: i64) -> Option<i32> {
-        self.0.get(&id)?.coordinator_epoch
+        self.known.get(&id)?.coordinator_epoch
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, Seen)> {
@@ -130,22 +170,24 @@ impl Producers {
             last_timestamp: producer.last_timestamp,
             coordinator_epoch: producer.coordinator_epoch.unwrap_or(-1),
         };
-        self.0.iter().map(move |(id, producer)| (*id, seen(producer)))
+        self.known.iter().map(move |(id, producer)| (*id, seen(producer)))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.known.is_empty()
     }
 
     /// Forgets those whose last batch is `after` old or older, but for who has a transaction open (`producer.id.expiration.ms`).
     pub(crate) fn expire(&mut self, now_millis: i64, after: Duration, is_open: impl Fn(i64) -> bool) {
         let after = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
-        self.0.retain(|id, producer| now_millis.saturating_sub(producer.last_timestamp) < after || is_open(*id));
+        self.attempts.retain(|id, _| self.known.contains_key(id));
+        self.known.retain(|id, producer| now_millis.saturating_sub(producer.last_timestamp) < after || is_open(*id));
     }
 
     /// Forgets all, as when retention has deleted what they wrote.
     pub(crate) fn forget(&mut self) {
-        self.0.clear();
+        self.known.clear();
+        self.attempts.clear();
     }
 }
 
@@ -220,6 +262,32 @@ mod tests {
     #[test]
     fn an_unknown_producer_may_start_anywhere() {
         assert_eq!(Producers::default().check(&batch(0, 17, 1)), Verdict::Append);
+    }
+
+    #[test]
+    fn what_was_tried_first_has_to_be_written_first() {
+        let mut producers = with(0, 0..3);
+        producers.attempted(&batch(0, 3, 1), false);
+        producers.attempted(&batch(0, 4, 1), false);
+        assert_eq!(producers.check(&batch(0, 3, 1)), Verdict::Append);
+        // As if it had been appended without a transaction: the one behind it is still ahead of what was tried.
+        producers.appended(&batch(0, 3, 1), 103, -1);
+        assert_eq!(producers.check(&batch(0, 4, 1)), OUT_OF_ORDER);
+        let marker = Batch::new(ControlMarker::end_of_transaction(false, 0).batch(0, 7, 0)).expect("a batch");
+        producers.appended(&marker, 104, -1);
+        assert_eq!(producers.check(&batch(0, 4, 1)), Verdict::Append);
+        producers.attempted(&batch(0, 4, 1), false);
+        producers.attempted(&batch(1, 0, 1), false);
+        assert_eq!(producers.check(&batch(1, 0, 1)), Verdict::Append, "a new epoch has its own beginning");
+    }
+
+    #[test]
+    fn with_an_epoch_for_each_transaction_an_unknown_producer_begins_at_zero() {
+        let mut producers = Producers::default();
+        producers.attempted(&batch(4, 3, 1), true);
+        assert_eq!(producers.check(&batch(4, 3, 1)), OUT_OF_ORDER);
+        producers.attempted(&batch(4, 0, 1), true);
+        assert_eq!(producers.check(&batch(4, 0, 1)), Verdict::Append);
     }
 
     #[test]

@@ -72,14 +72,19 @@ impl Core {
                 },
                 None => DescribeUserScramCredentialsResult {
                     user,
-                    error_message: None,
+                    error_message: Some(Str::default()),
                     credential_infos,
                     ..DescribeUserScramCredentialsResult::default()
                 },
             }
         };
         let results = times.iter().map(describe).collect();
-        Outcome::Reply(DescribeUserScramCredentialsResponse { results, error_message: None, ..Default::default() })
+        // Kafka says of success what NONE says: nothing, but as a text.
+        Outcome::Reply(DescribeUserScramCredentialsResponse {
+            results,
+            error_message: Some(Str::default()),
+            ..Default::default()
+        })
     }
 
     pub(super) fn alter_user_scram_credentials(

@@ -161,13 +161,12 @@ impl Settings {
     /// included.
     pub(crate) fn listed(&self, api: ApiKey) -> Option<(i16, i16)> {
         let (first, last) = self.versions(api)?;
-        match self.kafka_version {
-            Some(played) if !self.versions.contains_key(&api) => {
-                let (oldest, _) = played.range(api)?;
-                Some(played.listed(api, (oldest, last)))
-            }
-            _ => Some((first, last)),
+        if self.versions.contains_key(&api) {
+            return Some((first, last));
         }
+        let Some(played) = self.kafka_version else { return Some(KafkaVersion::newest().listed(api, (first, last))) };
+        let (oldest, _) = played.range(api)?;
+        Some(played.listed(api, (oldest, last)))
     }
 
     /// What topics get without a word about it.

@@ -93,7 +93,7 @@ async fn a_partition_outside_of_the_transaction_is_refused_or_added() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_instance_shuts_the_old_one_out() {
-    for (versions, level, fenced) in [(V1, 1, 2), (V2, 2, 3)] {
+    for (versions, level) in [(V1, 1), (V2, 2)] {
         let broker = builder().feature("transaction.version", level).start_in_memory().expect("a broker");
         let mut old = Producer::started(&broker, "till", versions).await;
         assert_eq!(old.send("t", 0, &["lost"]).await, Ok(0));
@@ -101,7 +101,7 @@ async fn a_new_instance_shuts_the_old_one_out() {
         let mut new = Producer::new(&broker, "till", versions);
         assert_eq!(new.init().await, ErrorCode::CONCURRENT_TRANSACTIONS, "it aborts the open transaction first");
         assert_eq!(new.init().await, NONE);
-        assert_eq!((new.id, new.epoch), (old.id, fenced));
+        assert_eq!((new.id, new.epoch), (old.id, 2));
         assert_eq!(read(&broker, "t", 0, COMMITTED).await.values.len(), 0);
         assert_eq!(fetch_offset(&broker, "g", "t", 0, true).await.committed_offset, -1);
 
@@ -160,12 +160,14 @@ async fn a_transaction_that_takes_too_long_is_aborted() {
         sleep(Duration::from_millis(1001)).await;
         assert_eq!(till.state(), "CompleteAbort");
         assert_eq!(end_offset(&broker, "t", 0, COMMITTED).await, 2);
-        assert_eq!(till.end(true).await, ErrorCode::PRODUCER_FENCED);
+        let v2 = versions == V2;
+        assert_eq!(till.end(true).await, if v2 { ErrorCode::INVALID_TXN_STATE } else { ErrorCode::PRODUCER_FENCED });
         assert_eq!(till.write("t", 0, &["late"]).await.error_code, ErrorCode::INVALID_PRODUCER_EPOCH);
-        // It may go on where it can say who it was (KIP-360); but the fence is for good.
-        assert_eq!(till.init_as(5, till.id, till.epoch).await.error_code, ErrorCode::PRODUCER_FENCED);
+        // By the second protocol it may go on if it says who it was; before, the fence was for good.
+        let again = till.init_as(5, till.id, till.epoch).await;
+        assert_eq!((again.error_code, again.producer_epoch), if v2 { (NONE, 1) } else { (ErrorCode::PRODUCER_FENCED, -1) });
         assert_eq!(till.init().await, NONE);
-        assert_eq!(till.epoch, if versions == V2 { 3 } else { 2 });
+        assert_eq!(till.epoch, 2);
         assert_eq!(till.send("t", 0, &["a"]).await, Ok(2));
         assert_eq!(till.end(true).await, NONE);
         assert_eq!(read(&broker, "t", 0, COMMITTED).await.values, ["a"]);
@@ -527,7 +529,7 @@ async fn brokers_ask_of_several_transactions_at_once() {
 #[tokio::test(start_paused = true)]
 async fn features_tell_clients_which_protocol_to_speak() {
     let broker = broker();
-    let features = async |version| {
+    let features = async |broker: &Broker, version| {
         let request =
             ApiVersionsRequest { client_software_name: text("test"), client_software_version: text("1"), ..Default::default() };
         let response = broker.raw_request(1, version, &request).await.expect("an answer");
@@ -536,11 +538,13 @@ async fn features_tell_clients_which_protocol_to_speak() {
         (supported.collect::<Vec<_>>(), finalized.collect::<Vec<_>>(), response.finalized_features_epoch)
     };
     let both = vec![("group.version".to_owned(), 1), ("transaction.version".to_owned(), 2)];
-    assert_eq!(features(4).await, (both.clone(), both.clone(), 1));
-    assert_eq!(features(3).await, (vec![], both, 1), "older readers stumble over a lowest level of 0");
+    assert_eq!(features(&broker, 4).await, (both.clone(), both.clone(), 1));
+    assert_eq!(features(&broker, 3).await, (vec![], both, 1), "older readers stumble over a lowest level of 0");
     assert!(broker.set_feature("transaction.version", 1) && broker.set_feature("group.version", 0));
     assert!(!broker.set_feature("transaction.version", 3) && !broker.set_feature("no.such", 0));
-    assert_eq!(features(3).await, (vec![], vec![("transaction.version".to_owned(), 1)], 3));
+    assert_eq!(features(&broker, 3).await, (vec![], vec![("transaction.version".to_owned(), 1)], 3));
+    let old = builder().kafka_version("3.9").start_in_memory().expect("a broker");
+    assert_eq!(features(&old, 3).await, (vec![], vec![], -1), "new clusters have them since 4.0");
 }
 
 #[tokio::test(start_paused = true)]
@@ -550,7 +554,7 @@ async fn a_test_may_fence_a_producer_or_forget_it() {
     assert_eq!(till.send("t", 0, &["lost"]).await, Ok(0));
     assert!(!broker.expire_transactional_id("till"), "it has a transaction open");
     assert!(broker.fence("till"));
-    assert_eq!(till.end(true).await, ErrorCode::PRODUCER_FENCED);
+    assert_eq!(till.end(true).await, ErrorCode::INVALID_TXN_STATE);
     assert_eq!(end_offset(&broker, "t", 0, COMMITTED).await, 2);
     assert_eq!(till.init().await, NONE);
     assert!(broker.fence("till"), "without a transaction, too");

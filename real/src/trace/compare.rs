@@ -91,12 +91,35 @@ fn parent_is_there(path: &str, other: &BTreeMap<String, String>) -> bool {
     end.is_none_or(|end| end == 0 || other.contains_key(path.get(..end).unwrap_or_default()))
 }
 
-/// A number; one that is a time of the traces' records is told by its distance from the first.
+/// A number; one that is a time of the traces' records is told by its distance from the first, one of the clock not at all.
 fn time(number: i64) -> String {
     match number - first_time() {
-        since @ 0..3_600_000 => format!("T+{since}"),
+        since @ 0..3_000_000 => format!("T+{since}"),
+        3_000_000..14_400_000 => "(now)".to_owned(),
         _ => number.to_string(),
     }
+}
+
+/// Is there a field in it whose value each side draws?
+fn has_drawn(json: &Json) -> bool {
+    match json {
+        Json::Object(fields) => {
+            fields.iter().any(|(name, value)| DRAWN.iter().any(|(drawn, _)| drawn == name) || has_drawn(value))
+        }
+        Json::Array(items) => items.iter().any(has_drawn),
+        _ => false,
+    }
+}
+
+/// What is in it, in an order of its own.
+fn leaves(json: &Json) -> Vec<String> {
+    let mut found: Vec<String> = match json {
+        Json::Object(fields) => fields.values().flat_map(leaves).collect(),
+        Json::Array(items) => items.iter().flat_map(leaves).collect(),
+        leaf => vec![leaf.to_string()],
+    };
+    found.sort();
+    found
 }
 
 /// A text with `(time)` for every number of 13 digits or more.
@@ -113,11 +136,6 @@ fn without_times(text: &str) -> String {
     }
     told.pop();
     told
-}
-
-/// Is it a time of these tests, and not of their records?
-fn is_now(number: i64) -> bool {
-    number > first_time() + 3_000_000
 }
 
 /// What each side draws by itself.
@@ -141,7 +159,7 @@ const DRAWN: [(&str, &str); 6] = [
 ];
 
 /// Fields by which the elements of an array are told apart, the first that all have.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "apiKey",
     "name",
     "topic",
@@ -149,6 +167,7 @@ const NAMES: [&str; 22] = [
     "groupId",
     "resourceName",
     "configName",
+    "entityType",
     "partitionIndex",
     "partition",
     "partitionId",
@@ -208,6 +227,8 @@ impl Mask {
                 let mut keyed: Vec<_> = items.iter().map(|item| (self.key(item, &items), *item)).collect();
                 if keyed.iter().all(|(key, _)| key.is_some()) {
                     keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
+                } else if !has_drawn(json) {
+                    keyed.sort_by_cached_key(|(_, item)| leaves(item));
                 }
                 for (at, (key, item)) in keyed.into_iter().enumerate() {
                     let key = key.unwrap_or_else(|| at.to_string());
@@ -253,7 +274,6 @@ impl Mask {
             }
             (Some(kind @ "topic"), Json::String(id)) if id != "AAAAAAAAAAAAAAAAAAAAAA" => self.drawn(kind, id.clone()),
             (Some(kind @ "member"), Json::String(id)) if id.len() > 36 => self.drawn(kind, id.clone()),
-            (_, Json::Number(told)) if field.ends_with("TimeMs") && told.as_i64().is_some_and(is_now) => "(now)".to_owned(),
             (_, Json::String(text)) if field == "records" => self.records(text),
             (_, Json::String(text)) => self.text(text),
             (_, Json::Number(number)) => number.as_i64().map_or_else(|| json.to_string(), time),

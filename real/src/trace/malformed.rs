@@ -30,6 +30,8 @@ pub fn malformed(ranges: &Ranges) -> Vec<Trace> {
             match ApiKey(request.api_key) {
                 // There is no answer to a request without acknowledgement, which this would be.
                 ApiKey::PRODUCE => {}
+                // A page of all topics of a broker that others use, too.
+                ApiKey::DESCRIBE_TOPIC_PARTITIONS => {}
                 // Kafka never answers one of these that asks for nothing.
                 ApiKey::ADD_PARTITIONS_TO_TXN => step("bytes_behind", Asked { extra: vec![0, 0, 0], versions: (0, 3), ..plain }),
                 _ => step("bytes_behind", Asked { extra: vec![0, 0, 0], ..plain }),

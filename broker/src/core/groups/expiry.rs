@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::core::groups::classic::{Classic, State};
 use crate::core::groups::{Committed, Group, Groups, Kind};
+use crate::core::transactions::StagedOffsets;
 
 impl Classic {
     /// From when on the time of an offset counts; `None` as long as it does not.
@@ -63,7 +64,7 @@ impl Groups {
     }
 
     /// Lets go what is over, and finds out when there will be more.
-    pub(super) fn check_expiry(&mut self, now: Instant) {
+    pub(super) fn check_expiry(&mut self, now: Instant, staged: &StagedOffsets) {
         if self.next_check.is_none_or(|check| check > now) {
             return;
         }
@@ -75,14 +76,16 @@ impl Groups {
                 .offsets
                 .iter()
                 .filter(|((topic, _), committed)| self.ends(&group, topic, committed).is_some_and(|ends| ends <= now))
+                .filter(|((topic, partition), _)| !staged.has_pending(&name, topic, *partition))
                 .map(|(partition, _)| partition.clone())
                 .collect();
             over.iter().for_each(|partition| drop(group.offsets.remove(partition)));
-            if group.is_idle() {
+            let waits = group.is_idle().then_some(now);
+            if waits.is_some() && !staged.has_pending_of(&name) {
                 continue;
             }
             let ends = group.offsets.iter().filter_map(|((topic, _), committed)| self.ends(&group, topic, committed)).min();
-            next = [next, ends].into_iter().flatten().min();
+            next = [next, ends, waits].into_iter().flatten().min();
             self.groups.insert(name, group);
         }
         self.next_check = next.map(|due| self.check_after(now, due));

@@ -28,6 +28,7 @@ use klamm::protocol::{ErrorCode, Str};
 pub(crate) use crate::core::groups::classic::{Classic, State};
 pub(crate) use crate::core::groups::member::Member;
 use crate::core::topics::{scramble, text};
+use crate::core::transactions::StagedOffsets;
 use crate::core::{Call, Core, Outcome, Settings};
 
 /// First version of SyncGroup whose client must say which protocol it follows (KIP-559).
@@ -170,7 +171,8 @@ impl Groups {
         self.groups.values().filter_map(Group::next_timeout).chain(self.next_check).min()
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    /// `staged`: offsets that may be committed yet, which keep their forerunners from going.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, staged: &StagedOffsets) {
         for group in self.groups.values_mut() {
             if group.next_timeout().is_some_and(|at| at <= now) {
                 group.handle_timeout(now, &mut self.out);
@@ -178,7 +180,7 @@ impl Groups {
             }
         }
         self.note_change(now);
-        self.check_expiry(now);
+        self.check_expiry(now, staged);
     }
 
     pub(crate) fn get(&self, group: &str) -> Option<&Group> {

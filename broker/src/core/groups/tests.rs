@@ -10,6 +10,7 @@ use klamm::protocol::{ApiKey, ErrorCode, GroupId, Str};
 
 use crate::core::groups::{Commit, Committed, Group, GroupReply, Groups};
 use crate::core::topics::text;
+use crate::core::transactions::StagedOffsets;
 use crate::core::{Call, Settings};
 use crate::script::ConnectionId;
 
@@ -120,7 +121,7 @@ impl Harness {
         while let Some(at) = self.groups.next_timeout().filter(|at| *at <= end) {
             assert!(at > self.now, "a time-out that is over stays due");
             self.now = at;
-            self.groups.handle_timeout(self.now);
+            self.groups.handle_timeout(self.now, &StagedOffsets::default());
         }
         self.now = end;
     }

@@ -80,7 +80,7 @@ impl Core {
             EntryData { entity, values: quotas.iter().map(value).collect() }
         });
         let entries = Some(described.collect());
-        Outcome::Reply(DescribeClientQuotasResponse { entries, error_message: None, ..Default::default() })
+        Outcome::Reply(DescribeClientQuotasResponse { entries, error_message: Some(Str::default()), ..Default::default() })
     }
 
     pub(in crate::core) fn alter_client_quotas(
@@ -115,17 +115,19 @@ fn check_filter(components: &[ComponentData]) -> Result<(), Refusal> {
             return refuse(ErrorCode::INVALID_REQUEST, "Unexpected empty filter component entity type");
         }
         let Some(part) = named.part_mut(kind) else {
-            return refuse(ErrorCode::UNSUPPORTED_VERSION, format!("Custom entity type '{kind}' not supported"));
+            return refuse(ErrorCode::UNSUPPORTED_VERSION, format!("Unsupported entity type {kind}"));
         };
         if part.replace(Name::Default).is_some() {
-            return refuse(ErrorCode::INVALID_REQUEST, format!("Duplicate filter component entity type: {kind}"));
+            return refuse(ErrorCode::INVALID_REQUEST, format!("Entity type {kind} cannot appear more than once in the filter."));
         }
         match component.match_type {
             EXACT if component.r#match.is_none() => {
                 return refuse(ErrorCode::INVALID_REQUEST, "Request specified MATCH_TYPE_EXACT, but set match string to null");
             }
             DEFAULT | ANY if component.r#match.is_some() => {
-                return refuse(ErrorCode::INVALID_REQUEST, "Request set a match string with a match type that takes none");
+                let name = if component.match_type == ANY { "MATCH_TYPE_SPECIFIED" } else { "MATCH_TYPE_DEFAULT" };
+                let message = format!("Request specified {name}, but also specified a match string.");
+                return refuse(ErrorCode::INVALID_REQUEST, message);
             }
             EXACT..=ANY => {}
             other => return refuse(ErrorCode::INVALID_REQUEST, format!("Unknown match type {other}")),

@@ -104,7 +104,9 @@ impl Core {
                     Ok(partition) => (ErrorCode::NONE, producers_of(partition)),
                     Err(code) => (code, Vec::new()),
                 };
-                PartitionResponse { partition_index: *index, error_code, error_message: None, active_producers }
+                let unknown = self.topics.get(topic.name.as_str()).is_none();
+                let error_message = unknown.then(|| text("This server does not host this topic-partition."));
+                PartitionResponse { partition_index: *index, error_code, error_message, active_producers }
             };
             let partitions = topic.partition_indexes.iter().map(partition).collect();
             TopicResponse { name: topic.name, partitions }

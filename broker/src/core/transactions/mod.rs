@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use klamm::protocol::{ErrorCode, TransactionalId};
 
-use crate::core::transactions::offsets::StagedOffsets;
+pub(crate) use crate::core::transactions::offsets::StagedOffsets;
 pub(crate) use crate::core::transactions::refused::refuse;
 pub(crate) use crate::core::transactions::transaction::{End, Identity, Protocol, State, TopicPartition, Transaction};
 use crate::core::{Call, Core};

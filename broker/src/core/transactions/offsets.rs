@@ -69,6 +69,11 @@ impl StagedOffsets {
         self.by_producer.values().any(|staged| staged.contains_key(&place))
     }
 
+    /// Does anything of a group wait?
+    pub(crate) fn has_pending_of(&self, group: &str) -> bool {
+        self.by_producer.values().flat_map(BTreeMap::keys).any(|place| place.0 == group)
+    }
+
     /// The group has committed this without a transaction.
     pub(crate) fn overtake(&mut self, group: &str, topic: &str, partition: i32) {
         if !self.by_producer.is_empty() {

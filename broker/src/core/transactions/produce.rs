@@ -38,11 +38,8 @@ impl Core {
             return Ok(());
         }
         let adds = call.version >= ADDS_PARTITIONS;
-        // Each transaction has an epoch, and each epoch begins at 0: what does not has lost its beginning.
-        let is_known =
-            self.topics.partition(&partition.0, partition.1).is_some_and(|at| at.producers.epoch(producer.id).is_some());
-        if adds && !is_known && batch.base_sequence() != 0 {
-            return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+        if let Some(partition) = self.topics.partition_mut(&partition.0, partition.1) {
+            partition.producers.attempted(batch, adds);
         }
         self.admit(now, id.as_str(), producer, partition, adds).map_err(|code| match code {
             // Older clients repeat a batch for this without asking for metadata.

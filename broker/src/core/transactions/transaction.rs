@@ -334,14 +334,16 @@ impl Transaction {
     }
 
     /// Aborts the open transaction against its producer, which is shut out by the epoch: time is over, or another instance has come.
+    ///
+    /// By the second protocol this looks like an end that the producer asked for, also to the producer: if it says who it was it goes on
+    /// with the epoch that fenced it.
     pub(crate) fn fence(&mut self, now: Moment, protocol: Protocol) {
         if self.state != State::Ongoing {
             return;
         }
         self.raise_epoch();
-        self.last_epoch = NO_EPOCH;
-        if protocol == Protocol::V2 {
-            self.raise_epoch();
+        if protocol == Protocol::V1 {
+            self.last_epoch = NO_EPOCH;
         }
         self.prepare(now, End::Abort);
     }
