@@ -2,7 +2,7 @@
 //! answers, then fetches them all. Says records a second, and how much processor time the broker's process took for them.
 //!
 //! `cargo run --release -p klamm-broker --example serve -- 127.0.0.1:9092 1` on a core of its own (`taskset`), then
-//! `cargo run --release -p klamm-broker --example load -- 127.0.0.1:9092 PID-OF-SERVE [RECORDS]`.
+//! `cargo run --release -p klamm-broker --example load -- 127.0.0.1:9092 PID-OF-SERVE [RECORDS [BYTES-OF-A-BATCH]]`.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -27,12 +27,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:9092".to_owned());
     let process = arguments.next().ok_or("the process id of the broker is missing")?;
     let records: u64 = arguments.next().map_or(Ok(5_000_000), |records| records.parse())?;
+    let batch_bytes: usize = arguments.next().map_or(Ok(BATCH_BYTES), |bytes| bytes.parse())?;
     let mut connection = Connection { stream: TcpStream::connect(address)?, buffer: Vec::new() };
     connection.stream.set_nodelay(true)?;
     let topic = TopicName(Str::try_from("load")?);
     connection.create(&topic)?;
 
-    let (batch, in_batch) = batch()?;
+    let (batch, in_batch) = batch(batch_bytes)?;
     let requests = records / (in_batch * PARTITIONS as u64);
     let partition_data = (0..PARTITIONS).map(|index| PartitionProduceData { index, records: Some(Records(batch.clone())) });
     let topic_data = TopicProduceData { name: topic.clone(), partition_data: partition_data.collect(), ..Default::default() };
@@ -78,10 +79,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn batch() -> Result<(Bytes, u64), Box<dyn std::error::Error>> {
-    let mut builder = BatchBuilder::new(BATCH_BYTES);
+fn batch(bytes: usize) -> Result<(Bytes, u64), Box<dyn std::error::Error>> {
+    let mut builder = BatchBuilder::new(bytes);
     let value = [b'x'; 100];
-    while builder.len() + 120 < BATCH_BYTES {
+    while builder.len() + 120 < bytes {
         builder.append(1_700_000_000_000, None, Some(&value), NO_HEADERS)?;
     }
     let count = builder.count() as u64;
