@@ -22,7 +22,7 @@ pub struct Case {
     pub network: Network,
     /// What goes wrong, and when.
     pub troubles: Vec<(Duration, Trouble)>,
-    /// Every public future is dropped after so many polls, unless it is done by then; `None`: all are waited for.
+    /// Every other public future is dropped after at most so many polls, unless it is done by then; `None`: all are waited for.
     pub patience: Option<u32>,
 }
 

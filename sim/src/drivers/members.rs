@@ -182,8 +182,8 @@ impl Work {
 
     /// The next record, or those of the next batch, as they are handed out.
     async fn next(&self, consumer: &mut Consumer) -> klamm::Result<Option<Vec<Message>>> {
-        let patience = self.world.case.patience;
         loop {
+            let patience = self.world.patience();
             let messages = if self.plan.by_batch {
                 let Some(batch) = cut(patience, consumer.next_batch()).await else { continue };
                 let Some(batch) = batch? else { return Ok(None) };
@@ -232,7 +232,7 @@ impl Work {
         let checkpoint = |of: &TopicPartition| self.handle.checkpoint(of.topic.clone(), of.partition);
         let before: Vec<_> = self.handle.assignment().into_iter().filter_map(|of| Some((checkpoint(&of)?, of))).collect();
         let (recorder, member) = (&self.world.recorder, self.plan.number);
-        let call = recorder.call(Call::Commit(member), COMMIT, self.world.case.patience, self.handle.commit());
+        let call = recorder.call(Call::Commit(member), COMMIT, self.world.patience(), self.handle.commit());
         match call.await {
             Some(Ok(())) => {
                 // What was lost meanwhile was not committed.
