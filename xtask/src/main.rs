@@ -28,7 +28,7 @@ usage: cargo xtask COMMAND
   kafka up [--nodes 1|3] [--version V] | --secure
                               starts Apache Kafka for work by hand and prints its addresses; with TLS, SASL and users
   kafka down                  stops what `kafka up` started
-  sim [--seeds N] [--from S] [--workload W] [--level L] [--coverage]
+  sim [--seeds N] [--from S] [--workload W] [--level L] [--coverage] [--events]
                               runs seeds of the simulator on all cores; W is produce, group or copy, all of them unless given;
                               SEED=n in the environment replays one
   bench                       counts the instructions of the message codec, beside kafka-protocol's (needs valgrind)

@@ -11,7 +11,7 @@ use super::recorder::Recorder;
 use super::{GROUP, World};
 use crate::history::{Acks, Call, Event, Partition, RecordId, Who, topic_name, topic_number};
 use crate::random::Random;
-use crate::workload::{Kind, Leave, MILLISECOND, MemberPlan, ProducerPlan, SECOND};
+use crate::workload::{Kind, Leave, MAX_POLL_INTERVAL, MILLISECOND, MemberPlan, ProducerPlan, SECOND};
 
 /// How long the last commit and the farewell of a member may take.
 const CLOSE: Duration = Duration::from_secs(20);
@@ -110,6 +110,7 @@ impl Member {
             .auto_offset_reset(OffsetReset::Earliest)
             .session_timeout(plan.session_timeout)
             .heartbeat_interval(plan.heartbeat_interval)
+            .max_poll_interval(MAX_POLL_INTERVAL)
             .auto_commit_interval(plan.auto_commit_interval)
             .automatically_mark_as_processed(!copies)
             .prefetch_bytes(plan.prefetch_bytes)
@@ -242,7 +243,8 @@ impl Work {
                     offsets.filter_map(|(offset, of)| Some((*partitions(std::slice::from_ref(&of)).first()?, offset))).collect();
                 recorder.push(Event::CommitAcked { member, offsets });
             }
-            Some(Err(_)) | None => {}
+            Some(Err(error)) => recorder.push(Event::Fault(format!("member {member} commits: {error}"))),
+            None => {}
         }
     }
 }

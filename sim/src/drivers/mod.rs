@@ -128,7 +128,7 @@ async fn live(case: &Case) -> Run {
         builder = builder.topic(topic_name(topic), workload.partitions);
     }
     let broker = builder.start_in_memory().expect("its settings are right");
-    let recorder = Recorder::new(workload.bounds());
+    let recorder = Recorder::new(case.bounds());
     let troubles: Vec<Trouble> = case.troubles.iter().map(|(_, trouble)| trouble.clone()).collect();
     let net = Net::new(case.network, case.seed, &troubles, recorder.clone());
     let over = Switch::default();
@@ -137,6 +137,7 @@ async fn live(case: &Case) -> Run {
 
     let troubles = observer::begin(&world);
     let seconds = tokio::spawn(count_seconds(world.recorder.clone()));
+    let watched = tokio::spawn(observer::watch_members(world.clone()));
     let producers: Vec<_> =
         workload.producers.iter().map(|plan| tokio::spawn(producers::produce(world.clone(), plan.clone()))).collect();
     let members: Vec<_> =
@@ -147,7 +148,7 @@ async fn live(case: &Case) -> Run {
     observer::heal(&world);
     world.recorder.push(Event::Healed);
 
-    let bounds = workload.bounds();
+    let bounds = case.bounds();
     let settled = timeout(bounds.recovery + IN_FLIGHT + SECOND, async {
         for producer in producers {
             _ = producer.await;
@@ -169,6 +170,7 @@ async fn live(case: &Case) -> Run {
         _ = timeout(FAREWELL, member).await;
     }
     seconds.abort();
+    watched.abort();
     let (mut history, coverage) = world.recorder.take();
     read_logs(&world, &mut history);
     Run { history, coverage, traffic: world.net.traffic() }

@@ -197,6 +197,10 @@ async fn send(numbered: Numbered, task: u32) {
         if sent.is_multiple_of(plan.burst) {
             sleep(random.within(0..=plan.longest_pause.as_millis() as u64) as u32 * MILLISECOND).await;
         }
+        // What is to come after the faults proves nothing more.
+        if numbered.world.recorder.now() > numbered.world.case.workload.duration {
+            break;
+        }
         let record = numbered.number();
         let to = random.once_in(2).then(|| random.below(partitions) as i32);
         let padding = random.below(plan.padding + 1) as usize;
