@@ -18,6 +18,15 @@ pub enum Extent {
     Full,
 }
 
+/// A case of a sweep that breaks an oracle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The case.
+    pub case: Case,
+    /// What does not hold.
+    pub violation: Violation,
+}
+
 /// The workload of a seed, with nothing that goes wrong.
 pub fn calm(kind: Kind, seed: u64) -> Case {
     Case { troubles: Vec::new(), ..Case::draw(kind, seed) }
@@ -56,12 +65,12 @@ pub fn cuts(calm: &Case, traffic: &[Traffic], extent: Extent) -> Vec<Case> {
 ///
 /// # Errors
 /// The first case that breaks an oracle.
-pub fn bytes(level: &dyn Level, kind: Kind, seed: u64, extent: Extent) -> Result<usize, (Case, Violation)> {
+pub fn bytes(level: &dyn Level, kind: Kind, seed: u64, extent: Extent) -> Result<usize, Box<Broken>> {
     let calm = calm(kind, seed);
     let outcome = run::run(level, &calm);
     let traffic = match (outcome.run, outcome.verdict) {
         (Some(run), Ok(_)) => run.traffic,
-        (_, Err(violation)) => return Err((calm, violation)),
+        (_, Err(violation)) => return Err(Box::new(Broken { case: calm, violation })),
         (None, Ok(_)) => Vec::new(),
     };
     all(level, cuts(&calm, &traffic, extent))
@@ -71,16 +80,16 @@ pub fn bytes(level: &dyn Level, kind: Kind, seed: u64, extent: Extent) -> Result
 ///
 /// # Errors
 /// The first case that breaks an oracle.
-pub fn cancel(level: &dyn Level, kind: Kind, seed: u64, most: u32) -> Result<usize, (Case, Violation)> {
+pub fn cancel(level: &dyn Level, kind: Kind, seed: u64, most: u32) -> Result<usize, Box<Broken>> {
     let calm = calm(kind, seed);
     all(level, (1..=most).map(|polls| Case { patience: Some(polls), ..calm.clone() }).collect())
 }
 
-fn all(level: &dyn Level, cases: Vec<Case>) -> Result<usize, (Case, Violation)> {
+fn all(level: &dyn Level, cases: Vec<Case>) -> Result<usize, Box<Broken>> {
     let count = cases.len();
     for case in cases {
         if let Err(violation) = run::run(level, &case).verdict {
-            return Err((case, violation));
+            return Err(Box::new(Broken { case, violation }));
         }
     }
     Ok(count)

@@ -19,7 +19,7 @@ fn bytes(kind: Kind) {
     for seed in 0..3 {
         match sweep::bytes(&Drivers, kind, seed, extent()) {
             Ok(count) => runs += count,
-            Err((case, violation)) => panic!("{}", run::report(&Drivers, &case, &violation)),
+            Err(broken) => panic!("{}", run::report(&Drivers, &broken.case, &broken.violation)),
         }
     }
     println!("{kind:?}: {runs} runs with connections that break");
@@ -45,8 +45,8 @@ fn copies_come_through_connections_that_break_at_any_byte() {
 fn every_workload_comes_through_with_futures_that_are_dropped() {
     for kind in Kind::ALL {
         for seed in 0..3 {
-            if let Err((case, violation)) = sweep::cancel(&Drivers, kind, seed, 5) {
-                panic!("{}", run::report(&Drivers, &case, &violation));
+            if let Err(broken) = sweep::cancel(&Drivers, kind, seed, 5) {
+                panic!("{}", run::report(&Drivers, &broken.case, &broken.violation));
             }
         }
     }

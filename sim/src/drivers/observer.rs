@@ -113,11 +113,11 @@ fn intercept(whim: Whim) -> Intercept {
 
 /// Notes when a member is not in the group any more, whoever wanted that: one that was thrown out hears of it later.
 pub(super) async fn watch_members(world: World) {
-    let mut before = std::collections::BTreeMap::new();
+    let mut before = std::collections::BTreeMap::<String, String>::new();
     loop {
         let members = world.broker.group_members(GROUP).into_iter();
         let now: std::collections::BTreeMap<_, _> = members.map(|member| (member.member_id, member.client_id)).collect();
-        for (_, client_id) in before.iter().filter(|(id, _)| !now.contains_key(*id)) {
+        for (_, client_id) in before.iter().filter(|(id, _)| !now.contains_key(id.as_str())) {
             if let Some(Who::Member(member)) = of_client(client_id) {
                 world.recorder.push(Event::ThrownOut { member });
             }
