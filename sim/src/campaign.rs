@@ -27,6 +27,8 @@ pub struct Options {
     pub levels: Vec<&'static str>,
     /// Shall what was reached be printed?
     pub coverage: bool,
+    /// Shall all events of each run be printed?
+    pub events: bool,
     /// How long one run may take by the clock on the wall.
     pub patience: Duration,
 }
@@ -44,10 +46,15 @@ impl Options {
             kinds: Kind::ALL.to_vec(),
             levels: all_levels.clone(),
             coverage: false,
+            events: false,
             patience: Duration::from_secs(120),
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
+            if word == "--events" {
+                options.events = true;
+                continue;
+            }
             if word == "--coverage" {
                 options.coverage = true;
                 continue;
@@ -69,7 +76,9 @@ impl Options {
                     options.levels = vec![*level.ok_or_else(wrong)?];
                 }
                 other => {
-                    return Err(format!("unknown option `{other}`; known are --seeds, --from, --workload, --level, --coverage"));
+                    return Err(format!(
+                        "unknown option `{other}`; known are --seeds, --from, --workload, --level, --coverage, --events"
+                    ));
                 }
             }
         }
@@ -117,6 +126,8 @@ pub struct Count {
 /// One run in numbers.
 #[derive(Clone, Debug)]
 pub struct Counted {
+    /// Its events as text.
+    pub events: String,
     /// The numbers.
     pub count: Count,
     /// Does everything hold?
@@ -124,13 +135,17 @@ pub struct Counted {
 }
 
 /// Runs one case and counts.
-pub fn one(level: &dyn Level, case: &Case) -> Counted {
+pub fn one(level: &dyn Level, case: &Case, with_events: bool) -> Counted {
     let start = std::time::Instant::now();
     let outcome = run::run(level, case);
     let mut count = Count { spent: start.elapsed(), ..Count::default() };
     _ = count.runs.insert((level.name(), case.workload.kind.name()), 1);
     case.troubles.iter().for_each(|(_, trouble)| *count.troubles.entry(trouble.kind()).or_default() += 1);
+    let mut events = String::new();
     if let Some(run) = outcome.run {
+        if with_events {
+            events = run.history.tail(usize::MAX);
+        }
         count.virtual_time = run.history.ended;
         count.operations = run.history.operations();
         count.coverage = run.coverage;
@@ -141,7 +156,7 @@ pub fn one(level: &dyn Level, case: &Case) -> Counted {
         }
     });
     count.failed = u64::from(verdict.is_err());
-    Counted { count, verdict }
+    Counted { events, count, verdict }
 }
 
 impl Count {

@@ -280,6 +280,11 @@ pub enum Event {
     },
     /// Members were thrown out behind their backs: until they hear of it, partitions may have two owners.
     Expired,
+    /// One member is not in the group any more, as its coordinator sees it; it may not have heard of that yet.
+    ThrownOut {
+        /// Who.
+        member: u32,
+    },
     /// All faults are over.
     Healed,
     /// Everything was resolved, read and committed.
@@ -324,7 +329,7 @@ pub struct Bounds {
     pub recovery: Duration,
     /// How much longer than its limit a call may take.
     pub grace: Duration,
-    /// For how long a partition may have two owners after [`Event::Expired`].
+    /// For how long a partition may have two owners after [`Event::Expired`] and [`Event::ThrownOut`].
     pub overlap: Duration,
     /// Requests of one client in a virtual second.
     pub requests_per_second: u32,

@@ -18,5 +18,6 @@ pub mod history;
 pub mod oracles;
 pub mod random;
 pub mod run;
+pub mod sweep;
 pub mod trouble;
 pub mod workload;

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::coverage::Coverage;
-use crate::history::History;
+use crate::history::{Bounds, History};
 use crate::oracles::{self, Checks, Violation};
 use crate::trouble::{self, Network, Trouble};
 use crate::workload::{Kind, Workload};
@@ -22,7 +22,7 @@ pub struct Case {
     pub network: Network,
     /// What goes wrong, and when.
     pub troubles: Vec<(Duration, Trouble)>,
-    /// Every public future is dropped after so many polls, unless it is done by then; `None`: all are waited for.
+    /// Every other public future is dropped after at most so many polls, unless it is done by then; `None`: all are waited for.
     pub patience: Option<u32>,
 }
 
@@ -32,6 +32,16 @@ impl Case {
         let workload = Workload::draw(kind, seed);
         let (network, troubles) = (Network::draw(seed), trouble::draw(seed, &workload));
         Self { seed, workload, network, troubles, patience: None }
+    }
+
+    /// What its runs are measured against: where members work, each record may take a copy and a commit over its network.
+    pub fn bounds(&self) -> Bounds {
+        let mut bounds = self.workload.bounds();
+        if !self.workload.members.is_empty() {
+            let each = 6 * self.network.latency.1;
+            bounds.recovery += each * u32::try_from(self.workload.records()).unwrap_or(u32::MAX);
+        }
+        bounds
     }
 
     /// The same without one of its troubles.

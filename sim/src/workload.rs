@@ -234,20 +234,27 @@ impl Workload {
         (half != *self).then_some(half)
     }
 
+    /// How many records are sent.
+    pub fn records(&self) -> u64 {
+        self.producers.iter().map(|producer| producer.records * u64::from(producer.tasks)).sum()
+    }
+
     /// What its runs are measured against.
     pub fn bounds(&self) -> Bounds {
         let sessions = self.members.iter().map(|member| member.session_timeout).max().unwrap_or_default();
         let deliveries = self.producers.iter().map(|producer| producer.delivery_timeout + producer.max_block).max();
         let work: Duration = self.members.iter().map(|member| member.longest_work).max().unwrap_or_default();
-        let records: u64 = self.producers.iter().map(|producer| producer.records * u64::from(producer.tasks)).sum();
+        let records = self.records();
         Bounds {
-            // What a producer still has in hand; a dead member's session and the join of those who are left; the work itself, which
+            // What a producer still has in hand; a JoinGroup that is lost without a word, perhaps twice; a dead member's session and the join of those who are left; the work itself, which
             // one member may have to do alone, and may have to do again.
             recovery: deliveries.unwrap_or_default()
                 + 4 * sessions
                 + 130 * SECOND
+                + 2 * (MAX_POLL_INTERVAL + 5 * SECOND)
                 + work * u32::try_from(2 * records).unwrap_or(u32::MAX),
-            grace: SECOND,
+            // An error may be explained, for which brokers are asked for two seconds.
+            grace: 3 * SECOND,
             overlap: 45 * SECOND,
             requests_per_second: 3_000,
             wakes_per_second: 100_000,
@@ -256,6 +263,8 @@ impl Workload {
     }
 }
 
+/// How long members may work without asking for more (`max.poll.interval.ms`); a JoinGroup waits as long, and five seconds, for its answer.
+pub const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// A unit of time.
 pub const SECOND: Duration = Duration::from_secs(1);
 /// A unit of time.

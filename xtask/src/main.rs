@@ -15,6 +15,7 @@ mod prerequisites;
 mod process;
 mod real;
 mod shown;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -28,6 +29,9 @@ usage: cargo xtask COMMAND
   kafka up [--nodes 1|3] [--version V] | --secure
                               starts Apache Kafka for work by hand and prints its addresses; with TLS, SASL and users
   kafka down                  stops what `kafka up` started
+  sim [--seeds N] [--from S] [--workload W] [--level L] [--coverage] [--events]
+                              runs seeds of the simulator on all cores; W is produce, group or copy, all of them unless given;
+                              SEED=n in the environment replays one
   bench                       counts the instructions of the message codec, beside kafka-protocol's (needs valgrind)
   fuzz [TARGET…] [--seconds N] [--sanitizer]
                               builds the fuzz targets and runs them, two at a time, each for so long (60 s)
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::run(rest),
         ["kafka", "up", rest @ ..] => kafka::by_hand::up(rest),
         ["kafka", "down"] => kafka::by_hand::down(),
+        ["sim", rest @ ..] => sim::run(rest),
         ["bench"] => bench::messages(),
         ["fuzz", rest @ ..] => fuzz::command(rest),
         ["planted", rest @ ..] => planted::command(rest),

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::count::{Count, count};
-use crate::{prerequisites, process, real, shown};
+use crate::{prerequisites, process, real, shown, sim};
 
 /// The workspace without the tests that need brokers.
 const WITHOUT_REAL: [&str; 5] = ["test", "--workspace", "--exclude", "klamm-real", "--no-fail-fast"];
@@ -52,6 +52,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     for mut cargo in without_real(part, filters) {
         here += count(&mut cargo)?;
     }
+    let simulated = if matches!(part, Part::All | Part::NoReal) && filters.is_empty() { Some(sim::all()?) } else { None };
     let real = matches!(part, Part::All | Part::RealOnly);
     let there = if real { real::run(filters)? } else { real::Outcome::default() };
     let minutes = start.elapsed().as_secs_f64() / 60.0;
@@ -63,6 +64,9 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
             println!("without Apache Kafka (unit, property, embedded broker): {} passed, {} failed", here.passed, here.failed);
         }
     }
+    if let Some((_, counts)) = &simulated {
+        println!("{counts}");
+    }
     for part in &there.parts {
         println!("{part}");
     }
@@ -73,6 +77,9 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     println!("{} passed, {} failed", here.passed + there.count.passed, here.failed + there.count.failed);
     if here.failed + there.count.failed > 0 {
         return Err("tests failed; their output is above".to_owned());
+    }
+    if simulated.is_some_and(|(holds, _)| !holds) {
+        return Err("seeds of the simulator failed; they are above".to_owned());
     }
     if real && filters.is_empty() {
         let (minimum, ran) = (minimum()?, there.count.passed);

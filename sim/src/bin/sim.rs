@@ -32,7 +32,8 @@ fn main() -> ExitCode {
                     let name = format!("seed {seed}, workload {}, level {}", kind.name(), level.name());
                     set(at, Some((name, Instant::now())));
                     let case = Case::draw(*kind, *seed);
-                    let outcome = one(*level, &case);
+                    let outcome = one(*level, &case, options.events);
+                    print!("{}", outcome.events);
                     if let Ok(mut count) = count.lock() {
                         count.add(&outcome.count);
                     }

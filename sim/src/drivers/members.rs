@@ -11,7 +11,7 @@ use super::recorder::Recorder;
 use super::{GROUP, World};
 use crate::history::{Acks, Call, Event, Partition, RecordId, Who, topic_name, topic_number};
 use crate::random::Random;
-use crate::workload::{Kind, Leave, MILLISECOND, MemberPlan, ProducerPlan, SECOND};
+use crate::workload::{Kind, Leave, MAX_POLL_INTERVAL, MILLISECOND, MemberPlan, ProducerPlan, SECOND};
 
 /// How long the last commit and the farewell of a member may take.
 const CLOSE: Duration = Duration::from_secs(20);
@@ -110,6 +110,7 @@ impl Member {
             .auto_offset_reset(OffsetReset::Earliest)
             .session_timeout(plan.session_timeout)
             .heartbeat_interval(plan.heartbeat_interval)
+            .max_poll_interval(MAX_POLL_INTERVAL)
             .auto_commit_interval(plan.auto_commit_interval)
             .automatically_mark_as_processed(!copies)
             .prefetch_bytes(plan.prefetch_bytes)
@@ -182,8 +183,8 @@ impl Work {
 
     /// The next record, or those of the next batch, as they are handed out.
     async fn next(&self, consumer: &mut Consumer) -> klamm::Result<Option<Vec<Message>>> {
-        let patience = self.world.case.patience;
         loop {
+            let patience = self.world.patience();
             let messages = if self.plan.by_batch {
                 let Some(batch) = cut(patience, consumer.next_batch()).await else { continue };
                 let Some(batch) = batch? else { return Ok(None) };
@@ -232,7 +233,7 @@ impl Work {
         let checkpoint = |of: &TopicPartition| self.handle.checkpoint(of.topic.clone(), of.partition);
         let before: Vec<_> = self.handle.assignment().into_iter().filter_map(|of| Some((checkpoint(&of)?, of))).collect();
         let (recorder, member) = (&self.world.recorder, self.plan.number);
-        let call = recorder.call(Call::Commit(member), COMMIT, self.world.case.patience, self.handle.commit());
+        let call = recorder.call(Call::Commit(member), COMMIT, self.world.patience(), self.handle.commit());
         match call.await {
             Some(Ok(())) => {
                 // What was lost meanwhile was not committed.
@@ -242,7 +243,8 @@ impl Work {
                     offsets.filter_map(|(offset, of)| Some((*partitions(std::slice::from_ref(&of)).first()?, offset))).collect();
                 recorder.push(Event::CommitAcked { member, offsets });
             }
-            Some(Err(_)) | None => {}
+            Some(Err(error)) => recorder.push(Event::Fault(format!("member {member} commits: {error}"))),
+            None => {}
         }
     }
 }

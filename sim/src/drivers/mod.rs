@@ -13,8 +13,8 @@ mod producers;
 mod recorder;
 mod switch;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use klamm::{Client, ClientBuilder};
@@ -22,6 +22,7 @@ use klamm_broker::Broker;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::history::{Event, History, Log, Logged, Partition, RecordId, Who, topic_name};
+use crate::random::Random;
 use crate::run::{Case, Level, Run};
 use crate::trouble::Trouble;
 use crate::workload::{Kind, MILLISECOND, SECOND};
@@ -68,6 +69,8 @@ struct World {
     recorder: Recorder,
     /// Everything has settled, or never will: members end.
     over: Switch<()>,
+    /// Which calls are given up.
+    moods: Arc<Mutex<Random>>,
 }
 
 impl World {
@@ -79,6 +82,13 @@ impl World {
         };
         let builder = Client::builder(self.broker.bootstrap()).connector(self.net.of(who, self.broker.connector()));
         builder.client_id(client_id(who)).seed(self.case.seed ^ (u64::from(number) << 32) ^ name.len() as u64)
+    }
+
+    /// After how many polls the next call is given up; every other one is waited for, so that something is done.
+    fn patience(&self) -> Option<u32> {
+        let most = self.case.patience?;
+        let mut moods = self.moods.lock().unwrap_or_else(PoisonError::into_inner);
+        moods.once_in(2).then(|| moods.within(1..=u64::from(most.max(1))) as u32)
     }
 
     fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
@@ -118,14 +128,16 @@ async fn live(case: &Case) -> Run {
         builder = builder.topic(topic_name(topic), workload.partitions);
     }
     let broker = builder.start_in_memory().expect("its settings are right");
-    let recorder = Recorder::new(workload.bounds());
+    let recorder = Recorder::new(case.bounds());
     let troubles: Vec<Trouble> = case.troubles.iter().map(|(_, trouble)| trouble.clone()).collect();
     let net = Net::new(case.network, case.seed, &troubles, recorder.clone());
     let over = Switch::default();
-    let world = World { case: Arc::new(case.clone()), broker, net, recorder, over };
+    let moods = Arc::new(Mutex::new(Random::of(case.seed, "moods")));
+    let world = World { case: Arc::new(case.clone()), broker, net, recorder, over, moods };
 
     let troubles = observer::begin(&world);
     let seconds = tokio::spawn(count_seconds(world.recorder.clone()));
+    let watched = tokio::spawn(observer::watch_members(world.clone()));
     let producers: Vec<_> =
         workload.producers.iter().map(|plan| tokio::spawn(producers::produce(world.clone(), plan.clone()))).collect();
     let members: Vec<_> =
@@ -136,7 +148,7 @@ async fn live(case: &Case) -> Run {
     observer::heal(&world);
     world.recorder.push(Event::Healed);
 
-    let bounds = workload.bounds();
+    let bounds = case.bounds();
     let settled = timeout(bounds.recovery + IN_FLIGHT + SECOND, async {
         for producer in producers {
             _ = producer.await;
@@ -158,6 +170,7 @@ async fn live(case: &Case) -> Run {
         _ = timeout(FAREWELL, member).await;
     }
     seconds.abort();
+    watched.abort();
     let (mut history, coverage) = world.recorder.take();
     read_logs(&world, &mut history);
     Run { history, coverage, traffic: world.net.traffic() }

@@ -216,8 +216,7 @@ impl Pump {
         let read = async move {
             let mut space = vec![0; shape.piece];
             let mut last = Instant::now();
-            loop {
-                let Ok(count @ 1..) = from.read(&mut space).await else { break };
+            while let Ok(count @ 1..) = from.read(&mut space).await {
                 let (shortest, longest) = shape.latency;
                 let latency = random.millis(shortest.as_millis() as u64..=longest.as_millis() as u64);
                 // What was sent later does not arrive sooner.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use klamm::protocol::messages::offset_commit::OffsetCommitRequest;
 use klamm::protocol::messages::produce::ProduceRequest;
-use klamm::protocol::{ApiKey, Str, Uuid};
+use klamm::protocol::{ApiKey, Uuid};
 use klamm_broker::{Broker, Intercept, Reachability, RequestView};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until};
@@ -25,7 +25,7 @@ pub(super) fn begin(world: &World) -> JoinHandle<()> {
         (0..super::topics(&world.case)).filter_map(|topic| Some((world.broker.topic_id(&topic_name(topic))?, topic))).collect();
     let recorder = world.recorder.clone();
     _ = world.broker.intercept(move |request| {
-        if let Some(who) = who(request.client_id.as_ref()) {
+        if let Some(who) = request.client_id.as_ref().and_then(|id| of_client(id.as_str())) {
             recorder.requested(who);
             note(request, who, &topics, |event| recorder.push(event));
         }
@@ -46,8 +46,8 @@ pub(super) fn begin(world: &World) -> JoinHandle<()> {
 }
 
 /// Whoever has this client id.
-fn who(client_id: Option<&Str>) -> Option<Who> {
-    let (kind, number) = client_id?.as_str().split_at_checked(1)?;
+fn of_client(client_id: &str) -> Option<Who> {
+    let (kind, number) = client_id.split_at_checked(1)?;
     let number = number.parse().ok()?;
     match kind {
         "p" => Some(Who::Producer(number)),
@@ -111,6 +111,25 @@ fn intercept(whim: Whim) -> Intercept {
     }
 }
 
+/// Notes when a member is not in the group any more, whoever wanted that: one that was thrown out hears of it later.
+pub(super) async fn watch_members(world: World) {
+    let mut before = std::collections::BTreeMap::<String, String>::new();
+    loop {
+        let members = world.broker.group_members(GROUP).into_iter();
+        let now: std::collections::BTreeMap<_, _> = members.map(|member| (member.member_id, member.client_id)).collect();
+        for (_, client_id) in before.iter().filter(|(id, _)| !now.contains_key(id.as_str())) {
+            if let Some(Who::Member(member)) = of_client(client_id) {
+                world.recorder.push(Event::ThrownOut { member });
+            }
+        }
+        before = now;
+        sleep(MEMBERS_LOOK).await;
+    }
+}
+
+/// How often the group is looked at.
+const MEMBERS_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// All troubles, each at its time, until they are over.
 async fn make_trouble(world: World, whims: Whims) {
     let start = tokio::time::Instant::now();
@@ -166,7 +185,7 @@ async fn make_trouble(world: World, whims: Whims) {
     whims.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// Puts right what several troubles together may have left.
+/// Puts right what several troubles together may have left: a partition whose leader was to be a node that did not run.
 pub(super) fn heal(world: &World) {
     let broker: &Broker = &world.broker;
     broker.set_throttle(std::time::Duration::ZERO);
@@ -175,8 +194,6 @@ pub(super) fn heal(world: &World) {
     }
     for partition in world.partitions() {
         let topic = topic_name(partition.topic);
-        if broker.leader(&topic, partition.number).is_none() {
-            _ = broker.move_leader(&topic, partition.number, 1);
-        }
+        _ = broker.move_leader(&topic, partition.number, 1);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use klamm::Record;
 use klamm::producer::{Acks as KlammAcks, Delivery, Producer, ProducerBuilder};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Flag, World};
 use crate::history::{Acks, Call, Event, Partition, RecordId, Who, topic_name};
@@ -88,7 +88,7 @@ impl Numbered {
         if let Some(partition) = to {
             content = content.partition(partition);
         }
-        let patience = self.world.case.patience;
+        let patience = self.world.patience();
         let call = recorder.call(Call::Enqueue(record), self.plan.max_block, patience, self.producer.enqueue(content));
         match call.await {
             Some(Ok(delivery)) => {
@@ -116,7 +116,7 @@ impl Numbered {
         let limit = self.plan.delivery_timeout;
         // Whoever drops this waits no more.
         let mut unheard = Unheard { record: Some(record), world: &self.world };
-        match recorder.call(Call::Delivery(record), limit, self.world.case.patience, delivery).await {
+        match recorder.call(Call::Delivery(record), limit, self.world.patience(), delivery).await {
             Some(Ok(at)) => {
                 let partition = Partition { topic, number: at.partition };
                 recorder.push(Event::Acked { record, partition, offset: at.offset });
@@ -144,6 +144,11 @@ impl Numbered {
         let close = self.producer.close(limit);
         _ = self.world.recorder.call(Call::Close(self.who), limit, None, close).await;
         self.closed.set();
+        // A record that ran out of time may still be on its way: its bytes are held until the request is over.
+        let deadline = Instant::now() + self.plan.request_timeout + SECOND;
+        while self.producer.buffered_bytes() > 0 && Instant::now() < deadline {
+            sleep(LOOK).await;
+        }
         self.gauge(true);
     }
 }
@@ -174,7 +179,7 @@ pub(super) async fn produce(world: World, plan: ProducerPlan) {
     while tasks.join_next().await.is_some() {}
     let flushed = Call::Flush(plan.number);
     let flush = numbered.producer.flush();
-    _ = world.recorder.call(flushed, plan.delivery_timeout, world.case.patience, flush).await;
+    _ = world.recorder.call(flushed, plan.delivery_timeout, world.patience(), flush).await;
     numbered.close().await;
     client.close().await;
 }
@@ -191,6 +196,10 @@ async fn send(numbered: Numbered, task: u32) {
     for sent in 0..plan.records {
         if sent.is_multiple_of(plan.burst) {
             sleep(random.within(0..=plan.longest_pause.as_millis() as u64) as u32 * MILLISECOND).await;
+        }
+        // What is to come after the faults proves nothing more.
+        if numbered.world.recorder.now() > numbered.world.case.workload.duration {
+            break;
         }
         let record = numbered.number();
         let to = random.once_in(2).then(|| random.below(partitions) as i32);

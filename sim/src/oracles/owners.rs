@@ -10,6 +10,7 @@ use crate::history::{Event, History, Partition};
 pub(super) fn one_owner(history: &History) -> Verdict {
     let mut owners: BTreeMap<Partition, u32> = BTreeMap::new();
     let mut expired = None;
+    let mut thrown_out = BTreeMap::new();
     let mut checks = 0;
     for (at, entry) in history.events.iter().enumerate() {
         match &entry.event {
@@ -17,8 +18,10 @@ pub(super) fn one_owner(history: &History) -> Verdict {
                 partitions.iter().for_each(|partition| _ = owners.insert(*partition, *member));
             }
             Event::Expired => expired = Some(entry.at),
+            Event::ThrownOut { member } => _ = thrown_out.insert(*member, entry.at),
             Event::Delivered { member, partition, offset, .. } => {
-                let excused = expired.is_some_and(|expired| entry.at <= expired + history.bounds.overlap);
+                let mut moments = expired.iter().chain(thrown_out.get(member));
+                let excused = moments.any(|moment| entry.at <= *moment + history.bounds.overlap);
                 if let Some(owner) = owners.get(partition).filter(|owner| *owner != member && !excused) {
                     let text =
                         format!("member {member} is handed {partition} at {offset}, which was assigned to member {owner} since");
@@ -46,6 +49,9 @@ mod tests {
     #[test]
     fn who_was_thrown_out_behind_its_back_has_a_moment_to_notice() {
         holds("I7", &history([assigned(1), Event::Expired, assigned(2), delivered(1, 0)]));
+        let thrown_out = |member| history([assigned(1), Event::ThrownOut { member }, assigned(2), delivered(1, 0)]);
+        holds("I7", &thrown_out(1));
+        objects("I7", &thrown_out(2), "was assigned to member 2 since");
         let late = [
             assigned(1),
             Event::Expired,

@@ -483,7 +483,14 @@ impl Classic {
                     self.lose_membership(code, "OffsetCommit");
                     self.state = State::Joining { sent: None };
                 }
-                // A JoinGroup is on its way; its own answer will say the same.
+                // There is no such member: a JoinGroup that is on its way joined nothing, or is lost on a connection that is silent, and
+                // its answer may take as long as a rebalance. What we still hold is another's by now.
+                Verdict::RejoinAnew if self.is_parked() => {
+                    self.abandon_parked();
+                    self.lose_membership(code, "OffsetCommit");
+                    self.state = State::Joining { sent: None };
+                }
+                // A JoinGroup is on its way, and may have been answered with a later generation: it will say.
                 _ => {}
             },
         }

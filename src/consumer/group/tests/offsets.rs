@@ -30,6 +30,42 @@ fn commits_go_one_after_the_other_in_order() {
     assert!(member.committed(second).expect("answered").is_ok());
 }
 
+/// Found by the simulator (group, seed 2204): the JoinGroup went into a connection that was silent, and while it waited for as long as a
+/// rebalance may take, the member went on with partitions that the coordinator had given to others.
+#[test]
+fn a_commit_of_an_unknown_member_ends_a_join_that_nobody_answers() {
+    let mut member = Member::stable(config(), 0..2);
+    member.heartbeat(ErrorCode::REBALANCE_IN_PROGRESS);
+    member.prepared();
+    assert_eq!(member.open(), ["JoinGroup"]);
+    member.take_events();
+    let id = member.commit([0], 11);
+    assert_eq!(member.open(), ["JoinGroup", "OffsetCommit"], "kept partitions are committed during the join");
+    member.answer_commit(ErrorCode::UNKNOWN_MEMBER_ID);
+    assert!(member.committed(id).expect("answered").is_err());
+    assert_eq!(member.lost().map(|(partitions, _)| partitions.len()), Some(2));
+    // The old connection is given up, and the member joins as a new one.
+    assert_eq!(member.open(), ["JoinGroup", "Reconnect", "JoinGroup"]);
+    let (old, _) = member.take_request("JoinGroup");
+    _ = member.take("Reconnect");
+    member.respond(old, Err(disconnected()));
+    assert_eq!(member.open(), ["JoinGroup"], "the end of the old one says nothing about the new one");
+    assert_eq!(member.join_request().member_id.as_str(), "");
+}
+
+/// The JoinGroup may be answered with a later generation at this moment.
+#[test]
+fn a_commit_in_an_old_generation_leaves_the_join_alone() {
+    let mut member = Member::stable(config(), 0..2);
+    member.heartbeat(ErrorCode::REBALANCE_IN_PROGRESS);
+    member.prepared();
+    member.take_events();
+    _ = member.commit([0], 11);
+    member.answer_commit(ErrorCode::ILLEGAL_GENERATION);
+    assert!(member.lost().is_none());
+    assert_eq!(member.open(), ["JoinGroup"]);
+}
+
 #[test]
 fn every_code_of_offset_commit() {
     // Code; is it tried again; is the membership over.
