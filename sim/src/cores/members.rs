@@ -81,7 +81,8 @@ impl User {
             topics: vec![topic_name(0)],
             session_timeout: self.plan.session_timeout,
             heartbeat_interval: self.plan.heartbeat_interval,
-            max_poll_interval: Duration::from_secs(300),
+            // A join that nobody answers is given up after this: soon enough to be seen.
+            max_poll_interval: Duration::from_secs(60),
             auto_commit_interval: self.plan.auto_commit_interval,
             prefetch_bytes: self.plan.prefetch_bytes,
             assignor,

@@ -25,6 +25,8 @@ use crate::workload::{Kind, Leave, SECOND};
 const MAX_STEPS: u32 = 200_000;
 /// What a transport takes before the other side has read.
 const ROOMS: [usize; 4] = [300, 4_000, 64 << 10, 4 << 20];
+/// How long bytes may be on their way after nobody waits for them any more.
+const IN_FLIGHT: Duration = Duration::from_secs(5);
 /// A run ends here in any case.
 const LONGEST: Duration = Duration::from_secs(3 * 3600);
 
@@ -45,6 +47,8 @@ enum Happening {
     Over(usize),
     /// All faults are over.
     Heal,
+    /// Everything may be done.
+    Look,
     /// A member of the plan comes.
     Join(usize),
     /// A member goes.
@@ -96,6 +100,9 @@ pub(super) struct World<'a> {
     over: bool,
     topics: Vec<(Uuid, u32)>,
     give_up: Option<Instant>,
+    /// Until then bytes may be on their way for which nobody waits.
+    quiet: Instant,
+    plan_look: bool,
 }
 
 impl<'a> World<'a> {
@@ -128,6 +135,8 @@ impl<'a> World<'a> {
             over: false,
             topics: Vec::new(),
             give_up: None,
+            quiet: start,
+            plan_look: false,
         };
         let ids = (0..2).filter_map(|topic| Some((world.broker.topic_id(&topic_name(topic))?, topic)));
         world.topics = ids.collect();
@@ -234,7 +243,11 @@ impl<'a> World<'a> {
                 self.happens(happening);
             }
             if self.broker.next_timeout().is_some_and(|at| at <= self.now) {
+                let members = self.broker.member_count(GROUP);
                 self.broker.pass(self.now);
+                if self.broker.member_count(GROUP) < members {
+                    self.note(Event::Expired);
+                }
                 self.brokers_actions();
             }
             let due: Vec<u32> =
@@ -325,6 +338,7 @@ impl<'a> World<'a> {
             }
             Happening::Trouble(index) => self.trouble(index),
             Happening::Over(index) => self.ends(index),
+            Happening::Look => {}
             Happening::Join(index) => self.join(index),
             Happening::Leave(peer, how) => self.leave(peer, how),
             Happening::Heal => self.heal(),
@@ -594,7 +608,9 @@ impl<'a> World<'a> {
         }
         self.brokers_actions();
         self.healed = true;
-        self.give_up = Some(self.now + self.history.bounds.recovery + 5 * SECOND);
+        let give_up = self.now + self.history.bounds.recovery + 5 * SECOND;
+        self.give_up = Some(give_up);
+        self.plan(give_up, Happening::Look);
         self.note(Event::Healed);
     }
 
@@ -651,8 +667,14 @@ impl<'a> World<'a> {
             sender.ended = true;
             peer.client.pump(self.now);
             self.history.push(at, sender.gauge(&peer.client, true));
+            // Without an answer, the last bytes may still be on their way.
+            self.quiet = self.now + IN_FLIGHT;
+            self.plan_look = true;
         }
-        if done && !self.settled && self.is_read() {
+        if std::mem::take(&mut self.plan_look) {
+            self.plan(self.quiet, Happening::Look);
+        }
+        if done && !self.settled && self.quiet <= self.now && self.is_read() {
             self.settled = true;
             self.note(Event::Settled);
             let members: Vec<u32> = self.peers.keys().copied().collect();
