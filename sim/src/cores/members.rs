@@ -140,7 +140,10 @@ impl User {
                     client.mark(now, mark);
                 }
                 self.poll(now, client, true);
-                match client.read(now) {
+                let read = client.read(now);
+                // What it was told on the way there came before.
+                self.listen(now, since, client, history);
+                match read {
                     Some(handed) => {
                         let partition = place(&handed);
                         let (member, record) = (self.plan.number, RecordId::read(&handed.value));
@@ -152,6 +155,7 @@ impl User {
                         self.state = State::Working(handed, now + pause);
                         moved = true;
                     }
+                    None if matches!(self.state, State::Resting(_)) => moved = true,
                     None => {
                         self.state = State::Reading;
                         if self.plan.auto_commit_interval.is_zero() && self.idle_since + IDLE <= now {
@@ -252,7 +256,7 @@ impl User {
                 }
                 Told::Trouble(error) => {
                     history.push(since, Event::Fault(format!("member {member}: {error}")));
-                    if matches!(self.state, State::Reading) {
+                    if matches!(self.state, State::Reading | State::Stuck) {
                         self.state = State::Resting(now + PAUSE);
                     }
                 }
