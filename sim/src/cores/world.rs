@@ -111,6 +111,12 @@ impl<'a> World<'a> {
         let workload = &case.workload;
         let topics = if workload.kind == Kind::Copy { vec!["t0", "t1"] } else { vec!["t0"] };
         let topics: Vec<_> = topics.into_iter().map(|topic| (topic, workload.partitions)).collect();
+        let mut bounds = workload.bounds();
+        if workload.kind == Kind::Copy {
+            // A member that copies one record after the other, and commits each, waits four ways for each.
+            let records: u64 = workload.producers.iter().map(|plan| plan.records * u64::from(plan.tasks)).sum();
+            bounds.recovery += case.network.latency.1 * u32::try_from(4 * records).unwrap_or(u32::MAX);
+        }
         let mut world = Self {
             case,
             start,
@@ -127,7 +133,7 @@ impl<'a> World<'a> {
             nodes: (1..=workload.nodes).map(|node| (node, Illness::default())).collect(),
             whims: Vec::new(),
             throttles: Vec::new(),
-            history: History::new(workload.bounds()),
+            history: History::new(bounds),
             coverage: Coverage::default(),
             healed: false,
             second: 0,
