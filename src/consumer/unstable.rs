@@ -713,6 +713,17 @@ impl Member {
     }
 
     fn tell(&mut self, now: Instant, event: Event) {
+        self.hear_event(now, event);
+        // Notices of the state itself: partitions without a place to begin.
+        let noticed = std::mem::take(&mut self.shared.lock().notices);
+        for notice in noticed {
+            if let super::state::Notice::Trouble(error) = notice {
+                self.notices.push_back(Notice::Trouble(error));
+            }
+        }
+    }
+
+    fn hear_event(&mut self, now: Instant, event: Event) {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         match event {
@@ -755,13 +766,6 @@ impl Member {
             Event::Failed(error) => {
                 self.over = true;
                 self.told.push_back(Told::Failed(error.to_string()));
-            }
-        }
-        // Notices of the state itself: partitions without a place to begin.
-        let mut state = shared.lock();
-        while let Some(notice) = state.notices.pop_front() {
-            if let super::state::Notice::Trouble(error) = notice {
-                self.notices.push_back(Notice::Trouble(error));
             }
         }
     }

@@ -74,6 +74,11 @@ impl Core {
         self.core.rebalance_group(now, group);
     }
 
+    /// How many members a group has.
+    pub fn member_count(&self, group: &str) -> usize {
+        self.core.group(group).map_or(0, |group| group.members.iter().count())
+    }
+
     /// The batches of a partition.
     pub fn batches(&self, topic: &str, partition: i32) -> Vec<Batch> {
         self.core.log(topic, partition).map(|log| log.batches().cloned().collect()).unwrap_or_default()

@@ -81,7 +81,8 @@ impl User {
             topics: vec![topic_name(0)],
             session_timeout: self.plan.session_timeout,
             heartbeat_interval: self.plan.heartbeat_interval,
-            max_poll_interval: Duration::from_secs(300),
+            // A join that nobody answers is given up after this: soon enough to be seen.
+            max_poll_interval: Duration::from_secs(60),
             auto_commit_interval: self.plan.auto_commit_interval,
             prefetch_bytes: self.plan.prefetch_bytes,
             assignor,
@@ -139,7 +140,10 @@ impl User {
                     client.mark(now, mark);
                 }
                 self.poll(now, client, true);
-                match client.read(now) {
+                let read = client.read(now);
+                // What it was told on the way there came before.
+                self.listen(now, since, client, history);
+                match read {
                     Some(handed) => {
                         let partition = place(&handed);
                         let (member, record) = (self.plan.number, RecordId::read(&handed.value));
@@ -151,6 +155,7 @@ impl User {
                         self.state = State::Working(handed, now + pause);
                         moved = true;
                     }
+                    None if matches!(self.state, State::Resting(_)) => moved = true,
                     None => {
                         self.state = State::Reading;
                         if self.plan.auto_commit_interval.is_zero() && self.idle_since + IDLE <= now {
@@ -251,7 +256,7 @@ impl User {
                 }
                 Told::Trouble(error) => {
                     history.push(since, Event::Fault(format!("member {member}: {error}")));
-                    if matches!(self.state, State::Reading) {
+                    if matches!(self.state, State::Reading | State::Stuck) {
                         self.state = State::Resting(now + PAUSE);
                     }
                 }

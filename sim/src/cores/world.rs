@@ -25,6 +25,8 @@ use crate::workload::{Kind, Leave, SECOND};
 const MAX_STEPS: u32 = 200_000;
 /// What a transport takes before the other side has read.
 const ROOMS: [usize; 4] = [300, 4_000, 64 << 10, 4 << 20];
+/// How long bytes may be on their way after nobody waits for them any more.
+const IN_FLIGHT: Duration = Duration::from_secs(5);
 /// A run ends here in any case.
 const LONGEST: Duration = Duration::from_secs(3 * 3600);
 
@@ -45,6 +47,8 @@ enum Happening {
     Over(usize),
     /// All faults are over.
     Heal,
+    /// Everything may be done.
+    Look,
     /// A member of the plan comes.
     Join(usize),
     /// A member goes.
@@ -96,6 +100,9 @@ pub(super) struct World<'a> {
     over: bool,
     topics: Vec<(Uuid, u32)>,
     give_up: Option<Instant>,
+    /// Until then bytes may be on their way for which nobody waits.
+    quiet: Instant,
+    plan_look: bool,
 }
 
 impl<'a> World<'a> {
@@ -104,6 +111,12 @@ impl<'a> World<'a> {
         let workload = &case.workload;
         let topics = if workload.kind == Kind::Copy { vec!["t0", "t1"] } else { vec!["t0"] };
         let topics: Vec<_> = topics.into_iter().map(|topic| (topic, workload.partitions)).collect();
+        let mut bounds = workload.bounds();
+        if workload.kind == Kind::Copy {
+            // A member that copies one record after the other, and commits each, waits four ways for each.
+            let records: u64 = workload.producers.iter().map(|plan| plan.records * u64::from(plan.tasks)).sum();
+            bounds.recovery += case.network.latency.1 * u32::try_from(4 * records).unwrap_or(u32::MAX);
+        }
         let mut world = Self {
             case,
             start,
@@ -120,7 +133,7 @@ impl<'a> World<'a> {
             nodes: (1..=workload.nodes).map(|node| (node, Illness::default())).collect(),
             whims: Vec::new(),
             throttles: Vec::new(),
-            history: History::new(workload.bounds()),
+            history: History::new(bounds),
             coverage: Coverage::default(),
             healed: false,
             second: 0,
@@ -128,6 +141,8 @@ impl<'a> World<'a> {
             over: false,
             topics: Vec::new(),
             give_up: None,
+            quiet: start,
+            plan_look: false,
         };
         let ids = (0..2).filter_map(|topic| Some((world.broker.topic_id(&topic_name(topic))?, topic)));
         world.topics = ids.collect();
@@ -234,7 +249,11 @@ impl<'a> World<'a> {
                 self.happens(happening);
             }
             if self.broker.next_timeout().is_some_and(|at| at <= self.now) {
+                let members = self.broker.member_count(GROUP);
                 self.broker.pass(self.now);
+                if self.broker.member_count(GROUP) < members {
+                    self.note(Event::Expired);
+                }
                 self.brokers_actions();
             }
             let due: Vec<u32> =
@@ -325,6 +344,7 @@ impl<'a> World<'a> {
             }
             Happening::Trouble(index) => self.trouble(index),
             Happening::Over(index) => self.ends(index),
+            Happening::Look => {}
             Happening::Join(index) => self.join(index),
             Happening::Leave(peer, how) => self.leave(peer, how),
             Happening::Heal => self.heal(),
@@ -596,7 +616,9 @@ impl<'a> World<'a> {
         }
         self.brokers_actions();
         self.healed = true;
-        self.give_up = Some(self.now + self.history.bounds.recovery + 5 * SECOND);
+        let give_up = self.now + self.history.bounds.recovery + 5 * SECOND;
+        self.give_up = Some(give_up);
+        self.plan(give_up, Happening::Look);
         self.note(Event::Healed);
     }
 
@@ -653,8 +675,14 @@ impl<'a> World<'a> {
             sender.ended = true;
             peer.client.pump(self.now);
             self.history.push(at, sender.gauge(&peer.client, true));
+            // Without an answer, the last bytes may still be on their way.
+            self.quiet = self.now + IN_FLIGHT;
+            self.plan_look = true;
         }
-        if done && !self.settled && self.is_read() {
+        if std::mem::take(&mut self.plan_look) {
+            self.plan(self.quiet, Happening::Look);
+        }
+        if done && !self.settled && self.quiet <= self.now && self.is_read() {
             self.settled = true;
             self.note(Event::Settled);
             let members: Vec<u32> = self.peers.keys().copied().collect();
