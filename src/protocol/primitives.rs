@@ -9,7 +9,8 @@ use bytes::Bytes;
 use crate::protocol::reflect::{Type, Value};
 use crate::protocol::unfit::{Misfit, Unfit};
 use crate::protocol::wire::{
-    Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, Writer, len_size, short, skip_null,
+    Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, bytes_size, is_ascii, len_size, short, skip_null,
+    text_size,
 };
 
 /// Text that shares its frame's memory; at most `i16::MAX` bytes, so that writing it cannot fail.
@@ -123,7 +124,7 @@ macro_rules! fixed {
             const CHECKED: bool = false;
             fn initial() -> Self { Self::default() }
             #[inline]
-            fn size(&self, _: Cx) -> usize { $size }
+            fn size(&self, _: Cx, _: &mut usize) -> usize { $size }
             #[inline]
             fn put<'a>(&self, room: Room<'a>, _: &mut Shared, _: Cx) -> Room<'a> { room.array::<$size>($to(*self)) }
             #[inline]
@@ -164,35 +165,33 @@ fn truncated(rest: &[u8]) -> DecodeError {
 impl Wire for Bytes {
     const TYPE: Type = Type::Plain("bytes");
     const NULL: Null = Null::Long;
-    const SHARES: bool = true;
     fn initial() -> Self {
         Self::new()
     }
     #[inline]
-    fn size(&self, cx: Cx) -> usize {
-        len_size(self.len(), Self::NULL, cx) + self.len()
-    }
-    #[inline]
-    fn shared_size(&self, _: Cx) -> usize {
-        if self.len() < Writer::SHARE { 0 } else { self.len() }
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize {
+        bytes_size(self.len(), cx, shared)
     }
     #[inline]
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
-        room.len(self.len(), Self::NULL, cx).share(self, shared)
+        room.bytes(self, shared, cx)
     }
     #[inline]
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        let len = r.len(Self::NULL, cx)?;
-        r.shared(len)
+        let mut rest = r.rest;
+        let bytes = Self::take_next(r, &mut rest, cx);
+        r.rest = rest;
+        bytes
     }
-    #[inline]
+    /// Not inlined: nearly every struct has such a field.
+    #[inline(never)]
     fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
         match short(rest, cx) {
             Some((bytes, behind)) => {
                 *rest = behind;
                 Ok(r.share(bytes))
             }
-            None => take_long(r, rest, cx),
+            None => take_long(r, rest, cx, |r, cx| r.len(Self::NULL, cx).and_then(|len| r.shared(len))),
         }
     }
     fn check(&self, _: Cx, _: bool) -> Result<(), Unfit> {
@@ -208,38 +207,47 @@ impl Wire for Str {
         Self::default()
     }
     #[inline]
-    fn size(&self, cx: Cx) -> usize {
-        len_size(self.0.len(), Self::NULL, cx) + self.0.len()
+    fn size(&self, cx: Cx, _: &mut usize) -> usize {
+        text_size(self.0.len(), cx)
     }
     #[inline]
     fn put<'a>(&self, room: Room<'a>, _: &mut Shared, cx: Cx) -> Room<'a> {
-        room.len(self.0.len(), Self::NULL, cx).copy(&self.0)
+        room.text(&self.0, cx)
     }
     #[inline]
     fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        let len = r.len(Self::NULL, cx)?;
-        Self::new(r.shared(len)?).ok_or_else(|| r.error(DecodeErrorKind::BadText))
+        let mut rest = r.rest;
+        let text = Self::take_next(r, &mut rest, cx);
+        r.rest = rest;
+        text
     }
-    #[inline]
+    /// Not inlined: nearly every struct has such a field.
+    #[inline(never)]
     fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
         match short(rest, cx) {
-            Some((text, behind)) => {
+            Some((text, behind)) if is_ascii(text) => {
                 *rest = behind;
-                match std::str::from_utf8(text) {
-                    Ok(_) => Ok(Self(r.share(text))),
-                    Err(_) => Err(DecodeError { kind: DecodeErrorKind::BadText, left: behind.len() }),
-                }
+                Ok(Self(r.share(text)))
             }
-            None => take_long(r, rest, cx),
+            _ => take_long(r, rest, cx, |r, cx| {
+                let len = r.len(Self::NULL, cx)?;
+                Self::new(r.shared(len)?).ok_or_else(|| r.error(DecodeErrorKind::BadText))
+            }),
         }
     }
 }
 
 /// A value whose form is not the usual one.
+#[cold]
 #[inline(never)]
-fn take_long<'a, T: Wire>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<T, DecodeError> {
+fn take_long<'a, T>(
+    r: &mut Reader<'a>,
+    rest: &mut &'a [u8],
+    cx: Cx,
+    take: fn(&mut Reader<'a>, Cx) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
     r.rest = rest;
-    let value = T::take(r, cx);
+    let value = take(r, cx);
     *rest = r.rest;
     value
 }
@@ -269,24 +277,14 @@ fn take_fixed<T: Wire>(r: &mut Reader<'_>, len: usize) -> Result<Vec<T>, DecodeE
 impl<T: Wire> Wire for Vec<T> {
     const TYPE: Type = Type::Array(&T::TYPE);
     const NULL: Null = Null::Long;
-    const SHARES: bool = T::SHARES;
     fn initial() -> Self {
         Self::new()
     }
-    fn size(&self, cx: Cx) -> usize {
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize {
         let mut size = len_size(self.len(), Self::NULL, cx) + self.len() * T::FIXED;
         if const { T::FIXED == 0 } {
             for item in self {
-                size += item.size(cx);
-            }
-        }
-        size
-    }
-    fn shared_size(&self, cx: Cx) -> usize {
-        let mut size = 0;
-        if T::SHARES {
-            for item in self {
-                size += item.shared_size(cx);
+                size += item.size(cx, shared);
             }
         }
         size
@@ -348,22 +346,17 @@ impl<T: Wire> Wire for Option<T> {
     const TYPE: Type = T::TYPE;
     const NULL: Null = T::NULL;
     const INITIAL: Value = T::INITIAL;
-    const SHARES: bool = T::SHARES;
     /// Not null: a nullable field is null by default only where its declaration says so.
     fn initial() -> Self {
         Some(T::initial())
     }
     #[inline]
-    fn size(&self, cx: Cx) -> usize {
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize {
         match self {
-            Some(value) => usize::from(T::NULL == Null::Marker) + value.size(cx),
+            Some(value) => usize::from(T::NULL == Null::Marker) + value.size(cx, shared),
             None if cx.nullable => T::NULL.bytes(cx).len(),
-            None => Self::initial().size(cx),
+            None => initial_size::<T>(cx),
         }
-    }
-    #[inline]
-    fn shared_size(&self, cx: Cx) -> usize {
-        self.as_ref().map_or(0, |value| value.shared_size(cx))
     }
     #[inline]
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
@@ -373,7 +366,7 @@ impl<T: Wire> Wire for Option<T> {
                 value.put(room, shared, cx)
             }
             None if cx.nullable => room.null(T::NULL, cx),
-            None => Self::initial().put(room, shared, cx),
+            None => put_initial::<T>(room, shared, cx),
         }
     }
     #[inline]
@@ -408,6 +401,20 @@ impl<T: Wire> Wire for Option<T> {
     }
 }
 
+/// The size of a null where the version has none: of what `put_initial` writes there.
+#[cold]
+#[inline(never)]
+fn initial_size<T: Wire>(cx: Cx) -> usize {
+    Some(T::initial()).size(cx, &mut 0)
+}
+
+/// Writes a null where the version has none, which `check` would have found.
+#[cold]
+#[inline(never)]
+fn put_initial<'a, T: Wire>(room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
+    Some(T::initial()).put(room, shared, cx)
+}
+
 /// Newtypes: on the wire like what they wrap, and `$type` in the reflection.
 macro_rules! newtype {
     ($($(#[$meta:meta])* $name:ident($inner:ty) = $type:expr;)*) => {$(
@@ -423,12 +430,9 @@ macro_rules! newtype {
             const FIXED: usize = <$inner as Wire>::FIXED;
             const INITIAL: Value = <$inner as Wire>::INITIAL;
             const CHECKED: bool = <$inner as Wire>::CHECKED;
-            const SHARES: bool = <$inner as Wire>::SHARES;
             fn initial() -> Self { Self::default() }
             #[inline]
-            fn size(&self, cx: Cx) -> usize { self.0.size(cx) }
-            #[inline]
-            fn shared_size(&self, cx: Cx) -> usize { self.0.shared_size(cx) }
+            fn size(&self, cx: Cx, shared: &mut usize) -> usize { self.0.size(cx, shared) }
             #[inline]
             fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> { self.0.put(room, shared, cx) }
             #[inline]
@@ -495,8 +499,8 @@ impl Wire for ClientId {
     fn initial() -> Self {
         Self(Wire::initial())
     }
-    fn size(&self, cx: Cx) -> usize {
-        self.0.size(Self::fixed(cx))
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize {
+        self.0.size(Self::fixed(cx), shared)
     }
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
         self.0.put(room, shared, Self::fixed(cx))
@@ -520,15 +524,11 @@ impl<T: Wire> Wire for TaggedOption<T> {
     const TYPE: Type = T::TYPE;
     const NULL: Null = T::NULL;
     const INITIAL: Value = T::INITIAL;
-    const SHARES: bool = T::SHARES;
     fn initial() -> Self {
         Self(Wire::initial())
     }
-    fn size(&self, cx: Cx) -> usize {
-        1 + self.0.as_ref().map_or(0, |value| value.size(cx))
-    }
-    fn shared_size(&self, cx: Cx) -> usize {
-        self.0.shared_size(cx)
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize {
+        1 + self.0.as_ref().map_or(0, |value| value.size(cx, shared))
     }
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
         match &self.0 {
@@ -638,6 +638,7 @@ impl std::fmt::Display for Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Writer;
 
     #[test]
     fn text_is_at_most_as_long_as_kafka_can_say() {
