@@ -319,23 +319,25 @@ macro_rules! wire_struct {
                 room
             }
 
-            fn take(r: &mut $crate::protocol::Reader<'_>, cx: $crate::protocol::Cx) -> Result<Self, $crate::protocol::DecodeError> {
+            fn take_next<'a>(
+                r: &mut $crate::protocol::Reader<'a>,
+                rest: &mut &'a [u8],
+                cx: $crate::protocol::Cx,
+            ) -> Result<Self, $crate::protocol::DecodeError> {
                 let cx = cx.within(Self::LIVES);
-                let mut rest = r.rest;
                 let mut this = Self {$($field: if spec!(body cx [$($spec)*]) {
-                    match $crate::protocol::Wire::take_next(r, &mut rest, spec!(cx cx [$($spec)*])) {
+                    match $crate::protocol::Wire::take_next(r, rest, spec!(cx cx [$($spec)*])) {
                         Ok(value) => value,
                         Err(error) => return Err(error),
                     }
                 } else {
                     spec!(default $type $(, $default)?)
                 },)*};
-                r.rest = rest;
                 if !cx.flexible {
                     return Ok(this);
                 }
                 let tags = if false $(|| spec!(is_tagged [$($spec)*]))* {
-                    r.tags(&mut |found, r| {
+                    r.next_tags(rest, &mut |found, r| {
                         $(spec! { tagged cx tag [$($spec)*] if found == tag {
                             this.$field = $crate::protocol::Wire::take(r, cx)?;
                             return Ok(true);
@@ -343,7 +345,7 @@ macro_rules! wire_struct {
                         Ok(false)
                     })
                 } else {
-                    r.skip_tags()
+                    r.skip_next_tags(rest)
                 };
                 match tags {
                     Ok(()) => Ok(this),

@@ -128,8 +128,6 @@ macro_rules! fixed {
             #[inline]
             fn put<'a>(&self, room: Room<'a>, _: &mut Shared, _: Cx) -> Room<'a> { room.array::<$size>($to(*self)) }
             #[inline]
-            fn take(r: &mut Reader<'_>, _: Cx) -> Result<Self, DecodeError> { r.array::<$size>().map($from) }
-            #[inline]
             fn take_next<'a>(_: &mut Reader<'a>, rest: &mut &'a [u8], _: Cx) -> Result<Self, DecodeError> {
                 let Some((head, behind)) = rest.split_first_chunk::<$size>() else { return Err(truncated(rest)) };
                 *rest = behind;
@@ -156,6 +154,14 @@ fixed! {
     [u8; 16], "uuid", 16, Value::Empty, |x: [u8; 16]| x, |x| x;
 }
 
+/// The byte that says whether a struct is null.
+#[inline]
+fn marker(rest: &mut &[u8]) -> Result<u8, DecodeError> {
+    let Some((marker, behind)) = rest.split_first() else { return Err(truncated(rest)) };
+    *rest = behind;
+    Ok(*marker)
+}
+
 /// An error at the start of what is left.
 #[cold]
 fn truncated(rest: &[u8]) -> DecodeError {
@@ -175,13 +181,6 @@ impl Wire for Bytes {
     #[inline]
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
         room.bytes(self, shared, cx)
-    }
-    #[inline]
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        let mut rest = r.rest;
-        let bytes = Self::take_next(r, &mut rest, cx);
-        r.rest = rest;
-        bytes
     }
     /// Not inlined: nearly every struct has such a field.
     #[inline(never)]
@@ -213,13 +212,6 @@ impl Wire for Str {
     #[inline]
     fn put<'a>(&self, room: Room<'a>, _: &mut Shared, cx: Cx) -> Room<'a> {
         room.text(&self.0, cx)
-    }
-    #[inline]
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        let mut rest = r.rest;
-        let text = Self::take_next(r, &mut rest, cx);
-        r.rest = rest;
-        text
     }
     /// Not inlined: nearly every struct has such a field.
     #[inline(never)]
@@ -264,13 +256,13 @@ fn put_fixed<'a, T: Wire>(items: &[T], room: Room<'a>) -> Room<'a> {
 
 /// Reads `len` such values.
 #[inline(never)]
-fn take_fixed<T: Wire>(r: &mut Reader<'_>, len: usize) -> Result<Vec<T>, DecodeError> {
-    r.charge(len, size_of::<T>())?;
-    let Some((items, rest)) = r.rest.split_at_checked(len.saturating_mul(T::FIXED)) else {
+fn take_fixed<T: Wire>(r: &mut Reader<'_>, rest: &mut &[u8], len: usize) -> Result<Vec<T>, DecodeError> {
+    r.pay(len, size_of::<T>(), rest.len())?;
+    let Some((items, behind)) = rest.split_at_checked(len.saturating_mul(T::FIXED)) else {
         // The first that is not whole is at fault.
-        return Err(DecodeError { kind: DecodeErrorKind::Truncated, left: r.left() % T::FIXED });
+        return Err(DecodeError { kind: DecodeErrorKind::Truncated, left: rest.len() % T::FIXED });
     };
-    r.rest = rest;
+    *rest = behind;
     Ok(items.chunks_exact(T::FIXED).map(T::from_fixed).collect())
 }
 
@@ -299,16 +291,16 @@ impl<T: Wire> Wire for Vec<T> {
         }
         room
     }
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        let len = r.len(Self::NULL, cx)?;
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        let len = r.next_len(rest, Self::NULL, cx)?;
         if len == 0 {
             return Ok(Self::new());
         }
         // One range check for all, where all have the same size.
         if const { T::FIXED > 0 } {
-            return take_fixed(r, len);
+            return take_fixed(r, rest, len);
         }
-        let mut items = match r.charge_list(len, size_of::<T>()) {
+        let mut items = match r.charge_list(len, size_of::<T>(), rest.len()) {
             Ok(first) => Self::with_capacity(first),
             Err(error) => return Err(error),
         };
@@ -316,7 +308,7 @@ impl<T: Wire> Wire for Vec<T> {
             if items.len() == items.capacity() {
                 items.reserve_exact(len - items.len());
             }
-            match T::take(r, cx) {
+            match T::take_next(r, rest, cx) {
                 Ok(item) => items.push(item),
                 Err(error) => return Err(error),
             }
@@ -370,24 +362,14 @@ impl<T: Wire> Wire for Option<T> {
         }
     }
     #[inline]
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        if cx.nullable && r.skip_null(T::NULL, cx) {
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        if cx.nullable && skip_null(rest, T::NULL, cx) {
             return Ok(None);
         }
-        if T::NULL == Null::Marker && r.array()? != [1] {
-            return Err(r.error(DecodeErrorKind::BadLength));
+        if T::NULL == Null::Marker && marker(rest)? != 1 {
+            return Err(DecodeError { kind: DecodeErrorKind::BadLength, left: rest.len() });
         }
-        T::take(r, cx).map(Some)
-    }
-    #[inline]
-    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
-        if T::NULL == Null::Marker {
-            r.rest = rest;
-            let value = <Self as Wire>::take(r, cx);
-            *rest = r.rest;
-            return value;
-        }
-        if cx.nullable && skip_null(rest, T::NULL, cx) { Ok(None) } else { T::take_next(r, rest, cx).map(Some) }
+        T::take_next(r, rest, cx).map(Some)
     }
     fn must_check(cx: Cx) -> bool {
         !cx.nullable || T::must_check(cx)
@@ -435,8 +417,6 @@ macro_rules! newtype {
             fn size(&self, cx: Cx, shared: &mut usize) -> usize { self.0.size(cx, shared) }
             #[inline]
             fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> { self.0.put(room, shared, cx) }
-            #[inline]
-            fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> { Wire::take(r, cx).map(Self) }
             #[inline]
             fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
                 Wire::take_next(r, rest, cx).map(Self)
@@ -505,8 +485,8 @@ impl Wire for ClientId {
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
         self.0.put(room, shared, Self::fixed(cx))
     }
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        Wire::take(r, Self::fixed(cx)).map(Self)
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        Wire::take_next(r, rest, Self::fixed(cx)).map(Self)
     }
     fn must_check(cx: Cx) -> bool {
         <Option<Str>>::must_check(cx)
@@ -536,11 +516,11 @@ impl<T: Wire> Wire for TaggedOption<T> {
             None => room.array([0]),
         }
     }
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        match r.array()? {
-            [0] => Ok(Self(None)),
-            [1] => T::take(r, cx).map(|value| Self(Some(value))),
-            _ => Err(r.error(DecodeErrorKind::BadLength)),
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        match marker(rest)? {
+            0 => Ok(Self(None)),
+            1 => T::take_next(r, rest, cx).map(|value| Self(Some(value))),
+            _ => Err(DecodeError { kind: DecodeErrorKind::BadLength, left: rest.len() }),
         }
     }
     fn must_check(cx: Cx) -> bool {

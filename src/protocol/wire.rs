@@ -52,16 +52,16 @@ pub trait Wire: Sized + PartialEq {
     /// Writes the value, and gives back the room that is left.
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a>;
     /// Reads a value.
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError>;
-    /// As `take`, from a copy of what the reader has left: values of a fixed size are read without touching the reader, so that
-    /// a run of them stays in registers.
     #[inline]
-    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
+        let mut rest = r.rest;
+        let value = Self::take_next(r, &mut rest, cx);
         r.rest = rest;
-        let value = Self::take(r, cx)?;
-        *rest = r.rest;
-        Ok(value)
+        value
     }
+    /// As `take`, from a copy of what the reader has left, and behind which the reader itself stays: a run of values is read without
+    /// touching the reader.
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError>;
     /// Writes a value of a fixed size into exactly so many bytes.
     #[inline]
     fn to_fixed(&self, _to: &mut [u8]) {}
@@ -260,6 +260,27 @@ impl<'a> Reader<'a> {
         Err(self.error(DecodeErrorKind::BadLength))
     }
 
+    /// As `len`, from a copy of what is left.
+    #[inline]
+    pub(crate) fn next_len(&mut self, rest: &mut &'a [u8], null: Null, cx: Cx) -> Result<usize, DecodeError> {
+        if let (true, [byte @ 1..=0x7f, behind @ ..]) = (cx.flexible, *rest) {
+            let len = usize::from(*byte) - 1;
+            if len <= behind.len() {
+                *rest = behind;
+                return Ok(len);
+            }
+        }
+        self.next_any_len(rest, null, cx)
+    }
+
+    #[inline(never)]
+    fn next_any_len(&mut self, rest: &mut &'a [u8], null: Null, cx: Cx) -> Result<usize, DecodeError> {
+        self.rest = rest;
+        let len = self.any_len(null, cx);
+        *rest = self.rest;
+        len
+    }
+
     /// Reads a length. Whatever is counted takes at least one byte apiece, so more than what is left is refused here.
     #[inline]
     pub fn len(&mut self, null: Null, cx: Cx) -> Result<usize, DecodeError> {
@@ -291,9 +312,9 @@ impl<'a> Reader<'a> {
     /// Pays for a list of `count` elements of `size` bytes, and says for how many to allocate at first: it is paid for, and yet more
     /// than an honest frame needs for what it has left is allocated only when the elements come.
     #[inline(never)]
-    pub(crate) fn charge_list(&mut self, count: usize, size: usize) -> Result<usize, DecodeError> {
-        self.charge(count, size)?;
-        let honest = self.left().saturating_mul(Self::BUDGET_FACTOR).saturating_add(4096);
+    pub(crate) fn charge_list(&mut self, count: usize, size: usize, left: usize) -> Result<usize, DecodeError> {
+        self.pay(count, size, left)?;
+        let honest = left.saturating_mul(Self::BUDGET_FACTOR).saturating_add(4096);
         // Most lists are short, and there a division costs more than all else.
         if count.saturating_mul(size) <= honest { Ok(count) } else { Ok(count.min(honest / size.max(1) + 1)) }
     }
@@ -301,12 +322,18 @@ impl<'a> Reader<'a> {
     /// Pays for `count` elements of `size` bytes before they are allocated.
     #[inline]
     pub fn charge(&mut self, count: usize, size: usize) -> Result<(), DecodeError> {
+        self.pay(count, size, self.left())
+    }
+
+    /// As `charge`, where so many bytes are left.
+    #[inline]
+    pub(crate) fn pay(&mut self, count: usize, size: usize, left: usize) -> Result<(), DecodeError> {
         if count > Self::MAX_ELEMENTS {
-            return Err(self.error(DecodeErrorKind::TooMany));
+            return Err(DecodeError { kind: DecodeErrorKind::TooMany, left });
         }
         match self.budget.checked_sub(count.saturating_mul(size)) {
             Some(budget) => self.budget = budget,
-            None => return Err(self.error(DecodeErrorKind::OverBudget)),
+            None => return Err(DecodeError { kind: DecodeErrorKind::OverBudget, left }),
         }
         Ok(())
     }
@@ -314,29 +341,59 @@ impl<'a> Reader<'a> {
     /// Reads a struct's tagged fields. `known` reads the value of a tag it knows and says so; others are skipped.
     #[inline]
     pub fn tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
-        if let [0, rest @ ..] = self.rest {
-            self.rest = rest;
+        let mut rest = self.rest;
+        let tags = self.next_tags(&mut rest, known);
+        self.rest = rest;
+        tags
+    }
+
+    /// As `tags`, from a copy of what is left.
+    #[inline]
+    pub(crate) fn next_tags(
+        &mut self,
+        rest: &mut &'a [u8],
+        known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        if let [0, behind @ ..] = *rest {
+            *rest = behind;
             return Ok(());
         }
-        self.some_tags(known)
+        self.some_next_tags(rest, known)
     }
 
     /// Skips the tagged fields of a struct that knows none.
     #[inline]
     pub fn skip_tags(&mut self) -> Result<(), DecodeError> {
-        if let [0, rest @ ..] = self.rest {
-            self.rest = rest;
+        self.tags(&mut |_, _| Ok(false))
+    }
+
+    /// As `skip_tags`, from a copy of what is left.
+    #[inline]
+    pub(crate) fn skip_next_tags(&mut self, rest: &mut &'a [u8]) -> Result<(), DecodeError> {
+        if let [0, behind @ ..] = *rest {
+            *rest = behind;
             return Ok(());
         }
-        self.unknown_tags()
+        self.unknown_tags(rest)
     }
 
     #[inline(never)]
-    fn unknown_tags(&mut self) -> Result<(), DecodeError> {
-        self.some_tags(&mut |_, _| Ok(false))
+    fn unknown_tags(&mut self, rest: &mut &'a [u8]) -> Result<(), DecodeError> {
+        self.some_next_tags(rest, &mut |_, _| Ok(false))
     }
 
     #[inline(never)]
+    fn some_next_tags(
+        &mut self,
+        rest: &mut &'a [u8],
+        known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.rest = rest;
+        let tags = self.some_tags(known);
+        *rest = self.rest;
+        tags
+    }
+
     fn some_tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
         let count = self.uvarint()?;
         if count > Self::MAX_TAGS {
