@@ -90,19 +90,11 @@ fn without_real(part: Part, filters: &[&str]) -> Vec<Command> {
         cargo.args(targets).arg("--").args(filters).env("KLAMM_SHOWN", shown::path());
         cargo
     };
-    // What klamm compresses with zstd in Rust, which the features of the other runs leave to C.
-    let without_c = || {
-        let mut cargo = process::cargo(&["test", "--package", "klamm", "--no-default-features"]);
-        cargo.args(["--features", "gzip,snappy,lz4,zstd-rust", "--test", "records_java", "--", "what_klamm_writes"]);
-        cargo.env("KLAMM_SHOWN", shown::path());
-        cargo
-    };
     match part {
-        Part::All | Part::NoReal if filters.is_empty() => vec![cargo(&[], filters), without_c()],
         Part::All | Part::NoReal => vec![cargo(&[], filters)],
         Part::RealOnly => Vec::new(),
         Part::Protocol => {
-            vec![cargo(&["--lib"], &["protocol::"]), cargo(&["--test", "protocol_*", "--test", "records_*"], &[]), without_c()]
+            vec![cargo(&["--lib"], &["protocol::"]), cargo(&["--test", "protocol_*", "--test", "records_*"], &[])]
         }
     }
 }
