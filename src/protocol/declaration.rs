@@ -128,3 +128,30 @@ fn recode<M: ApiMessage>(body: &Bytes, version: i16) -> Result<Recoded, RecodeEr
         Err(error) => Err(RecodeError::Encode(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::reflect::{Type, Versions, span};
+
+    /// `Cx::within` takes it for granted: a struct is in no version that is before or after those of its fields.
+    #[test]
+    fn a_struct_has_fields_in_the_first_and_the_last_version_it_is_in() {
+        fn walk(name: &str, fields: &[Field], (first, last): Versions) -> usize {
+            let each = fields.iter().map(|field| {
+                let versions = (first.max(field.versions.0), last.min(field.versions.1));
+                let mut ty = field.ty;
+                while let Type::Array(items) = ty {
+                    ty = *items;
+                }
+                let Type::Struct(inner, fields) = ty else { return 0 };
+                let (from, to) = span(&fields());
+                assert!(from <= versions.0 && versions.1 <= to, "{name}: {inner} in versions {versions:?}");
+                1 + walk(name, &fields(), versions)
+            });
+            each.sum()
+        }
+        let structs: usize = DECLARATIONS.iter().map(|message| walk(message.name, &(message.fields)(), message.versions)).sum();
+        assert!(structs > 300, "{structs} structs");
+    }
+}

@@ -60,11 +60,13 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
 
     /// Bytes that `encode` will write.
     fn encoded_len(&self, version: i16) -> usize {
-        self.size(cx::<Self>(version))
+        self.size(cx::<Self>(version), &mut 0)
     }
     /// Of these, the bytes that `encode` will share and not copy.
     fn shared_len(&self, version: i16) -> usize {
-        self.shared_size(cx::<Self>(version))
+        let mut shared = 0;
+        self.size(cx::<Self>(version), &mut shared);
+        shared
     }
     /// Finds the first field that `version` cannot carry and that may not be dropped.
     fn check_version(&self, version: i16) -> Result<(), EncodeError> {
@@ -76,14 +78,16 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     /// When `version` is not one of the message's, cannot carry a field that is set, or the message is too long for any frame.
     fn checked(&self, version: i16) -> Result<Checked<'_, Self>, EncodeError> {
         match measure(self, Self::NAME, &Self::VERSIONS, cx::<Self>(version)) {
-            Ok(len) => Ok(Checked { message: self, version, len }),
+            Ok((len, shared)) => Ok(Checked { message: self, version, len, shared }),
             Err(error) => Err(error),
         }
     }
     /// Writes the body. What the version has no place for is dropped, so call `check_version` first if the fields are not known to
     /// fit, or [`checked`](Self::checked), which also measures only once.
     fn encode(&self, version: i16, w: &mut Writer) {
-        w.put(self, self.encoded_len(version) - self.shared_len(version), cx::<Self>(version));
+        let (mut shared, cx) = (0, cx::<Self>(version));
+        let len = self.size(cx, &mut shared);
+        w.put(self, len - shared, cx);
     }
     /// Reads the body, which must fill `body`; text and bytes keep sharing its memory.
     fn decode(body: &Bytes, version: i16) -> Result<Self, DecodeError> {
@@ -108,6 +112,8 @@ pub struct Checked<'a, M> {
     message: &'a M,
     version: i16,
     len: usize,
+    /// Of these, the bytes that are shared and not copied.
+    shared: usize,
 }
 
 impl<M: ApiMessage> Checked<'_, M> {
@@ -118,7 +124,7 @@ impl<M: ApiMessage> Checked<'_, M> {
 
     /// `head` and the body, as buffers for one vectored write.
     pub fn write(&self, head: &[u8]) -> Vec<Bytes> {
-        write(self.message, self.len, head, cx::<M>(self.version))
+        write(self.message, self.len - self.shared, head, cx::<M>(self.version))
     }
 }
 
@@ -136,8 +142,7 @@ fn declared(version: i16, versions: &RangeInclusive<i16>) -> bool {
 /// A message whose type is not known: what follows is compiled once and not for each.
 trait Body {
     fn check_body(&self, cx: Cx, whole: bool) -> Result<(), Unfit>;
-    fn body_size(&self, cx: Cx) -> usize;
-    fn shared_body_size(&self, cx: Cx) -> usize;
+    fn body_size(&self, cx: Cx, shared: &mut usize) -> usize;
     fn put_body<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a>;
 }
 
@@ -145,11 +150,8 @@ impl<T: Wire> Body for T {
     fn check_body(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
         self.check(cx, whole)
     }
-    fn body_size(&self, cx: Cx) -> usize {
-        self.size(cx)
-    }
-    fn shared_body_size(&self, cx: Cx) -> usize {
-        if T::SHARES { self.shared_size(cx) } else { 0 }
+    fn body_size(&self, cx: Cx, shared: &mut usize) -> usize {
+        self.size(cx, shared)
     }
     fn put_body<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
         self.put(room, shared, cx)
@@ -163,19 +165,26 @@ fn check(body: &dyn Body, message: &'static str, versions: &RangeInclusive<i16>,
     body.check_body(cx, false).map_err(|unfit| unfit.in_message(message, cx.version))
 }
 
-fn measure(body: &dyn Body, message: &'static str, versions: &RangeInclusive<i16>, cx: Cx) -> Result<usize, EncodeError> {
+/// Length of the body, and how much of it is shared.
+fn measure(
+    body: &dyn Body,
+    message: &'static str,
+    versions: &RangeInclusive<i16>,
+    cx: Cx,
+) -> Result<(usize, usize), EncodeError> {
     check(body, message, versions, cx)?;
-    let len = body.body_size(cx);
+    let mut shared = 0;
+    let len = body.body_size(cx, &mut shared);
     if len > i32::MAX as usize {
         // Which field it is, if it is one alone.
         body.check_body(cx, true).map_err(|unfit| unfit.in_message(message, cx.version))?;
         return Err(EncodeError::TooLarge { len });
     }
-    Ok(len)
+    Ok((len, shared))
 }
 
+/// Writes a body of which `len` bytes are copied.
 fn write(body: &dyn Body, len: usize, head: &[u8], cx: Cx) -> Vec<Bytes> {
-    let len = len - body.shared_body_size(cx);
     let mut w = Writer::after(head, len);
     w.fill(len, |room, shared| body.put_body(room, shared, cx));
     w.finish()
@@ -207,8 +216,9 @@ macro_rules! message {
         $(#[$meta:meta])* struct $name:ident $body:tt
         $($(#[$meta2:meta])* struct $name2:ident $(as $schema2:literal)? {$($body2:tt)*})*
     ) => {
-        wire_struct! { $(#[$meta])* struct $name $body }
-        $(wire_struct! { $(#[$meta2])* struct $name2 $(as $schema2)? {$($body2)*} })*
+        wire_struct! { (0, i16::MAX), $(#[$meta])* struct $name $body }
+        // `Cx::within` says what this is for; a message, unlike these, may have versions without a field.
+        $(wire_struct! { $crate::protocol::reflect::span(Self::FIELDS), $(#[$meta2])* struct $name2 $(as $schema2)? {$($body2)*} })*
         impl $crate::protocol::ApiMessage for $name {
             const NAME: &'static str = stringify!($name);
             const API_KEY: i16 = $key;
@@ -225,7 +235,7 @@ macro_rules! message {
 /// Declares one struct of a message. What is in a field's brackets stays a list of tokens for `spec!` to look into: parts captured
 /// here would each be a repetition of their own, and those cannot be used inside one another.
 macro_rules! wire_struct {
-    ($(#[$meta:meta])* struct $name:ident $(as $schema:literal)? {$(
+    ($lives:expr, $(#[$meta:meta])* struct $name:ident $(as $schema:literal)? {$(
         $(#[$field_meta:meta])* $field:ident: $type:ty [$($spec:tt)*] $($ignorable:ident)? $(= $default:expr)?,
     )*}) => {
         $(#[$meta])*
@@ -239,20 +249,23 @@ macro_rules! wire_struct {
         }
 
         impl $name {
+            /// The versions in which it is.
+            const LIVES: $crate::protocol::Versions = $lives;
+            const FIELDS: &[$crate::protocol::Field] = &[$($crate::protocol::Field {
+                name: stringify!($field),
+                irregular_name: spec!(name [$($spec)*]),
+                ty: <$type as $crate::protocol::Wire>::TYPE,
+                versions: spec!(versions [$($spec)*]),
+                nullable: spec!(null [$($spec)*]),
+                tag: spec!(tag [$($spec)*]),
+                key: spec!(key [$($spec)*]),
+                ignorable: spec!(flag $($ignorable)?),
+                default: spec!(value $type $(, $default)?),
+            },)*];
+
             /// The declaration as data, for tools and tests.
             pub fn fields() -> Vec<$crate::protocol::Field> {
-                const FIELDS: &[$crate::protocol::Field] = &[$($crate::protocol::Field {
-                    name: stringify!($field),
-                    irregular_name: spec!(name [$($spec)*]),
-                    ty: <$type as $crate::protocol::Wire>::TYPE,
-                    versions: spec!(versions [$($spec)*]),
-                    nullable: spec!(null [$($spec)*]),
-                    tag: spec!(tag [$($spec)*]),
-                    key: spec!(key [$($spec)*]),
-                    ignorable: spec!(flag $($ignorable)?),
-                    default: spec!(value $type $(, $default)?),
-                },)*];
-                FIELDS.to_vec()
+                Self::FIELDS.to_vec()
             }
         }
 
@@ -260,33 +273,25 @@ macro_rules! wire_struct {
         impl $crate::protocol::Wire for $name {
             const TYPE: $crate::protocol::Type = $crate::protocol::Type::Struct(spec!(struct $name $($schema)?), Self::fields);
             const NULL: $crate::protocol::Null = $crate::protocol::Null::Marker;
-            const SHARES: bool = false $(|| <$type as $crate::protocol::Wire>::SHARES)*;
 
             fn initial() -> Self {
                 Self::default()
             }
 
-            fn size(&self, cx: $crate::protocol::Cx) -> usize {
+            fn size(&self, cx: $crate::protocol::Cx, shared: &mut usize) -> usize {
+                let cx = cx.within(Self::LIVES);
                 let mut size = 0;
-                $(if spec!(body cx [$($spec)*]) { size += $crate::protocol::Wire::size(&self.$field, spec!(cx cx [$($spec)*])); })*
+                $(if spec!(body cx [$($spec)*]) {
+                    size += $crate::protocol::Wire::size(&self.$field, spec!(cx cx [$($spec)*]), shared);
+                })*
                 if cx.flexible {
                     let mut tags = 0;
                     $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) {
                         tags += 1;
-                        size += $crate::protocol::wire::tag_size(tag, $crate::protocol::Wire::size(&self.$field, cx));
+                        size += $crate::protocol::wire::tag_size(tag, $crate::protocol::Wire::size(&self.$field, cx, shared));
                     }})*
                     size += $crate::protocol::wire::uvarint_size(tags);
                 }
-                size
-            }
-
-            fn shared_size(&self, cx: $crate::protocol::Cx) -> usize {
-                let mut size = 0;
-                $(if <$type as $crate::protocol::Wire>::SHARES {
-                    // Tagged fields as well: `put` shares what is in them.
-                    spec! { tagged cx tag [$($spec)*] { size += $crate::protocol::Wire::shared_size(&self.$field, cx); } }
-                    if spec!(body cx [$($spec)*]) { size += $crate::protocol::Wire::shared_size(&self.$field, cx); }
-                })*
                 size
             }
 
@@ -296,6 +301,7 @@ macro_rules! wire_struct {
                 shared: &mut $crate::protocol::Shared,
                 cx: $crate::protocol::Cx,
             ) -> $crate::protocol::Room<'a> {
+                let cx = cx.within(Self::LIVES);
                 $(if spec!(body cx [$($spec)*]) {
                     room = $crate::protocol::Wire::put(&self.$field, room, shared, spec!(cx cx [$($spec)*]));
                 })*
@@ -305,7 +311,7 @@ macro_rules! wire_struct {
                     room = room.uvarint(tags);
                     if tags > 0 {
                         $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) {
-                            room = room.uvarint(tag).uvarint($crate::protocol::Wire::size(&self.$field, cx) as u32);
+                            room = room.uvarint(tag).uvarint($crate::protocol::Wire::size(&self.$field, cx, &mut 0) as u32);
                             room = $crate::protocol::Wire::put(&self.$field, room, shared, cx);
                         }})*
                     }
@@ -313,22 +319,25 @@ macro_rules! wire_struct {
                 room
             }
 
-            fn take(r: &mut $crate::protocol::Reader<'_>, cx: $crate::protocol::Cx) -> Result<Self, $crate::protocol::DecodeError> {
-                let mut rest = r.rest;
+            fn take_next<'a>(
+                r: &mut $crate::protocol::Reader<'a>,
+                rest: &mut &'a [u8],
+                cx: $crate::protocol::Cx,
+            ) -> Result<Self, $crate::protocol::DecodeError> {
+                let cx = cx.within(Self::LIVES);
                 let mut this = Self {$($field: if spec!(body cx [$($spec)*]) {
-                    match $crate::protocol::Wire::take_next(r, &mut rest, spec!(cx cx [$($spec)*])) {
+                    match $crate::protocol::Wire::take_next(r, rest, spec!(cx cx [$($spec)*])) {
                         Ok(value) => value,
                         Err(error) => return Err(error),
                     }
                 } else {
                     spec!(default $type $(, $default)?)
                 },)*};
-                r.rest = rest;
                 if !cx.flexible {
                     return Ok(this);
                 }
                 let tags = if false $(|| spec!(is_tagged [$($spec)*]))* {
-                    r.tags(&mut |found, r| {
+                    r.next_tags(rest, &mut |found, r| {
                         $(spec! { tagged cx tag [$($spec)*] if found == tag {
                             this.$field = $crate::protocol::Wire::take(r, cx)?;
                             return Ok(true);
@@ -336,7 +345,7 @@ macro_rules! wire_struct {
                         Ok(false)
                     })
                 } else {
-                    r.skip_tags()
+                    r.skip_next_tags(rest)
                 };
                 match tags {
                     Ok(()) => Ok(this),
@@ -418,4 +427,45 @@ macro_rules! spec {
     // The schema's name, where it is not the field's in another case.
     (name [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)? $(, key)?, name $name:literal]) => { Some($name) };
     (name $other:tt) => { None };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::unfit::Misfit;
+
+    /// A body of any length, of which one field may be at fault.
+    struct Long {
+        len: usize,
+        field: usize,
+    }
+
+    impl Body for Long {
+        fn check_body(&self, _: Cx, whole: bool) -> Result<(), Unfit> {
+            if whole { Unfit::longer(self.field).map_err(|unfit| unfit.inside("field")) } else { Ok(()) }
+        }
+        fn body_size(&self, _: Cx, shared: &mut usize) -> usize {
+            *shared += self.field;
+            self.len
+        }
+        fn put_body<'a>(&self, room: Room<'a>, _: &mut Shared, _: Cx) -> Room<'a> {
+            room
+        }
+    }
+
+    /// What takes 2 GiB to show with a real message.
+    #[test]
+    fn a_message_that_no_frame_can_hold_is_refused_with_the_field_at_fault_if_it_is_one() {
+        let longest = i32::MAX as usize;
+        let measured = |len, field, version| {
+            let cx = Cx { version, flexible: true, nullable: false };
+            measure(&Long { len, field }, "Long", &(0..=3), cx)
+        };
+        assert_eq!(measured(longest, 7, 3), Ok((longest, 7)));
+        assert_eq!(measured(longest + 1, longest, 3), Err(EncodeError::TooLarge { len: longest + 1 }));
+        let (path, misfit) = ("field".to_owned(), Misfit::TooLong { len: longest + 1 });
+        let field = EncodeError::Field { message: "Long", version: 3, path, misfit };
+        assert_eq!(measured(longest + 9, longest + 1, 3), Err(field));
+        assert_eq!(measured(0, 0, 4), Err(EncodeError::UnsupportedVersion { message: "Long", version: 4 }));
+    }
 }

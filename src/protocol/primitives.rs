@@ -9,7 +9,8 @@ use bytes::Bytes;
 use crate::protocol::reflect::{Type, Value};
 use crate::protocol::unfit::{Misfit, Unfit};
 use crate::protocol::wire::{
-    Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, Writer, len_size, short, skip_null,
+    Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, bytes_size, is_ascii, len_size, short, skip_null,
+    text_size,
 };
 
 /// Text that shares its frame's memory; at most `i16::MAX` bytes, so that writing it cannot fail.
@@ -123,11 +124,9 @@ macro_rules! fixed {
             const CHECKED: bool = false;
             fn initial() -> Self { Self::default() }
             #[inline]
-            fn size(&self, _: Cx) -> usize { $size }
+            fn size(&self, _: Cx, _: &mut usize) -> usize { $size }
             #[inline]
             fn put<'a>(&self, room: Room<'a>, _: &mut Shared, _: Cx) -> Room<'a> { room.array::<$size>($to(*self)) }
-            #[inline]
-            fn take(r: &mut Reader<'_>, _: Cx) -> Result<Self, DecodeError> { r.array::<$size>().map($from) }
             #[inline]
             fn take_next<'a>(_: &mut Reader<'a>, rest: &mut &'a [u8], _: Cx) -> Result<Self, DecodeError> {
                 let Some((head, behind)) = rest.split_first_chunk::<$size>() else { return Err(truncated(rest)) };
@@ -155,6 +154,14 @@ fixed! {
     [u8; 16], "uuid", 16, Value::Empty, |x: [u8; 16]| x, |x| x;
 }
 
+/// The byte that says whether a struct is null.
+#[inline]
+fn marker(rest: &mut &[u8]) -> Result<u8, DecodeError> {
+    let Some((marker, behind)) = rest.split_first() else { return Err(truncated(rest)) };
+    *rest = behind;
+    Ok(*marker)
+}
+
 /// An error at the start of what is left.
 #[cold]
 fn truncated(rest: &[u8]) -> DecodeError {
@@ -164,35 +171,26 @@ fn truncated(rest: &[u8]) -> DecodeError {
 impl Wire for Bytes {
     const TYPE: Type = Type::Plain("bytes");
     const NULL: Null = Null::Long;
-    const SHARES: bool = true;
     fn initial() -> Self {
         Self::new()
     }
     #[inline]
-    fn size(&self, cx: Cx) -> usize {
-        len_size(self.len(), Self::NULL, cx) + self.len()
-    }
-    #[inline]
-    fn shared_size(&self, _: Cx) -> usize {
-        if self.len() < Writer::SHARE { 0 } else { self.len() }
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize {
+        bytes_size(self.len(), cx, shared)
     }
     #[inline]
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
-        room.len(self.len(), Self::NULL, cx).share(self, shared)
+        room.bytes(self, shared, cx)
     }
-    #[inline]
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        let len = r.len(Self::NULL, cx)?;
-        r.shared(len)
-    }
-    #[inline]
+    /// Not inlined: nearly every struct has such a field.
+    #[inline(never)]
     fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
         match short(rest, cx) {
             Some((bytes, behind)) => {
                 *rest = behind;
                 Ok(r.share(bytes))
             }
-            None => take_long(r, rest, cx),
+            None => take_long(r, rest, cx, |r, cx| r.len(Self::NULL, cx).and_then(|len| r.shared(len))),
         }
     }
     fn check(&self, _: Cx, _: bool) -> Result<(), Unfit> {
@@ -208,38 +206,40 @@ impl Wire for Str {
         Self::default()
     }
     #[inline]
-    fn size(&self, cx: Cx) -> usize {
-        len_size(self.0.len(), Self::NULL, cx) + self.0.len()
+    fn size(&self, cx: Cx, _: &mut usize) -> usize {
+        text_size(self.0.len(), cx)
     }
     #[inline]
     fn put<'a>(&self, room: Room<'a>, _: &mut Shared, cx: Cx) -> Room<'a> {
-        room.len(self.0.len(), Self::NULL, cx).copy(&self.0)
+        room.text(&self.0, cx)
     }
-    #[inline]
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        let len = r.len(Self::NULL, cx)?;
-        Self::new(r.shared(len)?).ok_or_else(|| r.error(DecodeErrorKind::BadText))
-    }
-    #[inline]
+    /// Not inlined: nearly every struct has such a field.
+    #[inline(never)]
     fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
         match short(rest, cx) {
-            Some((text, behind)) => {
+            Some((text, behind)) if is_ascii(text) => {
                 *rest = behind;
-                match std::str::from_utf8(text) {
-                    Ok(_) => Ok(Self(r.share(text))),
-                    Err(_) => Err(DecodeError { kind: DecodeErrorKind::BadText, left: behind.len() }),
-                }
+                Ok(Self(r.share(text)))
             }
-            None => take_long(r, rest, cx),
+            _ => take_long(r, rest, cx, |r, cx| {
+                let len = r.len(Self::NULL, cx)?;
+                Self::new(r.shared(len)?).ok_or_else(|| r.error(DecodeErrorKind::BadText))
+            }),
         }
     }
 }
 
 /// A value whose form is not the usual one.
+#[cold]
 #[inline(never)]
-fn take_long<'a, T: Wire>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<T, DecodeError> {
+fn take_long<'a, T>(
+    r: &mut Reader<'a>,
+    rest: &mut &'a [u8],
+    cx: Cx,
+    take: fn(&mut Reader<'a>, Cx) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
     r.rest = rest;
-    let value = T::take(r, cx);
+    let value = take(r, cx);
     *rest = r.rest;
     value
 }
@@ -256,37 +256,27 @@ fn put_fixed<'a, T: Wire>(items: &[T], room: Room<'a>) -> Room<'a> {
 
 /// Reads `len` such values.
 #[inline(never)]
-fn take_fixed<T: Wire>(r: &mut Reader<'_>, len: usize) -> Result<Vec<T>, DecodeError> {
-    r.charge(len, size_of::<T>())?;
-    let Some((items, rest)) = r.rest.split_at_checked(len.saturating_mul(T::FIXED)) else {
+fn take_fixed<T: Wire>(r: &mut Reader<'_>, rest: &mut &[u8], len: usize) -> Result<Vec<T>, DecodeError> {
+    r.pay(len, size_of::<T>(), rest.len())?;
+    let Some((items, behind)) = rest.split_at_checked(len.saturating_mul(T::FIXED)) else {
         // The first that is not whole is at fault.
-        return Err(DecodeError { kind: DecodeErrorKind::Truncated, left: r.left() % T::FIXED });
+        return Err(DecodeError { kind: DecodeErrorKind::Truncated, left: rest.len() % T::FIXED });
     };
-    r.rest = rest;
+    *rest = behind;
     Ok(items.chunks_exact(T::FIXED).map(T::from_fixed).collect())
 }
 
 impl<T: Wire> Wire for Vec<T> {
     const TYPE: Type = Type::Array(&T::TYPE);
     const NULL: Null = Null::Long;
-    const SHARES: bool = T::SHARES;
     fn initial() -> Self {
         Self::new()
     }
-    fn size(&self, cx: Cx) -> usize {
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize {
         let mut size = len_size(self.len(), Self::NULL, cx) + self.len() * T::FIXED;
         if const { T::FIXED == 0 } {
             for item in self {
-                size += item.size(cx);
-            }
-        }
-        size
-    }
-    fn shared_size(&self, cx: Cx) -> usize {
-        let mut size = 0;
-        if T::SHARES {
-            for item in self {
-                size += item.shared_size(cx);
+                size += item.size(cx, shared);
             }
         }
         size
@@ -301,16 +291,16 @@ impl<T: Wire> Wire for Vec<T> {
         }
         room
     }
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        let len = r.len(Self::NULL, cx)?;
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        let len = r.next_len(rest, Self::NULL, cx)?;
         if len == 0 {
             return Ok(Self::new());
         }
         // One range check for all, where all have the same size.
         if const { T::FIXED > 0 } {
-            return take_fixed(r, len);
+            return take_fixed(r, rest, len);
         }
-        let mut items = match r.charge_list(len, size_of::<T>()) {
+        let mut items = match r.charge_list(len, size_of::<T>(), rest.len()) {
             Ok(first) => Self::with_capacity(first),
             Err(error) => return Err(error),
         };
@@ -318,7 +308,7 @@ impl<T: Wire> Wire for Vec<T> {
             if items.len() == items.capacity() {
                 items.reserve_exact(len - items.len());
             }
-            match T::take(r, cx) {
+            match T::take_next(r, rest, cx) {
                 Ok(item) => items.push(item),
                 Err(error) => return Err(error),
             }
@@ -348,22 +338,17 @@ impl<T: Wire> Wire for Option<T> {
     const TYPE: Type = T::TYPE;
     const NULL: Null = T::NULL;
     const INITIAL: Value = T::INITIAL;
-    const SHARES: bool = T::SHARES;
     /// Not null: a nullable field is null by default only where its declaration says so.
     fn initial() -> Self {
         Some(T::initial())
     }
     #[inline]
-    fn size(&self, cx: Cx) -> usize {
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize {
         match self {
-            Some(value) => usize::from(T::NULL == Null::Marker) + value.size(cx),
+            Some(value) => usize::from(T::NULL == Null::Marker) + value.size(cx, shared),
             None if cx.nullable => T::NULL.bytes(cx).len(),
-            None => Self::initial().size(cx),
+            None => initial_size::<T>(cx),
         }
-    }
-    #[inline]
-    fn shared_size(&self, cx: Cx) -> usize {
-        self.as_ref().map_or(0, |value| value.shared_size(cx))
     }
     #[inline]
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
@@ -373,28 +358,18 @@ impl<T: Wire> Wire for Option<T> {
                 value.put(room, shared, cx)
             }
             None if cx.nullable => room.null(T::NULL, cx),
-            None => Self::initial().put(room, shared, cx),
+            None => put_initial::<T>(room, shared, cx),
         }
-    }
-    #[inline]
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        if cx.nullable && r.skip_null(T::NULL, cx) {
-            return Ok(None);
-        }
-        if T::NULL == Null::Marker && r.array()? != [1] {
-            return Err(r.error(DecodeErrorKind::BadLength));
-        }
-        T::take(r, cx).map(Some)
     }
     #[inline]
     fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
-        if T::NULL == Null::Marker {
-            r.rest = rest;
-            let value = <Self as Wire>::take(r, cx);
-            *rest = r.rest;
-            return value;
+        if cx.nullable && skip_null(rest, T::NULL, cx) {
+            return Ok(None);
         }
-        if cx.nullable && skip_null(rest, T::NULL, cx) { Ok(None) } else { T::take_next(r, rest, cx).map(Some) }
+        if T::NULL == Null::Marker && marker(rest)? != 1 {
+            return Err(DecodeError { kind: DecodeErrorKind::BadLength, left: rest.len() });
+        }
+        T::take_next(r, rest, cx).map(Some)
     }
     fn must_check(cx: Cx) -> bool {
         !cx.nullable || T::must_check(cx)
@@ -406,6 +381,20 @@ impl<T: Wire> Wire for Option<T> {
             None => Err(Unfit::new(Misfit::Null)),
         }
     }
+}
+
+/// The size of a null where the version has none: of what `put_initial` writes there.
+#[cold]
+#[inline(never)]
+fn initial_size<T: Wire>(cx: Cx) -> usize {
+    Some(T::initial()).size(cx, &mut 0)
+}
+
+/// Writes a null where the version has none, which `check` would have found.
+#[cold]
+#[inline(never)]
+fn put_initial<'a, T: Wire>(room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
+    Some(T::initial()).put(room, shared, cx)
 }
 
 /// Newtypes: on the wire like what they wrap, and `$type` in the reflection.
@@ -423,16 +412,11 @@ macro_rules! newtype {
             const FIXED: usize = <$inner as Wire>::FIXED;
             const INITIAL: Value = <$inner as Wire>::INITIAL;
             const CHECKED: bool = <$inner as Wire>::CHECKED;
-            const SHARES: bool = <$inner as Wire>::SHARES;
             fn initial() -> Self { Self::default() }
             #[inline]
-            fn size(&self, cx: Cx) -> usize { self.0.size(cx) }
-            #[inline]
-            fn shared_size(&self, cx: Cx) -> usize { self.0.shared_size(cx) }
+            fn size(&self, cx: Cx, shared: &mut usize) -> usize { self.0.size(cx, shared) }
             #[inline]
             fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> { self.0.put(room, shared, cx) }
-            #[inline]
-            fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> { Wire::take(r, cx).map(Self) }
             #[inline]
             fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
                 Wire::take_next(r, rest, cx).map(Self)
@@ -495,14 +479,14 @@ impl Wire for ClientId {
     fn initial() -> Self {
         Self(Wire::initial())
     }
-    fn size(&self, cx: Cx) -> usize {
-        self.0.size(Self::fixed(cx))
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize {
+        self.0.size(Self::fixed(cx), shared)
     }
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
         self.0.put(room, shared, Self::fixed(cx))
     }
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        Wire::take(r, Self::fixed(cx)).map(Self)
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        Wire::take_next(r, rest, Self::fixed(cx)).map(Self)
     }
     fn must_check(cx: Cx) -> bool {
         <Option<Str>>::must_check(cx)
@@ -520,15 +504,11 @@ impl<T: Wire> Wire for TaggedOption<T> {
     const TYPE: Type = T::TYPE;
     const NULL: Null = T::NULL;
     const INITIAL: Value = T::INITIAL;
-    const SHARES: bool = T::SHARES;
     fn initial() -> Self {
         Self(Wire::initial())
     }
-    fn size(&self, cx: Cx) -> usize {
-        1 + self.0.as_ref().map_or(0, |value| value.size(cx))
-    }
-    fn shared_size(&self, cx: Cx) -> usize {
-        self.0.shared_size(cx)
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize {
+        1 + self.0.as_ref().map_or(0, |value| value.size(cx, shared))
     }
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
         match &self.0 {
@@ -536,11 +516,11 @@ impl<T: Wire> Wire for TaggedOption<T> {
             None => room.array([0]),
         }
     }
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
-        match r.array()? {
-            [0] => Ok(Self(None)),
-            [1] => T::take(r, cx).map(|value| Self(Some(value))),
-            _ => Err(r.error(DecodeErrorKind::BadLength)),
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+        match marker(rest)? {
+            0 => Ok(Self(None)),
+            1 => T::take_next(r, rest, cx).map(|value| Self(Some(value))),
+            _ => Err(DecodeError { kind: DecodeErrorKind::BadLength, left: rest.len() }),
         }
     }
     fn must_check(cx: Cx) -> bool {
@@ -638,6 +618,7 @@ impl std::fmt::Display for Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Writer;
 
     #[test]
     fn text_is_at_most_as_long_as_kafka_can_say() {

@@ -78,6 +78,19 @@ pub enum Value {
     Float(f64),
 }
 
+/// From the first version that any of these fields has to the last.
+pub(crate) const fn span(fields: &[Field]) -> Versions {
+    let (mut first, mut last) = (i16::MAX, 0);
+    let mut rest = fields;
+    while let [field, behind @ ..] = rest {
+        let (from, to) = field.versions;
+        first = if from < first { from } else { first };
+        last = if to > last { to } else { last };
+        rest = behind;
+    }
+    (first, last)
+}
+
 /// A default that a declaration gives.
 pub(crate) struct Given<T>(pub(crate) T);
 

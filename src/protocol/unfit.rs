@@ -136,3 +136,20 @@ impl Unfit {
         EncodeError::Field { message, version, path, misfit }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_that_no_length_field_can_say_is_named_with_its_field() {
+        let longest = i32::MAX as usize;
+        assert!(Unfit::longer(longest).is_ok());
+        let unfit = Unfit::longer(longest + 1).unwrap_err();
+        let error = unfit.inside("records").at(3).inside("responses").in_message("FetchResponse", 12);
+        let EncodeError::Field { path, misfit, .. } = &error else { panic!("{error:?}") };
+        assert_eq!((path.as_str(), *misfit), ("responses[3].records", Misfit::TooLong { len: longest + 1 }));
+        let text = "FetchResponse version 12, responses[3].records: has length 2147483648; at most 2147483647 can be written";
+        assert_eq!(error.to_string(), text);
+    }
+}

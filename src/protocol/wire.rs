@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::protocol::reflect::{Type, Value};
+use crate::protocol::reflect::{Type, Value, Versions};
 use crate::protocol::unfit::Unfit;
 
 /// What decides the form of a value: the message version, and what follows from it.
@@ -18,6 +18,18 @@ pub struct Cx {
     pub flexible: bool,
     /// May the field at hand be null in this version? Set anew for each field.
     pub nullable: bool,
+}
+
+impl Cx {
+    /// The same for a struct that has fields in these versions only. It is in no other; said where its code begins, that tells the
+    /// compiler which fields are in all of them.
+    #[inline]
+    #[must_use]
+    pub fn within(self, versions: Versions) -> Self {
+        let (first, last) = versions;
+        let version = if first > 0 { self.version.max(first) } else { self.version };
+        Self { version: if last < i16::MAX { version.min(last) } else { version }, ..self }
+    }
 }
 
 /// A value as it stands on the wire.
@@ -32,29 +44,24 @@ pub trait Wire: Sized + PartialEq {
     const INITIAL: Value = Value::Empty;
     /// Can `check` find anything at all, in any version?
     const CHECKED: bool = true;
-    /// Can there be something in it that is shared and not copied?
-    const SHARES: bool = false;
     /// The value of a field whose declaration gives no default.
     fn initial() -> Self;
-    /// Bytes that `put` will write.
-    fn size(&self, cx: Cx) -> usize;
-    /// Of these, bytes that `put` will share and not copy: what the writer's own buffer need not have room for.
-    fn shared_size(&self, _cx: Cx) -> usize {
-        0
-    }
+    /// Bytes that `put` will write. Those of them that it will share and not copy, for which the writer's own buffer need not have
+    /// room, are added to `shared`.
+    fn size(&self, cx: Cx, shared: &mut usize) -> usize;
     /// Writes the value, and gives back the room that is left.
     fn put<'a>(&self, room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a>;
     /// Reads a value.
-    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError>;
-    /// As `take`, from a copy of what the reader has left: values of a fixed size are read without touching the reader, so that
-    /// a run of them stays in registers.
     #[inline]
-    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+    fn take(r: &mut Reader<'_>, cx: Cx) -> Result<Self, DecodeError> {
+        let mut rest = r.rest;
+        let value = Self::take_next(r, &mut rest, cx);
         r.rest = rest;
-        let value = Self::take(r, cx)?;
-        *rest = r.rest;
-        Ok(value)
+        value
     }
+    /// As `take`, from a copy of what the reader has left, and behind which the reader itself stays: a run of values is read without
+    /// touching the reader.
+    fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError>;
     /// Writes a value of a fixed size into exactly so many bytes.
     #[inline]
     fn to_fixed(&self, _to: &mut [u8]) {}
@@ -225,7 +232,12 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn share(&self, part: &[u8]) -> Bytes {
         // What is empty shares nothing: no count to keep.
-        if part.is_empty() { Bytes::new() } else { self.frame.slice_ref(part) }
+        if part.is_empty() {
+            return Bytes::new();
+        }
+        // As `slice_ref`, which is a call of its own and compares more.
+        let start = (part.as_ptr() as usize).wrapping_sub(self.frame.as_ptr() as usize);
+        self.frame.slice(start..start.wrapping_add(part.len()))
     }
 
     /// Skips a null form if it comes next.
@@ -246,6 +258,27 @@ impl<'a> Reader<'a> {
             }
         }
         Err(self.error(DecodeErrorKind::BadLength))
+    }
+
+    /// As `len`, from a copy of what is left.
+    #[inline]
+    pub(crate) fn next_len(&mut self, rest: &mut &'a [u8], null: Null, cx: Cx) -> Result<usize, DecodeError> {
+        if let (true, [byte @ 1..=0x7f, behind @ ..]) = (cx.flexible, *rest) {
+            let len = usize::from(*byte) - 1;
+            if len <= behind.len() {
+                *rest = behind;
+                return Ok(len);
+            }
+        }
+        self.next_any_len(rest, null, cx)
+    }
+
+    #[inline(never)]
+    fn next_any_len(&mut self, rest: &mut &'a [u8], null: Null, cx: Cx) -> Result<usize, DecodeError> {
+        self.rest = rest;
+        let len = self.any_len(null, cx);
+        *rest = self.rest;
+        len
     }
 
     /// Reads a length. Whatever is counted takes at least one byte apiece, so more than what is left is refused here.
@@ -279,9 +312,9 @@ impl<'a> Reader<'a> {
     /// Pays for a list of `count` elements of `size` bytes, and says for how many to allocate at first: it is paid for, and yet more
     /// than an honest frame needs for what it has left is allocated only when the elements come.
     #[inline(never)]
-    pub(crate) fn charge_list(&mut self, count: usize, size: usize) -> Result<usize, DecodeError> {
-        self.charge(count, size)?;
-        let honest = self.left().saturating_mul(Self::BUDGET_FACTOR).saturating_add(4096);
+    pub(crate) fn charge_list(&mut self, count: usize, size: usize, left: usize) -> Result<usize, DecodeError> {
+        self.pay(count, size, left)?;
+        let honest = left.saturating_mul(Self::BUDGET_FACTOR).saturating_add(4096);
         // Most lists are short, and there a division costs more than all else.
         if count.saturating_mul(size) <= honest { Ok(count) } else { Ok(count.min(honest / size.max(1) + 1)) }
     }
@@ -289,12 +322,18 @@ impl<'a> Reader<'a> {
     /// Pays for `count` elements of `size` bytes before they are allocated.
     #[inline]
     pub fn charge(&mut self, count: usize, size: usize) -> Result<(), DecodeError> {
+        self.pay(count, size, self.left())
+    }
+
+    /// As `charge`, where so many bytes are left.
+    #[inline]
+    pub(crate) fn pay(&mut self, count: usize, size: usize, left: usize) -> Result<(), DecodeError> {
         if count > Self::MAX_ELEMENTS {
-            return Err(self.error(DecodeErrorKind::TooMany));
+            return Err(DecodeError { kind: DecodeErrorKind::TooMany, left });
         }
         match self.budget.checked_sub(count.saturating_mul(size)) {
             Some(budget) => self.budget = budget,
-            None => return Err(self.error(DecodeErrorKind::OverBudget)),
+            None => return Err(DecodeError { kind: DecodeErrorKind::OverBudget, left }),
         }
         Ok(())
     }
@@ -302,29 +341,59 @@ impl<'a> Reader<'a> {
     /// Reads a struct's tagged fields. `known` reads the value of a tag it knows and says so; others are skipped.
     #[inline]
     pub fn tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
-        if let [0, rest @ ..] = self.rest {
-            self.rest = rest;
+        let mut rest = self.rest;
+        let tags = self.next_tags(&mut rest, known);
+        self.rest = rest;
+        tags
+    }
+
+    /// As `tags`, from a copy of what is left.
+    #[inline]
+    pub(crate) fn next_tags(
+        &mut self,
+        rest: &mut &'a [u8],
+        known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        if let [0, behind @ ..] = *rest {
+            *rest = behind;
             return Ok(());
         }
-        self.some_tags(known)
+        self.some_next_tags(rest, known)
     }
 
     /// Skips the tagged fields of a struct that knows none.
     #[inline]
     pub fn skip_tags(&mut self) -> Result<(), DecodeError> {
-        if let [0, rest @ ..] = self.rest {
-            self.rest = rest;
+        self.tags(&mut |_, _| Ok(false))
+    }
+
+    /// As `skip_tags`, from a copy of what is left.
+    #[inline]
+    pub(crate) fn skip_next_tags(&mut self, rest: &mut &'a [u8]) -> Result<(), DecodeError> {
+        if let [0, behind @ ..] = *rest {
+            *rest = behind;
             return Ok(());
         }
-        self.unknown_tags()
+        self.unknown_tags(rest)
     }
 
     #[inline(never)]
-    fn unknown_tags(&mut self) -> Result<(), DecodeError> {
-        self.some_tags(&mut |_, _| Ok(false))
+    fn unknown_tags(&mut self, rest: &mut &'a [u8]) -> Result<(), DecodeError> {
+        self.some_next_tags(rest, &mut |_, _| Ok(false))
     }
 
     #[inline(never)]
+    fn some_next_tags(
+        &mut self,
+        rest: &mut &'a [u8],
+        known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.rest = rest;
+        let tags = self.some_tags(known);
+        *rest = self.rest;
+        tags
+    }
+
     fn some_tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
         let count = self.uvarint()?;
         if count > Self::MAX_TAGS {
@@ -415,7 +484,7 @@ impl Writer {
         self.copied.extend_from_slice(bytes);
     }
 
-    /// Writes a value that copies `len` bytes: its `size` without its `shared_size`. More room than that is left out again; with less,
+    /// Writes a value that copies `len` bytes: its `size` without what is shared. More room than that is left out again; with less,
     /// what does not fit is lost.
     pub fn put<T: Wire>(&mut self, value: &T, len: usize, cx: Cx) {
         self.fill(len, |room, shared| value.put(room, shared, cx));
@@ -494,15 +563,47 @@ impl<'a> Room<'a> {
         Self(rest)
     }
 
-    /// Copies `bytes`, or shares them where they are many.
+    /// Copies text behind its length.
     #[inline]
     #[must_use]
-    pub fn share(self, bytes: &Bytes, shared: &mut Shared) -> Self {
+    pub fn text(self, text: &[u8], cx: Cx) -> Self {
+        if is_short(text.len(), cx) { self.short(text) } else { self.long_text(text, cx) }
+    }
+
+    #[inline(never)]
+    fn long_text(self, text: &[u8], cx: Cx) -> Self {
+        self.len(text.len(), Null::Short, cx).copy(text)
+    }
+
+    /// Copies `bytes` behind their length, or shares them where they are many.
+    #[inline]
+    #[must_use]
+    pub fn bytes(self, bytes: &Bytes, shared: &mut Shared, cx: Cx) -> Self {
+        if is_short(bytes.len(), cx) { self.short(bytes) } else { self.long_bytes(bytes, shared, cx) }
+    }
+
+    #[inline(never)]
+    fn long_bytes(self, bytes: &Bytes, shared: &mut Shared, cx: Cx) -> Self {
+        let room = self.len(bytes.len(), Null::Long, cx);
         if bytes.len() < Writer::SHARE {
-            return self.copy(bytes);
+            return room.copy(bytes);
         }
-        shared.buffers.push((shared.end - self.left(), bytes.clone()));
-        self
+        shared.buffers.push((shared.end - room.left(), bytes.clone()));
+        room
+    }
+
+    /// What is short, behind its length: one comparison with what is left for both.
+    #[inline]
+    fn short(self, bytes: &[u8]) -> Self {
+        let Some((to, rest)) = self.0.split_at_mut_checked(bytes.len() + 1) else { return Self::overrun() };
+        if let [len, to @ ..] = to {
+            *len = bytes.len() as u8 + 1;
+            // Much is empty, and even then `copy_from_slice` is a call.
+            if !bytes.is_empty() {
+                to.copy_from_slice(bytes);
+            }
+        }
+        Self(rest)
     }
 
     /// Takes the next `len` bytes, to be filled in by the caller.
@@ -553,6 +654,46 @@ impl<'a> Room<'a> {
         debug_assert!(false, "a value is longer than its size");
         Self(&mut [])
     }
+}
+
+/// Is it ASCII, and so UTF-8? Read in words, as most names are short.
+#[inline]
+pub(crate) fn is_ascii(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk::<8>() else { return text.iter().fold(0, |all, byte| all | byte) < 0x80 };
+    let words = text.as_chunks::<8>().0.iter();
+    let all = words.fold(u64::from_ne_bytes(*last), |all, word| all | u64::from_ne_bytes(*word));
+    all & 0x8080_8080_8080_8080 == 0
+}
+
+/// Has text or bytes of this length their usual form: a length in one byte, and no thought of sharing?
+#[inline]
+pub(crate) fn is_short(len: usize, cx: Cx) -> bool {
+    cx.flexible && len < 0x7f
+}
+
+/// Bytes of text with its length.
+#[inline]
+pub(crate) fn text_size(len: usize, cx: Cx) -> usize {
+    if is_short(len, cx) { 1 + len } else { long_text_size(len, cx) }
+}
+
+#[inline(never)]
+fn long_text_size(len: usize, cx: Cx) -> usize {
+    len_size(len, Null::Short, cx) + len
+}
+
+/// Bytes of bytes with their length; what is shared is added to `shared`.
+#[inline]
+pub(crate) fn bytes_size(len: usize, cx: Cx, shared: &mut usize) -> usize {
+    if is_short(len, cx) { 1 + len } else { long_bytes_size(len, cx, shared) }
+}
+
+#[inline(never)]
+fn long_bytes_size(len: usize, cx: Cx, shared: &mut usize) -> usize {
+    if len >= Writer::SHARE {
+        *shared += len;
+    }
+    len_size(len, Null::Long, cx) + len
 }
 
 /// Bytes an unsigned varint takes.

@@ -237,7 +237,7 @@ impl BatchBuilder {
             base_sequence: NO_SEQUENCE,
             count: self.count,
         };
-        Ok(ClosedBatch { bytes: buffer.into(), header, compression, uncompressed_size })
+        Ok(ClosedBatch { fresh: buffer, bytes: Bytes::new(), header, compression, uncompressed_size })
     }
 
     /// Writes the records anew with differences from the lowest timestamp.
@@ -322,6 +322,9 @@ pub(super) fn compress(
 /// A batch that takes no more records. It goes out as [`stamp`](Self::stamp) returns it.
 #[derive(Clone)]
 pub struct ClosedBatch {
+    /// What `close` left; empty from the first stamp on. To make a `Bytes` of it twice costs a small batch more than all else.
+    fresh: Vec<u8>,
+    /// As last stamped; empty before the first stamp.
     bytes: Bytes,
     header: Header,
     compression: Compression,
@@ -344,6 +347,11 @@ impl ClosedBatch {
     }
 
     fn seal(&mut self) {
+        if self.bytes.is_empty() {
+            batch::seal(&mut self.fresh, &mut self.header);
+            self.bytes = std::mem::take(&mut self.fresh).into();
+            return;
+        }
         let mut bytes = std::mem::take(&mut self.bytes).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
         batch::seal(&mut bytes, &mut self.header);
         self.bytes = bytes.freeze();
@@ -355,7 +363,7 @@ impl ClosedBatch {
         self
     }
 
-    /// The bytes as last stamped, for sending them again; without a header before the first stamp.
+    /// The bytes as last stamped, for sending them again; empty before the first stamp.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -368,7 +376,7 @@ impl ClosedBatch {
 
     /// Its bytes on the wire, header included.
     pub fn size(&self) -> usize {
-        self.bytes.len()
+        self.fresh.len() + self.bytes.len()
     }
 
     /// Its bytes before compression, header included.
@@ -396,9 +404,16 @@ impl ClosedBatch {
         (self.header.producer_id, self.header.producer_epoch, self.header.base_sequence)
     }
 
-    /// Gives the memory back for another [`BatchBuilder::from_buffer`], if nobody else holds it.
-    pub fn into_buffer(self) -> Option<Vec<u8>> {
-        self.bytes.try_into_mut().ok().map(Vec::from)
+    /// Gives the memory back for another [`BatchBuilder::from_buffer`], if nobody else holds it; nothing is in it.
+    pub fn into_buffer(mut self) -> Option<Vec<u8>> {
+        if self.bytes.is_empty() {
+            self.fresh.clear();
+            return Some(self.fresh);
+        }
+        let mut bytes = self.bytes.try_into_mut().ok()?;
+        // Else all of it would be copied, if only to where it is.
+        bytes.clear();
+        Some(bytes.into())
     }
 }
 
