@@ -39,7 +39,10 @@
 //! [`Broker::stop_node`] and [`Broker::move_leader`] make trouble, [`Broker::records`] shows what is in a log. Nothing in it is
 //! random, and its time is tokio's: with `tokio::time::pause` a test of minutes takes milliseconds and goes the same way every time.
 //!
-//! What it does not do: other mechanisms of SASL, authorization, the consumer group protocol of KIP-848.
+//! Replication is real in what it loses: a follower that is kept from replicating ([`Broker::hold_replication`]) holds the high watermark
+//! and acknowledgements back, and what it does not have is lost when it leads.
+//!
+//! What it does not do: other mechanisms of SASL, authorization, tiered storage, the consumer group protocol of KIP-848.
 #![forbid(unsafe_code)]
 
 mod broker;

@@ -130,7 +130,84 @@ async fn a_compacted_topic_wants_keys_and_says_which_records_have_none() {
     let refused = produce(&broker, batch).await;
     assert_eq!(refused.error_code, ErrorCode::INVALID_RECORD);
     let indexes: Vec<_> = refused.record_errors.iter().map(|error| error.batch_index).collect();
-    assert_eq!(indexes, [1, 3]);
+    assert_eq!((indexes, refused.log_start_offset), (vec![1, 3], 0));
+    // Kafka's words.
+    let message = refused.error_message.expect("a message");
+    let start = "One or more records have been rejected due to 2 record errors in total, and only showing the first three errors at most: \
+                 [RecordError(batchIndex=1, message='Compacted topic cannot accept message without key in topic partition orders-0'), ";
+    assert!(message.as_str().starts_with(start), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_told_as_kafka_tells_them() {
+    let broker = broker();
+    let good = plain("x");
+    let changed = |at: usize, value: u8| {
+        let mut bytes = good.to_vec();
+        bytes[at] = value;
+        let sum = crc(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&sum.to_be_bytes());
+        Bytes::from(bytes)
+    };
+    let late = closed(&[(None, "x")], i64::MAX - 1, Compression::None).stamp(-1, -1, -1, false);
+    // Code, message, and whether the log's start is told.
+    let cases = [
+        ("cut", good.slice(..good.len() - 1), ErrorCode::INVALID_RECORD, None, false),
+        ("a format to come", changed(16, 3), ErrorCode::CORRUPT_MESSAGE, Some("Invalid magic found in record: 3"), false),
+        ("base offset 7", changed(7, 7), ErrorCode::INVALID_RECORD, None, true),
+        ("a control batch", changed(22, 32), ErrorCode::INVALID_RECORD, None, true),
+        ("no such codec", changed(22, 7), ErrorCode::UNKNOWN_SERVER_ERROR, None, true),
+        ("not gzip", changed(22, 1), ErrorCode::UNKNOWN_SERVER_ERROR, None, true),
+        (
+            "no epoch",
+            closed(&[(None, "x")], 0, Compression::None).stamp(7, -1, 0, false),
+            ErrorCode::INVALID_PRODUCER_EPOCH,
+            None,
+            true,
+        ),
+        (
+            "from the future",
+            late,
+            ErrorCode::INVALID_TIMESTAMP,
+            Some("One or more records have been rejected due to invalid timestamp"),
+            true,
+        ),
+    ];
+    for (what, records, code, message, from_log) in cases {
+        let refused = produce(&broker, records).await;
+        let told = refused.error_message.as_ref().map(|message| message.as_str());
+        assert_eq!(
+            (refused.error_code, told, refused.log_start_offset),
+            (code, message, if from_log { 0 } else { -1 }),
+            "{what}"
+        );
+    }
+    assert!(broker.log("orders", 0).is_empty());
+    // A highest timestamp that is none of its records': they are believed.
+    assert_eq!(produce(&broker, changed(42, 99)).await.error_code, ErrorCode::NONE);
+    assert_eq!(broker.batches("orders", 0)[0].max_timestamp(), 1_700_000_000_000);
+}
+
+/// CRC-32C, bit by bit.
+fn crc(bytes: &[u8]) -> u32 {
+    let step = |sum: u32, _| (sum >> 1) ^ if sum & 1 == 1 { 0x82f6_3b78 } else { 0 };
+    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_and_partitions_that_come_twice_are_one() {
+    let broker = Broker::builder().topic("orders", 2).start_in_memory().expect("a broker");
+    let topic = |partitions: &[(i32, &str)]| {
+        let data = |(index, value): &(i32, &str)| PartitionProduceData { index: *index, records: Some(Records(plain(value))) };
+        TopicProduceData { name: name("orders"), partition_data: partitions.iter().map(data).collect(), ..Default::default() }
+    };
+    let topic_data = vec![topic(&[(0, "first"), (0, "last")]), topic(&[]), topic(&[(1, "other")])];
+    let request = ProduceRequest { acks: -1, topic_data, ..Default::default() };
+    let response = broker.raw_request(1, 12, &request).await.expect("an answer");
+    assert_eq!(response.responses.len(), 1);
+    let partitions: Vec<_> = response.responses[0].partition_responses.iter().map(|partition| partition.index).collect();
+    assert_eq!(partitions, [0, 1]);
+    assert_eq!(broker.values("orders", 0).expect("a log"), ["last"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -283,7 +283,7 @@ async fn a_partition_asked_for_twice_is_refused() {
     let topics = vec![ListOffsetsTopic { name: orders(), partitions: vec![partition(), other, partition()] }];
     let response = broker.raw_request(1, 7, &ListOffsetsRequest { topics, ..Default::default() }).await.expect("an answer");
     let codes: Vec<_> = response.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
-    assert_eq!(codes, [ErrorCode::INVALID_REQUEST, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION], "and answered once, as in Kafka");
+    assert_eq!(codes, [ErrorCode::INVALID_REQUEST, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION], "and answered once");
 }
 
 async fn elect(broker: &Broker, node: i32, election_type: i8, partitions: Option<&[i32]>) -> Vec<(i32, ErrorCode)> {

@@ -1,7 +1,8 @@
 //! Configurations: which there are, their defaults, and DescribeConfigs.
 //!
 //! Topics take all of Kafka's configurations for topics, by Kafka's rules; only those that `set_topic_config` names have an effect
-//! here. Of a broker those can be changed that Kafka changes while it runs; `message.max.bytes` alone has an effect.
+//! here. Of a broker those can be changed that Kafka changes while it runs; `message.max.bytes`, `min.insync.replicas` and
+//! `unclean.leader.election.enable` have an effect, the last two where they are set for all.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -387,11 +388,15 @@ impl Core {
             ("group.max.size", Kind::Int, group_max_size, "2147483647"),
             ("group.min.session.timeout.ms", Kind::Int, millis(settings.group_min_session_timeout), "6000"),
             ("message.max.bytes", Kind::Int, settings.message_max_bytes.to_string(), "1048588"),
+            ("log.retention.check.interval.ms", Kind::Long, millis(settings.retention_check_interval), "300000"),
+            ("min.insync.replicas", Kind::Int, settings.min_insync_replicas.to_string(), "1"),
             ("node.id", Kind::Int, node.to_string(), ""),
             ("num.partitions", Kind::Int, settings.default_partitions.to_string(), "1"),
             ("offset.metadata.max.bytes", Kind::Int, settings.offset_metadata_max_bytes.to_string(), "4096"),
             ("offsets.retention.check.interval.ms", Kind::Long, check_interval, "600000"),
             ("offsets.retention.minutes", Kind::Int, (settings.offsets_retention.as_secs() / 60).to_string(), "10080"),
+            ("replica.lag.time.max.ms", Kind::Long, millis(settings.replica_lag_time_max), "30000"),
+            ("unclean.leader.election.enable", Kind::Boolean, settings.unclean_leader_election.to_string(), "false"),
         ]
     }
 

@@ -48,7 +48,10 @@ impl Core {
                 }
             }
         }
-        let topics = request.topics.into_iter().map(|topic| {
+        let mut answered = BTreeSet::new();
+        let topics = request.topics.into_iter().map(|mut topic| {
+            // One that is asked for twice is refused once.
+            topic.partitions.retain(|asked| answered.insert((topic.name.clone(), asked.partition_index)));
             let partition = |asked: &ListOffsetsPartition| {
                 let found = match twice.contains(&(topic.name.clone(), asked.partition_index)) {
                     true => Err(ErrorCode::INVALID_REQUEST),
@@ -67,10 +70,7 @@ impl Core {
                 }
                 response
             };
-            // Who is asked about twice is refused once.
-            let mut answered = BTreeSet::new();
-            let once = topic.partitions.iter().filter(|asked| answered.insert(asked.partition_index));
-            let partitions = once.map(partition).collect();
+            let partitions = topic.partitions.iter().map(partition).collect();
             ListOffsetsTopicResponse { name: topic.name, partitions }
         });
         Outcome::Reply(ListOffsetsResponse { topics: topics.collect(), ..Default::default() })

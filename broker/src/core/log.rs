@@ -300,6 +300,12 @@ impl Log {
         self.aborted.retain(|aborted| aborted.last_offset >= start);
     }
 
+    /// Is the batch still there that a leader of this epoch wrote at `offset`?
+    pub(crate) fn has_batch(&self, offset: i64, leader_epoch: i32) -> bool {
+        let found = self.batches.get(self.index_of(offset)).map(|stored| &stored.batch);
+        found.is_some_and(|batch| batch.base_offset() == offset && batch.partition_leader_epoch() == leader_epoch)
+    }
+
     /// Was what a producer wrote at `offset` taken back?
     pub(crate) fn is_aborted(&self, producer_id: i64, offset: i64) -> bool {
         let reaches = |aborted: &Aborted| (aborted.first_offset..=aborted.last_offset).contains(&offset);

@@ -12,6 +12,7 @@
 
 mod admin;
 mod alter_configs;
+mod batch_rules;
 mod compaction;
 mod configs;
 mod connections;

@@ -11,47 +11,20 @@ use klamm::protocol::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse,
     TopicProduceData, TopicProduceResponse,
 };
-use klamm::protocol::records::{Batch, BatchErrorKind, Compression, Limits, RecordBatches};
+use klamm::protocol::records::Batch;
 use klamm::protocol::{BrokerId, ErrorCode, TopicName, TransactionalId, Uuid};
 
+use crate::core::batch_rules::{BatchRules, Refusal};
 use crate::core::producers::Verdict;
 use crate::core::replication::Partition;
-use crate::core::topics::{Topic, Topics, text};
-use crate::core::{Call, Core, Outcome, Settings};
-
-/// How far in the future a record's time may be: `message.timestamp.after.max.ms`.
-const TIMESTAMP_AFTER_MAX_MILLIS: i64 = 3_600_000;
-
-/// First version whose clients know zstd (KIP-110).
-const ZSTD: i16 = 7;
+use crate::core::topics::{Topics, text};
+use crate::core::{Call, Core, Outcome};
 
 /// First version with topic ids in place of names.
 const TOPIC_IDS: i16 = 13;
 
 /// First version that tells who the leader is (KIP-951).
 const LEADER_HINTS: i16 = 10;
-
-/// Why a batch was not appended.
-struct Refusal {
-    code: ErrorCode,
-    /// Kafka has words for few things only.
-    message: Option<String>,
-    /// Which records are to blame, by their place in the batch, and why.
-    records: Vec<(i32, String)>,
-    /// Did it get as far as the log? Then the answer says where that starts.
-    by_log: bool,
-}
-
-impl Refusal {
-    /// For what does not get as far as the log.
-    fn new(code: ErrorCode) -> Self {
-        Self { code, message: None, records: Vec::new(), by_log: false }
-    }
-
-    fn by_log(code: ErrorCode) -> Self {
-        Self { by_log: true, ..Self::new(code) }
-    }
-}
 
 /// A Produce whose records are not replicated yet.
 #[derive(Debug)]
@@ -92,9 +65,8 @@ impl Core {
         if self.topics.default_rules != self.replication_rules() {
             self.reconfigure(now);
         }
-        let topics = once_each(request.topic_data);
-        let mut responses: Vec<TopicProduceResponse> = Vec::with_capacity(topics.len());
-        for topic in topics {
+        let mut responses: Vec<TopicProduceResponse> = Vec::with_capacity(request.topic_data.len());
+        for topic in each_once(request.topic_data) {
             let name = self.topic_name(&topic.name, topic.topic_id, call.version >= TOPIC_IDS);
             let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
             for data in topic.partition_data {
@@ -123,21 +95,21 @@ impl Core {
                     Err(refusal) => {
                         let hint = matches!(refusal.code, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH);
                         let partition = name.as_ref().ok().and_then(|name| self.topics.partition(name.as_str(), data.index));
-                        if let Some((leader, led)) = partition.and_then(|partition| Some((partition.leader?, partition)))
+                        if let Some((leader, partition)) = partition.and_then(|partition| Some((partition.leader?, partition)))
                             && hint
                             && call.version >= LEADER_HINTS
                         {
                             let leader_id = BrokerId(leader);
-                            response.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch: led.leader_epoch };
+                            response.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch: partition.leader_epoch };
                             leaders.insert(leader);
-                        }
-                        if refusal.by_log {
-                            response.log_start_offset = partition.map_or(-1, |partition| partition.log.start_offset());
                         }
                         let blame = |(batch_index, message): (i32, String)| BatchIndexAndErrorMessage {
                             batch_index,
                             batch_index_error_message: Some(text(&message)),
                         };
+                        if let Some(partition) = partition.filter(|_| refusal.from_log) {
+                            response.log_start_offset = partition.log.start_offset();
+                        }
                         response.error_code = refusal.code;
                         response.error_message = refusal.message.as_deref().map(text);
                         response.record_errors = refusal.records.into_iter().map(blame).collect();
@@ -246,13 +218,14 @@ impl Core {
         }
         let (wall_millis, max_bytes) = (self.wall_millis(now), self.message_max_bytes(call.node));
         let no_such = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-        let rules = Rules::of(self.topics.get(topic.as_str()).ok_or_else(no_such)?, &self.settings, max_bytes, wall_millis);
+        let known = self.topics.get(topic.as_str()).ok_or_else(no_such)?;
+        let rules = BatchRules::of(known, partition, &self.settings, max_bytes, wall_millis);
         let led = self.topics.partition(topic.as_str(), partition).ok_or_else(no_such)?;
         led.check_leader(call.node, -1).map_err(Refusal::new)?;
         if acks == -1 && led.is_under_min_isr() {
-            return Err(Refusal::by_log(ErrorCode::NOT_ENOUGH_REPLICAS));
+            return Err(Refusal::from_log(ErrorCode::NOT_ENOUGH_REPLICAS));
         }
-        let batch = rules.check(records, call.version, (topic.as_str(), partition))?;
+        let batch = rules.check(records, call.version)?;
         if batch.is_transactional() {
             let at = (topic.as_str().to_owned(), partition);
             let admitted = self.admit_transactional(now, call, transactional_id, at, &batch);
@@ -280,15 +253,35 @@ impl Core {
     }
 }
 
+/// As Kafka reads it: a topic that comes twice is one, of a partition that comes twice the last one counts, and a topic without
+/// partitions is not there.
+fn each_once(topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
+    let mut places = BTreeMap::new();
+    let mut merged: Vec<TopicProduceData> = Vec::with_capacity(topics.len());
+    for topic in topics.into_iter().filter(|topic| !topic.partition_data.is_empty()) {
+        let place = *places.entry((topic.name.clone(), topic.topic_id)).or_insert(merged.len());
+        match merged.get_mut(place) {
+            Some(first) => first.partition_data.extend(topic.partition_data),
+            None => merged.push(topic),
+        }
+    }
+    for topic in &mut merged {
+        let last: BTreeMap<_, _> = (0..).zip(&topic.partition_data).map(|(place, data)| (data.index, place)).collect();
+        let mut place = 0..;
+        topic.partition_data.retain(|data| last.get(&data.index).copied() == place.next());
+    }
+    merged
+}
+
 /// Appends `batch` unless it is there already.
 fn append(partition: &mut Partition, batch: &Batch, log_append_time: Option<i64>) -> Result<Appended, Refusal> {
     let (base_offset, log_append_time) = match partition.producers.check(batch) {
         Verdict::Append if !batch.is_transactional() && partition.log.open_transaction(batch.producer_id()).is_some() => {
-            return Err(Refusal::by_log(ErrorCode::INVALID_TXN_STATE));
+            return Err(Refusal::from_log(ErrorCode::INVALID_TXN_STATE));
         }
         Verdict::Append => (partition.append(batch, log_append_time), log_append_time.unwrap_or(-1)),
         Verdict::Duplicate { base_offset, log_append_time } => (base_offset, log_append_time),
-        Verdict::Refuse(code) => return Err(Refusal::by_log(code)),
+        Verdict::Refuse(code) => return Err(Refusal::from_log(code)),
     };
     let end_offset = base_offset.saturating_add(i64::from(batch.last_offset_delta())).saturating_add(1);
     Ok(Appended { base_offset, end_offset, log_append_time, log_start_offset: partition.log.start_offset() })
@@ -314,170 +307,5 @@ fn set_code(response: &mut ProduceResponse, (topic, partition): (usize, usize), 
     let topic = response.responses.get_mut(topic);
     if let Some(partition) = topic.and_then(|topic| topic.partition_responses.get_mut(partition)) {
         partition.error_code = error_code;
-    }
-}
-
-/// What a topic's batches are held to.
-struct Rules {
-    max_bytes: usize,
-    needs_key: bool,
-    log_append_time: Option<i64>,
-    latest_timestamp: i64,
-    look_at_records: bool,
-}
-
-impl Rules {
-    fn of(topic: &Topic, settings: &Settings, max_bytes: i32, wall_millis: i64) -> Self {
-        let config = |key: &str| topic.configs.get(key).map(String::as_str);
-        let max_bytes = config("max.message.bytes").and_then(|value| value.parse().ok()).unwrap_or(max_bytes);
-        Self {
-            max_bytes: usize::try_from(max_bytes).unwrap_or(0),
-            needs_key: config("cleanup.policy").is_some_and(|policy| policy.split(',').any(|policy| policy.trim() == "compact")),
-            log_append_time: (config("message.timestamp.type") == Some("LogAppendTime")).then_some(wall_millis),
-            latest_timestamp: wall_millis.saturating_add(TIMESTAMP_AFTER_MAX_MILLIS),
-            look_at_records: settings.validate_records,
-        }
-    }
-
-    /// The batch in `records`, if the topic takes it; `place` is for the words of a refusal.
-    fn check(&self, records: Bytes, version: i16, place: (&str, i32)) -> Result<Batch, Refusal> {
-        let mut batches = RecordBatches::new(records);
-        let no_single_batch = || Refusal::new(ErrorCode::INVALID_RECORD);
-        let batch = batches.next().ok_or_else(no_single_batch)?.map_err(|error| not_well_formed(&error.kind))?;
-        if batches.next().is_some() || batches.is_truncated() || batch.magic() != 2 {
-            return Err(no_single_batch());
-        }
-        if batch.size() > self.max_bytes {
-            return Err(Refusal::new(ErrorCode::MESSAGE_TOO_LARGE));
-        }
-        let invalid = || Err(Refusal::by_log(ErrorCode::INVALID_RECORD));
-        if batch.base_offset() != 0 || batch.is_control() {
-            return invalid();
-        }
-        if batch.record_count() <= 0 || i64::from(batch.record_count()) != i64::from(batch.last_offset_delta()) + 1 {
-            return invalid();
-        }
-        // A producer needs a sequence for what it numbers, and a transaction a producer.
-        if (batch.producer_id() >= 0 && batch.base_sequence() < 0) || (batch.is_transactional() && batch.producer_id() < 0) {
-            return invalid();
-        }
-        match batch.compression() {
-            // Older versions look for zstd before the log is asked.
-            Err(_) => {
-                return Err(Refusal { by_log: version >= ZSTD, ..Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR) });
-            }
-            // Clients older than KIP-110 could not read it.
-            Ok(Compression::Zstd) if version < ZSTD => {
-                return Err(Refusal::new(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE));
-            }
-            Ok(_) => {}
-        }
-        if self.look_at_records || self.needs_key {
-            self.check_records(&batch, place)?;
-        } else if self.log_append_time.is_none() && batch.max_timestamp() > self.latest_timestamp {
-            return Err(self.refused_times(vec![(0, batch.max_timestamp())]));
-        }
-        Ok(batch)
-    }
-
-    fn check_records(&self, batch: &Batch, (topic, partition): (&str, i32)) -> Result<(), Refusal> {
-        let malformed = || Refusal::by_log(ErrorCode::INVALID_RECORD);
-        let records = batch.records(Limits::default()).map_err(|error| match error.kind {
-            BatchErrorKind::BadCompression { .. } => Refusal::by_log(ErrorCode::UNKNOWN_SERVER_ERROR),
-            _ => malformed(),
-        })?;
-        let (mut without_key, mut too_late) = (Vec::new(), Vec::new());
-        let mut latest = i64::MIN;
-        let mut count = 0;
-        for (index, record) in (0..).zip(&records) {
-            let record = record.map_err(|_| malformed())?;
-            if record.offset != batch.base_offset() + i64::from(index) {
-                return Err(malformed());
-            }
-            if self.needs_key && record.key.is_none() {
-                let message = format!("Compacted topic cannot accept message without key in topic partition {topic}-{partition}");
-                without_key.push((index, message));
-            }
-            if self.log_append_time.is_none() && record.timestamp > self.latest_timestamp {
-                too_late.push((index, record.timestamp));
-            }
-            latest = latest.max(record.timestamp);
-            count = index + 1;
-        }
-        if count != batch.record_count() || latest != batch.max_timestamp() {
-            return Err(malformed());
-        }
-        if !too_late.is_empty() {
-            return Err(self.refused_times(too_late));
-        }
-        if without_key.is_empty() {
-            return Ok(());
-        }
-        let first = without_key.iter().take(3).map(|(index, why)| format!("RecordError(batchIndex={index}, message='{why}')"));
-        let message = format!(
-            "One or more records have been rejected due to {} record errors in total, and only showing the first three errors at most: [{}]",
-            without_key.len(),
-            first.collect::<Vec<_>>().join(", ")
-        );
-        Err(Refusal { message: Some(message), records: without_key, ..malformed() })
-    }
-
-    /// For records whose times are too far in the future.
-    fn refused_times(&self, records: Vec<(i32, i64)>) -> Refusal {
-        let latest = self.latest_timestamp;
-        let blame = |(index, time)| {
-            // As long ago as one likes, in Kafka's arithmetic.
-            let earliest = latest.saturating_sub(TIMESTAMP_AFTER_MAX_MILLIS).saturating_sub(i64::MAX);
-            let why = format!(
-                "Timestamp {time} of message with offset {index} is out of range. The timestamp should be within [{earliest}, {latest}]"
-            );
-            (index, why)
-        };
-        Refusal {
-            message: Some("One or more records have been rejected due to invalid timestamp".to_owned()),
-            records: records.into_iter().map(blame).collect(),
-            ..Refusal::by_log(ErrorCode::INVALID_TIMESTAMP)
-        }
-    }
-}
-
-/// Each topic and each partition once: of several the last counts, and a topic without partitions is not looked at.
-fn once_each(topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
-    // What a producer sends to one partition needs no looking.
-    if matches!(topics.as_slice(), [only] if only.partition_data.len() == 1) {
-        return topics;
-    }
-    let mut once: Vec<TopicProduceData> = Vec::with_capacity(topics.len());
-    let mut places = BTreeMap::new();
-    for TopicProduceData { name, topic_id, partition_data } in topics {
-        for data in partition_data {
-            let topic_at = *places.entry((name.clone(), topic_id, None)).or_insert_with(|| {
-                once.push(TopicProduceData { name: name.clone(), topic_id, partition_data: Vec::new() });
-                once.len() - 1
-            });
-            let Some(topic) = once.get_mut(topic_at) else { continue };
-            let next = topic.partition_data.len();
-            let at = *places.entry((name.clone(), topic_id, Some(data.index))).or_insert(next);
-            match topic.partition_data.get_mut(at) {
-                Some(known) => *known = data,
-                None => topic.partition_data.push(data),
-            }
-        }
-    }
-    once
-}
-
-/// A record set that is not even one batch.
-fn not_well_formed(error: &BatchErrorKind) -> Refusal {
-    match error {
-        BatchErrorKind::BadChecksum { .. } => Refusal::new(ErrorCode::CORRUPT_MESSAGE),
-        BatchErrorKind::UnsupportedFormat(magic) => {
-            let message = Some(format!("Invalid magic found in record: {magic}"));
-            Refusal { message, ..Refusal::new(ErrorCode::CORRUPT_MESSAGE) }
-        }
-        BatchErrorKind::BadCount(_) | BatchErrorKind::BadLastOffsetDelta(_) | BatchErrorKind::BadBaseSequence(_) => {
-            Refusal::by_log(ErrorCode::INVALID_RECORD)
-        }
-        _ => Refusal::new(ErrorCode::INVALID_RECORD),
     }
 }

@@ -18,7 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use klamm::protocol::ErrorCode;
-use klamm::protocol::records::{Batch, TimestampType};
+use klamm::protocol::records::Batch;
 
 use crate::core::log::Log;
 use crate::core::producers::Producers;
@@ -124,7 +124,8 @@ impl Partition {
     /// Appends a batch, and remembers its producer; gives its base offset.
     pub(crate) fn append(&mut self, batch: &Batch, log_append_time: Option<i64>) -> i64 {
         let base_offset = self.log.append(batch, self.leader_epoch, log_append_time);
-        self.producers.appended(batch, base_offset, log_append_time.unwrap_or(-1));
+        // A repetition is answered with the batch's time, whoever gave it.
+        self.producers.appended(batch, base_offset, log_append_time.unwrap_or(batch.max_timestamp()));
         base_offset
     }
 
@@ -389,11 +390,7 @@ impl Partition {
 fn producers_of(log: &Log) -> Producers {
     let mut producers = Producers::default();
     for batch in log.batches() {
-        let log_append_time = match batch.timestamp_type() {
-            TimestampType::LogAppendTime => batch.max_timestamp(),
-            TimestampType::CreateTime => -1,
-        };
-        producers.appended(batch, batch.base_offset(), log_append_time);
+        producers.appended(batch, batch.base_offset(), batch.max_timestamp());
     }
     producers
 }

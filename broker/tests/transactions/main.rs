@@ -1,6 +1,7 @@
 //! Transactions on the level of the protocol: who may write what, when it can be read, and what becomes of what was left open.
 
 mod histories;
+mod lost_markers;
 mod producer;
 
 use std::time::Duration;

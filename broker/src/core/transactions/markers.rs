@@ -28,7 +28,7 @@ impl Core {
             let State::Prepare(end) = transaction.state() else { continue };
             let (producer, partitions) = (transaction.producer(), transaction.partitions().clone());
             let written: Vec<_> =
-                partitions.into_iter().filter(|partition| self.write_marker(now, producer, partition, end)).collect();
+                partitions.into_iter().filter(|partition| self.write_marker(now, &id, producer, partition, end)).collect();
             let moment = self.moment(now);
             // Which notes it again while something is missing.
             let changed = self.transactions.change(&id, |transaction, _| {
@@ -42,21 +42,32 @@ impl Core {
         }
     }
 
-    /// `false`: it has to wait.
-    fn write_marker(&mut self, now: Instant, producer: Identity, partition: &TopicPartition, end: End) -> bool {
+    /// `false`: it has to wait, for a leader or for the marker to be replicated. One that a new leader does not have is written again.
+    fn write_marker(&mut self, now: Instant, id: &str, producer: Identity, partition: &TopicPartition, end: End) -> bool {
         let (topic, index) = partition;
         if topic == OFFSETS_TOPIC {
             self.end_offsets(producer.id, partition, end);
             return true;
         }
+        let key = (id.to_owned(), partition.clone());
+        let unreplicated = self.transactions.unreplicated.remove(&key);
         // A deleted topic needs no marker.
-        let Some(led) = self.topics.partition(topic, *index).map(|partition| partition.leader.is_some()) else { return true };
-        if led {
-            self.append_marker(now, producer, partition, end, COORDINATOR_EPOCH);
+        let Some(led) = self.topics.partition(topic, *index) else { return true };
+        if led.leader.is_none() {
+            self.transactions.unreplicated.extend(unreplicated.map(|place| (key, place)));
+            return false;
         }
-        led
+        let written = unreplicated.filter(|(offset, epoch)| led.log.has_batch(*offset, *epoch));
+        let written = written.or_else(|| self.append_marker(now, producer, partition, end, COORDINATOR_EPOCH));
+        let (Some((offset, epoch)), Some(log)) = (written, self.log(topic, *index)) else { return true };
+        let is_replicated = log.high_watermark() > offset;
+        if !is_replicated {
+            self.transactions.unreplicated.insert(key, (offset, epoch));
+        }
+        is_replicated
     }
 
+    /// Gives where it stands: offset and leader epoch.
     fn append_marker(
         &mut self,
         now: Instant,
@@ -64,14 +75,14 @@ impl Core {
         (topic, index): &TopicPartition,
         end: End,
         coordinator_epoch: i32,
-    ) {
+    ) -> Option<(i64, i32)> {
         let marker = ControlMarker::end_of_transaction(end == End::Commit, coordinator_epoch);
         let marker = Batch::new(marker.batch(self.wall_millis(now), producer.id, producer.epoch));
-        let (Some(partition), Ok(marker)) = (self.topics.partition_mut(topic, *index), marker) else { return };
-        let base_offset = partition.log.append(&marker, partition.leader_epoch, None);
-        partition.producers.appended(&marker, base_offset, -1);
+        let (Some(partition), Ok(marker)) = (self.topics.partition_mut(topic, *index), marker) else { return None };
+        let place = (partition.append(&marker, None), partition.leader_epoch);
         self.note_producer(now);
         self.topics.touch();
+        Some(place)
     }
 
     /// Holds markers back from now on: transactions that end stay in `PrepareCommit` or `PrepareAbort`.
@@ -117,7 +128,7 @@ impl Core {
             return ErrorCode::TRANSACTION_COORDINATOR_FENCED;
         }
         let end = if marker.transaction_result { End::Commit } else { End::Abort };
-        self.append_marker(now, producer, &at, end, marker.coordinator_epoch);
+        _ = self.append_marker(now, producer, &at, end, marker.coordinator_epoch);
         ErrorCode::NONE
     }
 }

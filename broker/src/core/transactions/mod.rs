@@ -60,6 +60,8 @@ pub(crate) struct Transactions {
     ids: ProducerIds,
     /// Transactional ids whose markers are not all written.
     ending: BTreeSet<String>,
+    /// Markers that followers do not have yet: offset and leader epoch of each.
+    unreplicated: BTreeMap<(String, TopicPartition), (i64, i32)>,
     /// Does a test hold the markers back?
     held: bool,
     pub(crate) staged: StagedOffsets,
@@ -76,6 +78,7 @@ impl Transactions {
             by_id: BTreeMap::new(),
             ids: ProducerIds { next: 1000 },
             ending: BTreeSet::new(),
+            unreplicated: BTreeMap::new(),
             held: false,
             staged: StagedOffsets::default(),
             earliest: None,
