@@ -49,13 +49,15 @@ impl Core {
             self.end_offsets(producer.id, partition, end);
             return true;
         }
+        let key = (id.to_owned(), partition.clone());
+        let unreplicated = self.transactions.unreplicated.remove(&key);
         // A deleted topic needs no marker.
         let Some(led) = self.topics.partition(topic, *index) else { return true };
         if led.leader.is_none() {
+            self.transactions.unreplicated.extend(unreplicated.map(|place| (key, place)));
             return false;
         }
-        let key = (id.to_owned(), partition.clone());
-        let written = self.transactions.unreplicated.remove(&key).filter(|(offset, epoch)| led.log.has_batch(*offset, *epoch));
+        let written = unreplicated.filter(|(offset, epoch)| led.log.has_batch(*offset, *epoch));
         let written = written.or_else(|| self.append_marker(now, producer, partition, end, COORDINATOR_EPOCH));
         let (Some((offset, epoch)), Some(log)) = (written, self.log(topic, *index)) else { return true };
         let is_replicated = log.high_watermark() > offset;
