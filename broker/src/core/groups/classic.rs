@@ -156,7 +156,9 @@ impl Classic {
             return !protocol_type.as_str().is_empty() && !protocols.is_empty();
         }
         let common = self.common_protocols();
-        self.protocol_type.as_ref() == Some(protocol_type) && protocols.iter().any(|protocol| common.contains(&protocol.name))
+        // Where the last member has just left and another is expected, there is nobody to disagree with.
+        let supports = |protocol: &JoinGroupRequestProtocol| self.members.is_empty() || common.contains(&protocol.name);
+        self.protocol_type.as_ref() == Some(protocol_type) && protocols.iter().any(supports)
     }
 
     /// Protocols that all members offer.

@@ -336,6 +336,22 @@ fn a_member_that_never_comes_back_with_its_id_is_forgotten_and_a_new_one_waits_f
 }
 
 #[test]
+fn the_last_member_may_leave_while_the_next_one_is_about_to_join() {
+    let (mut harness, one) = Harness::in_state("Stable");
+    let two = harness.known();
+    assert_eq!(harness.leave(&one), ErrorCode::NONE);
+    assert_eq!(harness.state(), "PreparingRebalance", "one is expected");
+    assert!(harness.join(&two, &["sticky"]).is_none());
+    assert_eq!((harness.state(), harness.generation()), ("CompletingRebalance", 2));
+    // And if it does not come, the group is empty soon.
+    let (mut harness, one) = Harness::in_state("Stable");
+    harness.known();
+    assert_eq!(harness.leave(&one), ErrorCode::NONE);
+    harness.pass(Duration::from_millis(1));
+    assert_eq!(harness.state(), "Empty");
+}
+
+#[test]
 fn followers_wait_for_the_leader_and_those_that_never_sync_are_out() {
     let (mut harness, one) = Harness::in_state("Stable");
     let two = harness.known();
