@@ -119,7 +119,12 @@ impl Network {
             NetworkEffect::Cut { connections, .. } | NetworkEffect::Corrupt { connections, .. } => connections,
             _ => u32::MAX,
         };
-        self.faults.push(Active { id: self.begun, until: fault.lasts.and_then(|lasts| now.checked_add(lasts)), fault: fault.clone(), left });
+        self.faults.push(Active {
+            id: self.begun,
+            until: fault.lasts.and_then(|lasts| now.checked_add(lasts)),
+            fault: fault.clone(),
+            left,
+        });
     }
 
     /// Ends all faults. What they held is set free.
