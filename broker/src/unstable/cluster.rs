@@ -76,7 +76,7 @@ impl Core {
 
     /// How many members a group has.
     pub fn member_count(&self, group: &str) -> usize {
-        self.core.group(group).map_or(0, |group| group.members.iter().count())
+        self.core.group(group).map_or(0, |group| group.members.len())
     }
 
     /// The batches of a partition.
