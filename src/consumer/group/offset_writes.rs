@@ -2,10 +2,11 @@
 //!
 //! A commit goes out as the member of the generation that holds then; what is not owned any more is taken out and makes it fail in
 //! the end, after the rest went through. While the group is between two generations the coordinator takes no commits, so they wait;
-//! one that such a moment refused (27, or 22 and 25 for a generation that has been left since) is repeated in the next generation.
+//! one that such a moment refused (27, or 22 and 25 for a generation that has been left since) is repeated in the next generation; but
+//! not for partitions that were lost in between, even if they came back: somebody else may have got further with them.
 //! A commit never overtakes another, so an older offset cannot be stored after a newer one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use super::{Request, Ticket, Verdict, is_hopeless, verdict};
@@ -33,6 +34,8 @@ pub(super) struct OffsetWrites {
 struct Commit {
     id: Ticket,
     offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
+    /// Of these, what was lost while the commit was on its way.
+    lost: BTreeSet<TopicPartition>,
     asked_at: Instant,
     deadline: Instant,
     attempts: u32,
@@ -78,7 +81,8 @@ impl OffsetWrites {
         offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
         deadline: Instant,
     ) {
-        self.queue.push_back(Commit { id, offsets, asked_at: now, deadline, attempts: 0, refused: None, last: None });
+        let lost = BTreeSet::new();
+        self.queue.push_back(Commit { id, offsets, lost, asked_at: now, deadline, attempts: 0, refused: None, last: None });
     }
 
     /// Ends commits whose time is over, then sends the next. `author` is there when commits may be sent; `owns` says what is ours.
@@ -90,15 +94,11 @@ impl OffsetWrites {
         ticket: impl FnOnce() -> Ticket,
     ) -> Option<(Ticket, Request)> {
         self.expire(now);
+        self.take_out(owns);
         if self.sent.is_some() {
             return None;
         }
         while let Some(commit) = self.queue.front_mut() {
-            let lost = commit.offsets.keys().find(|partition| !owns(partition)).cloned();
-            if let Some(lost) = lost {
-                commit.offsets.retain(|partition, _| owns(partition));
-                commit.refused.get_or_insert_with(|| not_ours(&self.group_id, &lost));
-            }
             if commit.offsets.is_empty() {
                 self.finish_front();
                 continue;
@@ -112,6 +112,18 @@ impl OffsetWrites {
             return Some((ticket, Request::OffsetCommit { generation, member_id, offsets: commit.offsets.clone() }));
         }
         None
+    }
+
+    /// Takes what is not owned any more out of all commits. Of one on its way the answer is awaited: it may have been written.
+    fn take_out(&mut self, owns: impl Fn(&TopicPartition) -> bool) {
+        let is_sent = self.sent.as_ref().is_some_and(|sent| sent.is_front);
+        for (index, commit) in self.queue.iter_mut().enumerate() {
+            let lost: Vec<_> = commit.offsets.keys().filter(|partition| !owns(partition)).cloned().collect();
+            commit.lost.extend(lost);
+            if index > 0 || !is_sent {
+                commit.give_up_lost(&self.group_id);
+            }
+        }
     }
 
     /// A commit's result, when one is done.
@@ -152,6 +164,10 @@ impl OffsetWrites {
             Err(error) => {
                 if let Some(commit) = front {
                     commit.last = Some(error.with_possibly_written(true));
+                    commit.give_up_lost(&self.group_id);
+                    if commit.offsets.is_empty() {
+                        self.finish_front();
+                    }
                 }
                 self.pause(now);
                 return WriteOutcome::FindCoordinator;
@@ -204,6 +220,7 @@ impl OffsetWrites {
                 commit.offsets.remove(&partition);
             }
         }
+        commit.give_up_lost(&self.group_id);
         // A partition that the answer left out is asked for again as well.
         if commit.offsets.is_empty() {
             self.backoff.reset();
@@ -262,6 +279,18 @@ impl OffsetWrites {
 
     fn pause(&mut self, now: Instant) {
         self.retry_at = Some(now + self.backoff.next_pause());
+    }
+}
+
+impl Commit {
+    /// What was lost is not asked for again.
+    fn give_up_lost(&mut self, group_id: &str) {
+        for partition in std::mem::take(&mut self.lost) {
+            if self.offsets.remove(&partition).is_some() {
+                let possibly_written = self.last.as_ref().is_some_and(Error::is_possibly_written);
+                self.refused.get_or_insert_with(|| not_ours(group_id, &partition).with_possibly_written(possibly_written));
+            }
+        }
     }
 }
 

@@ -332,3 +332,28 @@ fn requests_take_the_shape_of_the_version() {
         messages::offset_commit(&config, 1, "m", &offsets([0], 1), version.max(2)).check_version(version.max(2)).unwrap();
     }
 }
+
+#[test]
+fn a_commit_is_not_repeated_for_what_was_lost_and_came_back() {
+    let answers: [fn() -> Result<Response>; 2] = [
+        || Ok(Response::OffsetCommit(vec![(partitions([0])[0].clone(), ErrorCode::UNKNOWN_MEMBER_ID)])),
+        || Err(disconnected()),
+    ];
+    for answer in answers {
+        let mut member = Member::stable(config(), 0..1);
+        let (sent, behind) = (member.commit([0], 28), member.commit([0], 29));
+        member.heartbeat(ErrorCode::UNKNOWN_MEMBER_ID);
+        assert!(member.lost().is_some());
+        member.join_as_follower(6);
+        member.sync([0]);
+        // Meanwhile somebody else may have got further: the group stands where it stands.
+        member.answer_offsets();
+        member.answer("OffsetCommit", answer());
+        member.wait_for_timers(SECOND);
+        assert!(!member.open().contains(&"OffsetCommit"), "{:?}", member.open());
+        let error = member.committed(sent).expect("answered").unwrap_err();
+        assert_eq!(error.partition(), Some(0));
+        assert_eq!(error.is_possibly_written(), answer().is_err());
+        assert!(member.committed(behind).expect("answered").is_err());
+    }
+}
