@@ -345,11 +345,14 @@ impl Client {
     /// Refusing begins with the first poll and is not taken back.
     pub async fn close(&self) {
         self.inner.gate.close();
-        let deliverer = self.lock_deliverer().take();
+        // It stays in its place meanwhile: whoever closes again after this was dropped waits for it, too.
+        let deliverer = self.lock_deliverer().clone();
         if let Some(producer) = deliverer {
             // What is left is told to those who wait for it.
             let _ = producer.close(Duration::from_millis(500)).await;
         }
+        let closed = self.lock_deliverer().take();
+        drop(closed);
         self.inner.cluster.close_control_connections();
     }
 

@@ -57,7 +57,7 @@ mod record;
 #[cfg(feature = "unstable-cores")]
 #[doc(hidden)]
 pub mod unstable {
-    pub use crate::client::unstable::Client;
+    pub use crate::client::unstable::{Client, SimulatedTime};
     pub use crate::consumer::group::unstable::{lead, read_assignment, read_subscription, write_assignment, write_subscription};
     pub use crate::consumer::unstable::{Handed, Mark, MemberSettings, Told as MemberTold};
     pub use crate::network::line::{End, Lines, Wish as LineWish};

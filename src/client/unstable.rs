@@ -227,3 +227,20 @@ impl Client {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// As long as this lives, time on this thread is what the calls of [`Client`] say; afterwards it is tokio's again.
+#[derive(Debug)]
+pub struct SimulatedTime(());
+
+impl SimulatedTime {
+    /// Begins.
+    pub fn begin() -> Self {
+        Self(())
+    }
+}
+
+impl Drop for SimulatedTime {
+    fn drop(&mut self) {
+        clock::simulate(None);
+    }
+}

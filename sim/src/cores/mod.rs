@@ -14,6 +14,8 @@ mod observer;
 mod tasks;
 mod world;
 
+use klamm::unstable::SimulatedTime;
+
 use crate::run::{Case, Level, Run};
 
 /// The level of cores.
@@ -26,6 +28,8 @@ impl Level for Cores {
     }
 
     fn run(&self, case: &Case) -> Run {
+        // Whatever runs on this thread next has a clock of its own.
+        let _time = SimulatedTime::begin();
         world::World::new(case).run()
     }
 }

@@ -26,7 +26,8 @@ impl Batch {
     /// }
     /// let batch = Batch::new(builder.close(Compression::None)?.stamp(-1, -1, -1, false))?;
     /// let cleaned = batch.retain(Limits::default(), None, |record| record.key != Some(b"b"))?;
-    /// let offsets: Vec<i64> = cleaned.records(Limits::default())?.iter().map(|record| Ok(record?.offset)).collect::<Result<_, _>>()?;
+    /// let records = cleaned.records(Limits::default())?;
+    /// let offsets = records.iter().map(|record| record.map(|record| record.offset)).collect::<Result<Vec<_>, _>>()?;
     /// assert_eq!((offsets, cleaned.next_offset()), (vec![0, 2], 3));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -335,10 +335,8 @@ fn requests_take_the_shape_of_the_version() {
 
 #[test]
 fn a_commit_is_not_repeated_for_what_was_lost_and_came_back() {
-    let answers: [fn() -> Result<Response>; 2] = [
-        || Ok(Response::OffsetCommit(vec![(partitions([0])[0].clone(), ErrorCode::UNKNOWN_MEMBER_ID)])),
-        || Err(disconnected()),
-    ];
+    let answers: [fn() -> Result<Response>; 2] =
+        [|| Ok(Response::OffsetCommit(vec![(partitions([0])[0].clone(), ErrorCode::UNKNOWN_MEMBER_ID)])), || Err(disconnected())];
     for answer in answers {
         let mut member = Member::stable(config(), 0..1);
         let (sent, behind) = (member.commit([0], 28), member.commit([0], 29));
