@@ -13,7 +13,7 @@
 //! It says connection (`@`), API, perhaps versions, the step's name, flags, and what is kept of the answer (a JSON pointer). A field of
 //! the body that is not given has its default; one that the version does not have is left out. `%` in a text is what makes names
 //! unique, `$id` is what was kept, `$T+5` five milliseconds after the time
-//! that records have, `batch …` in a field of records is a record batch ([`body`]), `text:…` in one of bytes is that text.
+//! that records have, `batch …` in a field of records is a record batch (`body.rs`), `text:…` in one of bytes is that text.
 //!
 //! | flag | meaning |
 //! |---|---|
