@@ -279,6 +279,16 @@ impl Chunk {
 impl Opened {
     fn new(batch: &Batch, limits: Limits) -> Result<Self, BatchError> {
         let records = batch.records(limits)?;
+        if batch.magic() < 2 {
+            // Compressed messages of these formats have offsets of their own: behind that of the batch, they would be read again and again.
+            let behind =
+                |record: &Result<RecordRef<'_>, _>| record.as_ref().is_ok_and(|record| record.offset > batch.last_offset());
+            if let Some(index) = records.iter().position(|record| behind(&record)) {
+                let index = i32::try_from(index).unwrap_or(i32::MAX);
+                let reason = "its offset is behind that of the message it is in";
+                return Err(BatchError::new(batch.base_offset(), BatchErrorKind::BadRecord { index, reason }));
+            }
+        }
         let leader_epoch = epoch(batch.partition_leader_epoch());
         Ok(Self {
             extra: if batch.is_compressed() { records.size() } else { 0 },

@@ -193,6 +193,16 @@ fn messages_from_before_kafka_0_11_are_read_like_others_from_the_offset_asked_fo
 }
 
 #[test]
+fn compressed_messages_behind_the_offset_of_the_one_they_are_in_are_a_fault() {
+    let mut bytes = BEFORE_0_11.to_vec();
+    bytes[..8].fill(0);
+    let mut chunk = parse(place(), 0, bytes.into(), None, 5).chunk.unwrap();
+    let (offset, error) = chunk.prepare(Limits::default()).unwrap_err();
+    assert_eq!(offset, 0);
+    assert!(error.to_string().contains("behind that of the message it is in"), "{error}");
+}
+
+#[test]
 fn batches_are_taken_up_to_the_limit_and_can_be_put_back() {
     let records = data(&[batch(0, &["a", "b"]), batch(2, &["c"]), batch(3, &["d"])]);
     let (mut chunk, partition) = (parse(place(), 0, records, None, 4).chunk.unwrap(), TopicPartition::new("t", 0));

@@ -237,6 +237,23 @@ fn waiting_for_memory_counts_towards_the_delivery_time() {
 }
 
 #[test]
+fn attempts_do_not_begin_the_delivery_time_anew() {
+    let mut harness = Harness::new(rules(), 1);
+    let deadline = harness.now + Duration::from_secs(120);
+    let id = harness.ready(0, 10);
+    for _ in 0..5 {
+        assert_eq!(harness.take(), [id]);
+        harness.now += Duration::from_secs(20);
+        harness.answer(0, id, Answer::Unknown);
+        harness.now += Duration::from_secs(2);
+        assert_eq!(harness.accumulator.next_timeout(), Some(deadline));
+    }
+    harness.now = deadline;
+    harness.accumulator.handle_timeout(deadline);
+    assert_eq!(harness.finished(), [(1, "expired true".into())]);
+}
+
+#[test]
 fn after_the_last_retry_the_last_error_stands() {
     let mut harness = Harness::new(Rules { retries: 1, ..rules() }, 1);
     let a = harness.ready(0, 10);
