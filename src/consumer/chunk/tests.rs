@@ -100,6 +100,14 @@ fn the_aborted_list_may_come_in_any_order_and_a_marker_ends_only_its_own_produce
 }
 
 #[test]
+fn several_aborted_transactions_may_begin_in_a_gap_that_compaction_left() {
+    // Of producer 1 nothing is left.
+    let records = data(&[batch_of(2, 1, &["x"], Compression::None), marker(2, 2, false), batch(3, &["y"])]);
+    let parsed = parse(place(), 0, records, aborted(&[(1, 0), (2, 1)]), 4);
+    assert_eq!(read_all(parsed.chunk), [3]);
+}
+
+#[test]
 fn an_answer_of_control_and_aborted_records_alone_moves_the_position() {
     let records = data(&[batch_of(5, 0, &["x"], Compression::None), marker(5, 1, false)]);
     let parsed = parse(place(), 0, records, aborted(&[(5, 0)]), 2);
