@@ -1,7 +1,7 @@
 //! `cargo xtask planted`: bugs that other clients had, put into this one on purpose; the tests must find each.
 //!
 //! A patch in `tests/planted/` says in its head which bug it is, who had it, and which tests are to fail. It is applied in a copy of
-//! the project under `target/planted`, built in the same build folder, and taken back. A patch that does not fit the code any more is
+//! the project under `target/planted`, built in a folder of its own that all of them share, and taken back. A patch that does not fit the code any more is
 //! an error, whichever were asked for: it has to be made anew, or its bug has become impossible and it goes.
 
 use std::collections::BTreeSet;
@@ -194,7 +194,9 @@ fn apply(copy: &Path, planted: &Planted, options: &[&str]) -> Result<(), String>
 fn hunt(copy: &Path, planted: &Planted) -> Result<Outcome, String> {
     let cargo = |options: &[&str]| {
         let mut cargo = process::cargo(&["test", "--quiet", "--no-fail-fast"]);
-        cargo.args(options).args(&planted.test).current_dir(copy).env("CARGO_TARGET_DIR", process::target());
+        // Not in ours: to cargo, the copy's packages are the same as those here, and a bug would be found in tests without one.
+        let folder = process::target().join("planted-build");
+        cargo.args(options).args(&planted.test).current_dir(copy).env("CARGO_TARGET_DIR", folder);
         cargo
     };
     process::output(&mut cargo(&["--no-run"])).map_err(|error| format!("{} cannot be built: {error}", planted.name))?;
@@ -231,7 +233,7 @@ fn limited(command: &mut Command) -> Result<Option<ExitStatus>, String> {
         status.is_some()
     });
     if !ended {
-        // Cargo passes the signal on to nobody; its tests end when their pipes do, or with the machine's next `kill`.
+        // Its children first, the tests: cargo passes the signal on to nobody.
         let _ = Command::new("pkill").arg("-P").arg(child.id().to_string()).status();
         let _ = child.kill();
         let _ = child.wait();
