@@ -42,7 +42,7 @@ pub(crate) fn command(arguments: &[&str]) -> Result<(), String> {
         ["--all"] => all.iter().collect(),
         ["--pick", number] => {
             let number = number.parse().ok().filter(|number| *number > 0).ok_or("--pick takes a number, 1 or more")?;
-            pick(&all, &head()?, number)
+            pick(&all, &head(), number)
         }
         [option, ..] if option.starts_with('-') => {
             return Err(format!("planted takes --all, --pick NUMBER or names, not {option}"));
@@ -124,9 +124,9 @@ fn parse(patch: PathBuf) -> Result<Planted, String> {
     Ok(Planted { name, patch, bug, row, test: test.split_whitespace().map(str::to_owned).collect() })
 }
 
-/// The commit that is checked out.
-fn head() -> Result<String, String> {
-    process::output(Command::new("git").args(["rev-parse", "HEAD"]).current_dir(process::root()))
+/// The commit that is checked out; nothing where there is no repository.
+fn head() -> String {
+    process::output(Command::new("git").args(["rev-parse", "HEAD"]).current_dir(process::root())).unwrap_or_default()
 }
 
 /// `number` of them, others for each commit.
@@ -145,17 +145,12 @@ fn pick<'a>(all: &'a [Planted], commit: &str, number: usize) -> Vec<&'a Planted>
 /// A copy of the project as it is here, in which only what differs is written, so that cargo builds no more than that again.
 fn copy() -> Result<PathBuf, String> {
     let (root, copy) = (process::root(), process::target().join("planted"));
-    let listed = Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .current_dir(&root)
-        .output()
-        .map_err(|error| format!("git could not be started: {error}"))?;
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let mut listed = Vec::new();
+    list(&root, &root, &mut listed)?;
     let mut wanted = BTreeSet::new();
-    for name in listed.split('\0').filter(|name| !name.is_empty()) {
-        let (from, to) = (root.join(name), copy.join(name));
-        // What git lists but was deleted is gone.
-        let Ok(content) = fs::read(&from) else { continue };
+    for name in listed {
+        let (from, to) = (root.join(&name), copy.join(&name));
+        let content = fs::read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
         wanted.insert(to.clone());
         if fs::read(&to).is_ok_and(|old| old == content) {
             continue;
@@ -166,6 +161,24 @@ fn copy() -> Result<PathBuf, String> {
     }
     remove_others(&copy, &wanted)?;
     Ok(copy)
+}
+
+/// All files of the project below `folder`, by their paths from `root`: without what is built, and without what tools keep.
+fn list(root: &Path, folder: &Path, names: &mut Vec<PathBuf>) -> Result<(), String> {
+    let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let kind = entry.file_type().map_err(fail)?;
+        if kind.is_dir() && !["target", ".git", "corpus", "artifacts"].iter().any(|other| name == *other) {
+            list(root, &path, names)?;
+        } else if kind.is_file()
+            && let Ok(name) = path.strip_prefix(root)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// Removes files that the project does not have any more.
