@@ -251,17 +251,9 @@ macro_rules! wire_struct {
         impl $name {
             /// The versions in which it is.
             const LIVES: $crate::protocol::Versions = $lives;
-            const FIELDS: &[$crate::protocol::Field] = &[$($crate::protocol::Field {
-                name: stringify!($field),
-                irregular_name: spec!(name [$($spec)*]),
-                ty: <$type as $crate::protocol::Wire>::TYPE,
-                versions: spec!(versions [$($spec)*]),
-                nullable: spec!(null [$($spec)*]),
-                tag: spec!(tag [$($spec)*]),
-                key: spec!(key [$($spec)*]),
-                ignorable: spec!(flag $($ignorable)?),
-                default: spec!(value $type $(, $default)?),
-            },)*];
+            #[allow(unused_variables)]
+            const FIELDS: &[$crate::protocol::Field] =
+                &[$(spec!(field $field $type, [$($spec)*] spec!(flag $($ignorable)?), spec!(value $type $(, $default)?)),)*];
 
             /// The declaration as data, for tools and tests.
             pub fn fields() -> Vec<$crate::protocol::Field> {
@@ -280,16 +272,9 @@ macro_rules! wire_struct {
 
             fn size(&self, cx: $crate::protocol::Cx, shared: &mut usize) -> usize {
                 let cx = cx.within(Self::LIVES);
-                let mut size = 0;
-                $(if spec!(body cx [$($spec)*]) {
-                    size += $crate::protocol::Wire::size(&self.$field, spec!(cx cx [$($spec)*]), shared);
-                })*
+                let (mut size, mut tags) = (0, 0);
+                $(spec! { size (self.$field) size tags shared cx [$($spec)*] $type $(, $default)? })*
                 if cx.flexible {
-                    let mut tags = 0;
-                    $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) {
-                        tags += 1;
-                        size += $crate::protocol::wire::tag_size(tag, $crate::protocol::Wire::size(&self.$field, cx, shared));
-                    }})*
                     size += $crate::protocol::wire::uvarint_size(tags);
                 }
                 size
@@ -302,12 +287,9 @@ macro_rules! wire_struct {
                 cx: $crate::protocol::Cx,
             ) -> $crate::protocol::Room<'a> {
                 let cx = cx.within(Self::LIVES);
-                $(if spec!(body cx [$($spec)*]) {
-                    room = $crate::protocol::Wire::put(&self.$field, room, shared, spec!(cx cx [$($spec)*]));
-                })*
+                let mut tags = 0;
+                $(spec! { put (self.$field) room tags shared cx [$($spec)*] $type $(, $default)? })*
                 if cx.flexible {
-                    let mut tags = 0;
-                    $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) { tags += 1; }})*
                     room = room.uvarint(tags);
                     if tags > 0 {
                         $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) {
@@ -325,14 +307,7 @@ macro_rules! wire_struct {
                 cx: $crate::protocol::Cx,
             ) -> Result<Self, $crate::protocol::DecodeError> {
                 let cx = cx.within(Self::LIVES);
-                let mut this = Self {$($field: if spec!(body cx [$($spec)*]) {
-                    match $crate::protocol::Wire::take_next(r, rest, spec!(cx cx [$($spec)*])) {
-                        Ok(value) => value,
-                        Err(error) => return Err(error),
-                    }
-                } else {
-                    spec!(default $type $(, $default)?)
-                },)*};
+                let mut this = Self {$($field: spec!(take r rest cx [$($spec)*] $type $(, $default)?),)*};
                 if !cx.flexible {
                     return Ok(this);
                 }
@@ -354,32 +329,122 @@ macro_rules! wire_struct {
             }
 
             fn must_check(cx: $crate::protocol::Cx) -> bool {
-                false $(|| if spec!(present cx [$($spec)*]) {
-                    <$type as $crate::protocol::Wire>::must_check(spec!(cx cx [$($spec)*]))
-                } else {
-                    !spec!(flag $($ignorable)?)
-                })*
+                false $(|| spec!(must_check cx [$($spec)*] $type, $($ignorable)?))*
             }
 
             fn check(&self, cx: $crate::protocol::Cx, whole: bool) -> Result<(), $crate::protocol::Unfit> {
-                $(if spec!(present cx [$($spec)*]) {
-                    // What is known to the compiler is not even compiled: there is much of this.
-                    if <$type as $crate::protocol::Wire>::CHECKED
-                        && let Err(unfit) = $crate::protocol::Wire::check(&self.$field, spec!(cx cx [$($spec)*]), whole)
-                    {
-                        return Err(unfit.inside(stringify!($field)));
-                    }
-                } else if !spec!(flag $($ignorable)?) && self.$field != spec!(default $type $(, $default)?) {
-                    return Err($crate::protocol::Unfit::not_in_version(stringify!($field)));
-                })*
+                $(spec! { check (self.$field) $field cx whole [$($spec)*] $type, [$($ignorable)?] $($default)? })*
                 Ok(())
             }
         }
     };
 }
 
-/// Answers questions about one field's `[versions, null versions, tag number, key, name]`.
+/// Answers questions about one field's `[versions, null versions, tag number, key, name]`, and writes what a function does with it.
+///
+/// There are two thousand fields: what a function needs of one is one call, and the rule for what most of them are, `[0..]`, comes first.
 macro_rules! spec {
+    // Bytes of a field.
+    (size ($value:expr) $size:ident $tags:ident $shared:ident $cx:ident [0 .. $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
+        $size += $crate::protocol::Wire::size(&$value, $crate::protocol::Cx { nullable: false, ..$cx }, $shared);
+    };
+    (size ($value:expr) $size:ident $tags:ident $shared:ident $cx:ident [$first:tt $dots:tt $($last:literal)?
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
+        if spec!(has $cx $first $dots $($last)?) {
+            $size += $crate::protocol::Wire::size(&$value, spec!(cx $cx $(, $null $null_dots $($null_last)?)?), $shared);
+        }
+    };
+    (size ($value:expr) $size:ident $tags:ident $shared:ident $cx:ident $spec:tt $($default:tt)*) => {
+        spec! { tagged $cx tag $spec if $cx.flexible && $value != spec!(default $($default)*) {
+            $tags += 1;
+            $size += $crate::protocol::wire::tag_size(tag, $crate::protocol::Wire::size(&$value, $cx, $shared));
+        }}
+    };
+    // Writes a field that stands before the tags, and counts the tags to come.
+    (put ($value:expr) $room:ident $tags:ident $shared:ident $cx:ident [0 .. $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
+        $room = $crate::protocol::Wire::put(&$value, $room, $shared, $crate::protocol::Cx { nullable: false, ..$cx });
+    };
+    (put ($value:expr) $room:ident $tags:ident $shared:ident $cx:ident [$first:tt $dots:tt $($last:literal)?
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
+        if spec!(has $cx $first $dots $($last)?) {
+            $room = $crate::protocol::Wire::put(&$value, $room, $shared, spec!(cx $cx $(, $null $null_dots $($null_last)?)?));
+        }
+    };
+    (put ($value:expr) $room:ident $tags:ident $shared:ident $cx:ident $spec:tt $($default:tt)*) => {
+        spec! { tagged $cx tag $spec if $cx.flexible && $value != spec!(default $($default)*) { $tags += 1; } }
+    };
+    // Reads a field that stands before the tags.
+    (take $r:ident $rest:ident $cx:ident [0 .. $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
+        match $crate::protocol::Wire::take_next($r, $rest, $crate::protocol::Cx { nullable: false, ..$cx }) {
+            Ok(value) => value,
+            Err(error) => return Err(error),
+        }
+    };
+    (take $r:ident $rest:ident $cx:ident [$first:tt $dots:tt $($last:literal)?
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
+        if spec!(has $cx $first $dots $($last)?) {
+            match $crate::protocol::Wire::take_next($r, $rest, spec!(cx $cx $(, $null $null_dots $($null_last)?)?)) {
+                Ok(value) => value,
+                Err(error) => return Err(error),
+            }
+        } else {
+            spec!(default $($default)*)
+        }
+    };
+    (take $r:ident $rest:ident $cx:ident $spec:tt $($default:tt)*) => { spec!(default $($default)*) };
+    // May there be something in a field that a version cannot carry?
+    (must_check $cx:ident [0 .. $(, key)? $(, name $name:literal)?] $type:ty, $($ignorable:ident)?) => {
+        <$type as $crate::protocol::Wire>::must_check($crate::protocol::Cx { nullable: false, ..$cx })
+    };
+    (must_check $cx:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?
+        $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?] $type:ty, $($ignorable:ident)?) => {
+        if spec!(has $cx $first $dots $($last)?) {
+            <$type as $crate::protocol::Wire>::must_check(spec!(cx $cx $(, $null $null_dots $($null_last)?)?))
+        } else {
+            !spec!(flag $($ignorable)?)
+        }
+    };
+    // Finds it. What is known to the compiler is not even compiled: there is much of this.
+    (check ($value:expr) $field:ident $cx:ident $whole:ident [0 .. $(, key)? $(, name $name:literal)?] $type:ty, [$($ignorable:ident)?] $($default:expr)?) => {
+        if <$type as $crate::protocol::Wire>::CHECKED
+            && let Err(unfit) = $crate::protocol::Wire::check(&$value, $crate::protocol::Cx { nullable: false, ..$cx }, $whole)
+        {
+            return Err(unfit.inside(stringify!($field)));
+        }
+    };
+    (check ($value:expr) $field:ident $cx:ident $whole:ident [$first:tt $dots:tt $($last:literal)?
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]
+        $type:ty, [$($ignorable:ident)?] $($default:expr)?) => {
+        if spec!(has $cx $first $dots $($last)?) {
+            if <$type as $crate::protocol::Wire>::CHECKED
+                && let Err(unfit) = $crate::protocol::Wire::check(&$value, spec!(cx $cx $(, $null $null_dots $($null_last)?)?), $whole)
+            {
+                return Err(unfit.inside(stringify!($field)));
+            }
+        } else if !spec!(flag $($ignorable)?) && $value != spec!(default $type $(, $default)?) {
+            return Err($crate::protocol::Unfit::not_in_version(stringify!($field)));
+        }
+    };
+    // The field as data. A `let` hides the one before it: so what is not given is the first.
+    (field $field:ident $type:ty, [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?
+        $(, tag $tag:literal)?, key $(, name $name:literal)?] $($rest:tt)*) => {
+        spec!(field $field $type, true [$first $dots $($last)? $(, null $null $null_dots $($null_last)?)? $(, tag $tag)? $(, name $name)?] $($rest)*)
+    };
+    (field $field:ident $type:ty, [$($spec:tt)*] $($rest:tt)*) => { spec!(field $field $type, false [$($spec)*] $($rest)*) };
+    (field $field:ident $type:ty, $key:literal [$first:tt $dots:tt $($last:literal)?
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)? $(, name $name:literal)?] $ignorable:expr, $default:expr) => {
+        $crate::protocol::Field {
+            name: stringify!($field),
+            irregular_name: { let given = None::<&'static str>; $(let given = Some($name);)? given },
+            ty: <$type as $crate::protocol::Wire>::TYPE,
+            versions: { let last = i16::MAX; $(let last = $last;)? ($first, last) },
+            nullable: { let given = None::<$crate::protocol::Versions>; $(let last = i16::MAX; $(let last = $null_last;)? let given = Some(($null, last));)? given },
+            tag: { let given = None::<u32>; $(let given = Some($tag);)? given },
+            key: $key,
+            ignorable: $ignorable,
+            default: $default,
+        }
+    };
     (default $type:ty) => { <$type as $crate::protocol::Wire>::initial() };
     (default $type:ty, $default:expr) => {{ let default: $type = $default; default }};
     // The default as reflection has it.
@@ -394,39 +459,20 @@ macro_rules! spec {
     (has $cx:ident 0 ..= $last:literal) => { $cx.version <= $last };
     (has $cx:ident $first:tt ..) => { $cx.version >= $first };
     (has $cx:ident $first:tt ..= $last:literal) => { matches!($cx.version, $first..=$last) };
-    (bounds $first:tt ..) => { ($first, i16::MAX) };
-    (bounds $first:tt ..= $last:literal) => { ($first, $last) };
-    // Is the field there, and before the tags?
-    (body $cx:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?]) => { spec!(has $cx $first $dots $($last)?) };
-    (body $cx:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { false };
-    // Is it there at all?
-    (present $cx:ident [$first:tt $dots:tt $($last:literal)? $(, $($option:tt)*)?]) => { spec!(has $cx $first $dots $($last)?) };
     // The context to read or write it in.
-    (cx $cx:ident [$first:tt $dots:tt $($last:literal)? $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => { $crate::protocol::Cx { nullable: false, ..$cx } };
-    (cx $cx:ident [$first:tt $dots:tt $($last:literal)?, null $null:tt $null_dots:tt $($null_last:literal)? $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]) => {
-        $crate::protocol::Cx { nullable: spec!(has $cx $null $null_dots $($null_last)?), ..$cx }
-    };
+    (cx $cx:ident) => { $crate::protocol::Cx { nullable: false, ..$cx } };
+    (cx $cx:ident, $($null:tt)*) => { $crate::protocol::Cx { nullable: spec!(has $cx $($null)*), ..$cx } };
     // Code for tagged fields only, with the tag's number and the field's context at hand.
-    (tagged $cx:ident $number:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $($code:tt)*) => {};
     (tagged $cx:ident $number:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?] $($code:tt)*) => {
         if spec!(has $cx $first $dots $($last)?) {
             let $number: u32 = $tag;
-            let $cx = $crate::protocol::Cx { nullable: false $(|| spec!(has $cx $null $null_dots $($null_last)?))?, ..$cx };
+            let $cx = spec!(cx $cx $(, $null $null_dots $($null_last)?)?);
             $($code)*
         }
     };
-    (versions [$first:tt $dots:tt $($last:literal)? $(, $($option:tt)*)?]) => { spec!(bounds $first $dots $($last)?) };
-    (null [$first:tt $dots:tt $($last:literal)?, null $null:tt $null_dots:tt $($null_last:literal)? $(, $($option:tt)*)?]) => { Some(spec!(bounds $null $null_dots $($null_last)?)) };
-    (null $other:tt) => { None };
+    (tagged $cx:ident $number:ident $other:tt $($code:tt)*) => {};
     (is_tagged [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { true };
     (is_tagged $other:tt) => { false };
-    (tag [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { Some($tag) };
-    (tag $other:tt) => { None };
-    (key [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)?, key $(, name $name:literal)?]) => { true };
-    (key $other:tt) => { false };
-    // The schema's name, where it is not the field's in another case.
-    (name [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)? $(, key)?, name $name:literal]) => { Some($name) };
-    (name $other:tt) => { None };
 }
 
 #[cfg(test)]
