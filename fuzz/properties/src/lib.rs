@@ -9,6 +9,7 @@
 mod broker;
 mod connection;
 mod declared;
+mod faults;
 mod framing;
 mod groups;
 mod input;
@@ -76,6 +77,7 @@ targets! {
     PROPERTIES "properties" "settings as a properties file": settings::properties, (MIB, 64), 200 ms;
     JAAS "jaas" "Java's login configuration in one line": settings::jaas, (MIB, 64), 200 ms;
     BROKER "broker" "the embedded broker's core against clients that say anything": broker::script, (64 * MIB, 4096), 1000 ms;
+    FAULTS "faults" "files with faults, and a broker that carries them out": faults::files, (16 * MIB, 4096), 1000 ms;
 }
 
 impl Target {

@@ -18,6 +18,7 @@ use klamm::protocol::messages::produce::ProduceRequest;
 use klamm::protocol::messages::sync_group::SyncGroupRequest;
 use klamm::protocol::records::{BATCH_HEADER_SIZE, RecordBatches};
 use klamm::protocol::{ApiKey, ApiMessage, DECLARATIONS, Declaration, Kind};
+use klamm_broker::faults::{Kind as FaultKind, Plan, Shape};
 use klamm_properties::seeds::{self, Seed};
 use klamm_properties::{TARGETS, number_of};
 
@@ -215,6 +216,17 @@ fn by_hand(made: &mut Made) {
         "three",
         [&[2, 6, 5][..], &[3, 4, 2, 0, 1, 1, 2], &[3, 4, 1, 0, 1], &[1, 16, 4, 0, 0, 0, 9, 0]].concat(),
     );
+    for (at, kind) in FaultKind::ALL.iter().enumerate() {
+        let mut shape = Shape::default();
+        shape.topics = vec![("t".to_owned(), 3)];
+        shape.groups = vec!["g".to_owned()];
+        shape.transactional_ids = vec!["x".to_owned()];
+        shape.kinds = vec![*kind];
+        shape.faults = 2..=2;
+        made.add("faults", kind.name(), [&[0][..], Plan::random(at as u64, &shape).to_toml().as_bytes()].concat());
+    }
+    let text = br#"{"seed": 7, "fault": [{"after": "1s", "kind": "cut", "after_bytes": 10}, {"before": "Produce", "nth": 2, "kind": "kill-node", "node": 1}]}"#;
+    made.add("faults", "json", [&[1][..], text].concat());
     // Set up, a request sent, written and answered, time passes, the broker closes.
     made.add("connection", "session", vec![0, 1, 1, 255, 6, 12, 4, 2, b'a', b'b', 4, 1, 2, 255, 7, 0, 9, 8]);
     for login in 2..5u8 {
