@@ -9,7 +9,7 @@ use klamm::protocol::messages::fetch::FetchRequest;
 use klamm::protocol::{ApiKey, ErrorCode};
 use klamm::{ErrorKind, Message};
 use klamm_broker::{Broker, Intercept};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::processing::{next, quiet};
 use crate::{append, connect, offsets, start};
@@ -351,7 +351,7 @@ async fn a_record_that_cannot_be_read_is_an_error_again_and_again_and_never_pass
         let mut consumer = client.consumer("g").topics(["t"]).build().unwrap();
         assert_eq!(offsets(&next(&mut consumer, 3).await), [0, 1, 2]);
         for _ in 0..3 {
-            let error = consumer.next().await.unwrap_err();
+            let error = timeout(Duration::from_secs(60), consumer.next()).await.expect("it is told again").unwrap_err();
             assert_eq!((error.kind(), error.partition(), error.offset()), (ErrorKind::Decode, Some(0), Some(3)));
         }
         consumer.commit().await.unwrap();
@@ -359,7 +359,7 @@ async fn a_record_that_cannot_be_read_is_an_error_again_and_again_and_never_pass
         broker.remove_intercept(broken);
         let mut seen = Vec::new();
         while seen.len() < 5 {
-            match consumer.next().await {
+            match timeout(Duration::from_secs(60), consumer.next()).await.expect("no record comes any more") {
                 Ok(message) => seen.push(message.unwrap().offset),
                 Err(error) => assert_eq!(error.offset(), Some(3)),
             }

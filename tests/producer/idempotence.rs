@@ -299,6 +299,8 @@ async fn flushing_waits_for_the_last_part_of_the_only_batch() {
     for last in [500, 9_000] {
         let broker = Broker::builder().topic("t", 1).message_max_bytes(3_000).start_in_memory().unwrap();
         let client = client(&broker);
+        // So that who waits is heard between two answers.
+        broker.intercept_all(ApiKey::PRODUCE, |_| Intercept::Delay(millis(10)));
         let producer = client.producer().build().unwrap();
         let mut deliveries = Vec::new();
         for number in 0..20 {
