@@ -456,3 +456,39 @@ impl State {
         self.offsets.handle_committed(now(), checkpoint, succeeded);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Partition `number` of topic "t", assigned and read from its committed offset; and its place.
+    fn assign(state: &mut State, number: i32) -> (TopicPartition, Place) {
+        let partition = TopicPartition::new("t", number);
+        state.assign(now(), vec![(partition.clone(), Some(OffsetAndMetadata::new(5)))]);
+        let place = state.positions.place(&partition).expect("it was assigned");
+        assert!(state.may_hand_out(place));
+        (partition, place)
+    }
+
+    /// Regression row 44: the user's side holds a chunk when its partition is sought, or lost and assigned anew, or its slot is another's.
+    #[test]
+    fn records_of_a_place_that_is_over_are_not_handed_out_whoever_has_its_slot() {
+        let backoff = BackoffConfig { initial: Duration::from_millis(100), max: Duration::from_secs(1) };
+        let shared = Shared::new(&ConsumerSettings::new("g".to_owned()), backoff, 7);
+        let mut state = shared.lock();
+        let (partition, first) = assign(&mut state, 0);
+        state.seek(now(), &partition, Start::At(9));
+        let sought = state.positions.place(&partition).expect("it is still assigned");
+        assert!(!state.may_hand_out(first) && state.may_hand_out(sought));
+        state.unassign(now(), std::slice::from_ref(&partition));
+        assert!(!state.may_hand_out(sought), "nobody has the slot");
+        let (_, again) = assign(&mut state, 0);
+        assert!(!state.may_hand_out(sought) && !state.may_hand_out(first), "it is ours again, from the last commit");
+        state.unassign(now(), &[partition]);
+        let (_, other) = assign(&mut state, 1);
+        assert_eq!(again.slot, other.slot, "the slot is used again");
+        assert!(!state.may_hand_out(again));
+    }
+}

@@ -330,6 +330,8 @@ impl Engine {
     fn refused(&self, record: &Record, refusal: Refusal) -> Error {
         match refusal {
             Refusal::Error(error) => error,
+            // There is no room because it was closed meanwhile.
+            Refusal::Memory(_) if self.is_closed() => closed(),
             Refusal::Metadata => {
                 Error::new(ErrorKind::UnknownTopic, "nothing is known about the topic").with_topic(&record.topic)
             }

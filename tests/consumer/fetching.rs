@@ -9,7 +9,7 @@ use klamm::protocol::messages::fetch::FetchRequest;
 use klamm::protocol::{ApiKey, ErrorCode};
 use klamm::{ErrorKind, Message};
 use klamm_broker::{Broker, Intercept};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::processing::{next, quiet};
 use crate::{append, connect, offsets, start};
@@ -321,6 +321,51 @@ async fn a_corrupted_batch_is_an_error_with_its_place_and_what_is_before_it_is_d
     }
     consumer.close(Duration::from_secs(5)).await.unwrap();
     assert_eq!(broker.committed("g", "t", 0), Some(3), "what could not be read was not passed");
+}
+
+/// Regression row 55: one record among others that cannot be read, though its batch has the right checksum. It is met when the user
+/// comes to it, when what follows it was fetched long ago.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_is_an_error_again_and_again_and_never_passed() {
+    // The fourth record ends with its value and the number of its headers: a value that is longer than the record, a header too many.
+    for damage in [&[0x04, b'3', 0x00], &[0x02, b'3', 0x02]] {
+        let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+        append(&broker, "t", 0, 0..6);
+        append(&broker, "t", 0, 6..8);
+        let broken = broker.intercept_all(ApiKey::FETCH, move |_| {
+            Intercept::edit::<FetchRequest>(move |response| {
+                for data in response.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                    let Some(records) = data.records.as_mut() else { continue };
+                    let mut bytes = records.0.to_vec();
+                    let found = bytes.iter().skip(61).zip(bytes.iter().skip(62)).position(|pair| pair == (&0x02, &b'3'));
+                    let Some(at) = found.map(|found| 61 + found) else { continue };
+                    bytes[at..at + 3].copy_from_slice(damage);
+                    // It is in the first batch, behind 61 bytes: length at 8, checksum at 17 of what begins at 21.
+                    let end = 12 + u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
+                    let checksum = crc32c::crc32c(&bytes[21..end]);
+                    bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
+                    records.0 = bytes.into();
+                }
+            })
+        });
+        let mut consumer = client.consumer("g").topics(["t"]).build().unwrap();
+        assert_eq!(offsets(&next(&mut consumer, 3).await), [0, 1, 2]);
+        for _ in 0..3 {
+            let error = timeout(Duration::from_secs(60), consumer.next()).await.expect("it is told again").unwrap_err();
+            assert_eq!((error.kind(), error.partition(), error.offset()), (ErrorKind::Decode, Some(0), Some(3)));
+        }
+        consumer.commit().await.unwrap();
+        assert_eq!(broker.committed("g", "t", 0), Some(3));
+        broker.remove_intercept(broken);
+        let mut seen = Vec::new();
+        while seen.len() < 5 {
+            match timeout(Duration::from_secs(60), consumer.next()).await.expect("no record comes any more") {
+                Ok(message) => seen.push(message.unwrap().offset),
+                Err(error) => assert_eq!(error.offset(), Some(3)),
+            }
+        }
+        assert_eq!(seen, [3, 4, 5, 6, 7]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -205,6 +205,18 @@ fn rk_077_an_unknown_codec_is_an_error_that_names_it() {
     assert!(error.to_string().contains("brotli"), "{error}");
 }
 
+/// Regression row 58: brokers that know Produce by topic id, but whose metadata tells none.
+#[tokio::test(start_paused = true)]
+async fn brokers_that_tell_no_topic_ids_are_sent_names() {
+    for (metadata, expected) in [(0..=9, 12), (0..=13, 13)] {
+        let broker = Broker::builder().topic("t", 1).versions(ApiKey::METADATA, metadata).start_in_memory().unwrap();
+        let producer = client(&broker).producer().build().unwrap();
+        producer.send(record(0, "a")).await.unwrap();
+        assert_eq!(broker.requests_of(ApiKey::PRODUCE).iter().map(|seen| seen.version).collect::<Vec<_>>(), [expected]);
+        assert_eq!(values(&broker, "t", 0), ["a"]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unknown_topic_is_named_when_max_block_is_over() {
     let (_broker, client) = one_node(1);

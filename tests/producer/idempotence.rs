@@ -121,6 +121,39 @@ async fn rk_088_every_record_is_there_once_though_a_broker_dies() {
     assert_no_range_reused(&broker);
 }
 
+/// Regression row 17: what passes is asked for again; what does not fails the records that wait, and not the producer.
+#[tokio::test(start_paused = true)]
+async fn a_producer_id_that_cannot_be_had_now_is_asked_for_again() {
+    for verdict in [
+        || Intercept::Error(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
+        || Intercept::Error(ErrorCode::COORDINATOR_NOT_AVAILABLE),
+        || Intercept::Error(ErrorCode::NOT_COORDINATOR),
+        || Intercept::Error(ErrorCode::CONCURRENT_TRANSACTIONS),
+        || Intercept::Error(ErrorCode::REQUEST_TIMED_OUT),
+        || Intercept::CloseBefore,
+        || Intercept::ProcessThenClose,
+        || Intercept::CutResponse(9),
+    ] {
+        let (broker, client) = one_node(1);
+        broker.intercept_next(ApiKey::INIT_PRODUCER_ID, 2, move |_| verdict());
+        let producer = client.producer().build().unwrap();
+        producer.send(record(0, "a")).await.unwrap_or_else(|error| panic!("{:?}: {error}", verdict()));
+        assert_eq!(broker.decoded::<InitProducerIdRequest>().len(), 3, "{:?}", verdict());
+        assert_eq!(values(&broker, "t", 0), ["a"]);
+    }
+    for code in [ErrorCode::CLUSTER_AUTHORIZATION_FAILED, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED] {
+        let (broker, client) = one_node(1);
+        broker.intercept_next(ApiKey::INIT_PRODUCER_ID, 1, move |_| Intercept::Error(code));
+        let producer = client.producer().build().unwrap();
+        let error = producer.send(record(0, "refused")).await.unwrap_err();
+        assert_eq!((error.code(), error.is_possibly_written()), (Some(code), false));
+        assert_eq!(broker.decoded::<InitProducerIdRequest>().len(), 1);
+        // Once it is allowed, the next record finds out.
+        producer.send(record(0, "a")).await.unwrap();
+        assert_eq!(values(&broker, "t", 0), ["a"]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn rk_090_a_duplicate_sequence_counts_as_delivered() {
     let (broker, client) = one_node(1);
@@ -258,6 +291,29 @@ async fn a_batch_too_large_for_the_broker_is_split_and_keeps_its_order() {
     assert_eq!(log, (0..40).filter(|number| *number != 20).collect::<Vec<_>>());
     assert_eq!(producer.buffered_bytes(), 0);
     assert_no_range_reused(&broker);
+}
+
+/// Regression row 6: a batch that was split has its result when its last part has, and what fails there is heard of.
+#[tokio::test(start_paused = true)]
+async fn flushing_waits_for_the_last_part_of_the_only_batch() {
+    for last in [500, 9_000] {
+        let broker = Broker::builder().topic("t", 1).message_max_bytes(3_000).start_in_memory().unwrap();
+        let client = client(&broker);
+        // So that who waits is heard between two answers.
+        broker.intercept_all(ApiKey::PRODUCE, |_| Intercept::Delay(millis(10)));
+        let producer = client.producer().build().unwrap();
+        let mut deliveries = Vec::new();
+        for number in 0..20 {
+            let size = if number == 19 { last } else { 500 };
+            deliveries.push(producer.enqueue(record(0, format!("{number:0size$}"))).await.unwrap());
+        }
+        let flushed = producer.flush().await;
+        let results: Vec<_> = deliveries.iter().map(|delivery| delivery.try_result().map(|result| result.is_ok())).collect();
+        let expected: Vec<_> = (0..20).map(|number| Some(number < 19 || last == 500)).collect();
+        assert_eq!(results, expected);
+        assert_eq!(flushed.err().and_then(|error| error.code()), (last > 500).then_some(ErrorCode::MESSAGE_TOO_LARGE));
+        assert!(sent(&broker).len() > 5, "one batch became many");
+    }
 }
 
 #[tokio::test(start_paused = true)]

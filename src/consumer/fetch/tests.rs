@@ -588,3 +588,18 @@ fn positions_are_only_moved_by_what_the_request_was_for() {
     assert!(harness.take().is_none());
     assert!(harness.positions.is_current(place));
 }
+
+/// Regression row 39: neither an answer that leaves a partition out nor one that never comes stops a partition.
+#[test]
+fn a_partition_that_an_answer_leaves_out_is_asked_for_again() {
+    let mut harness = Harness::new(settings());
+    harness.assign(0, 1, Start::At(5));
+    harness.assign(1, 1, Start::At(7));
+    let ticket = harness.fetches()[0].0;
+    harness.answer(ticket, vec![data(0, records(5, 1, 10))]);
+    let again = harness.fetches();
+    assert_eq!(again.iter().map(|sent| &sent.2[..]).collect::<Vec<_>>(), [[(1, 7), (0, 6)]]);
+    harness.fetch.handle_fetched(harness.now, again[0].0, None);
+    harness.wait(2_000);
+    assert_eq!(harness.fetches().iter().map(|sent| &sent.2[..]).collect::<Vec<_>>(), [[(1, 7), (0, 6)]]);
+}

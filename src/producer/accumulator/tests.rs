@@ -121,6 +121,27 @@ fn a_full_batch_wakes_a_parked_broker_once() {
     assert_eq!(harness.wakes(), [1]);
 }
 
+/// Regression row 18: no batch of an idempotent producer goes out without a producer id, however it waits and whoever asks.
+#[test]
+fn nothing_is_due_or_taken_before_there_is_a_producer_id() {
+    let mut harness = Harness { accumulator: Accumulator::new(rules()), now: Instant::now(), next: 0 };
+    harness.accumulator.add_partition(Some(1));
+    harness.accumulator.add_partition(Some(1));
+    let (full, lingering) = (harness.ready(0, 10), harness.open(1));
+    harness.accumulator.flush();
+    harness.now += 10 * LINGER;
+    assert_eq!(harness.accumulator.turn(harness.now, 1), Turn::Park(None));
+    assert!(harness.accumulator.needs_identity());
+    harness.wakes();
+    harness.accumulator.handle_identity(Identity { producer_id: 7, epoch: 0 });
+    assert_eq!(harness.wakes(), [1]);
+    assert_eq!(harness.accumulator.turn(harness.now, 1), Turn::Close(vec![(1, lingering)]));
+    harness.accumulator.handle_ready(1, lingering, 10, 10, |_| {});
+    let Turn::Send(taken) = harness.accumulator.turn(harness.now, 1) else { panic!("both may go") };
+    assert_eq!(taken.iter().map(|taken| taken.batch).collect::<Vec<_>>(), [full, lingering]);
+    assert!(taken.iter().all(|taken| taken.stamp.is_some_and(|stamp| stamp.identity.producer_id == 7)));
+}
+
 #[test]
 fn the_first_batch_asks_for_a_sender() {
     let mut harness = Harness::new(rules(), 1);
