@@ -153,9 +153,8 @@ async fn live(case: &Case) -> Run {
     let moods = Arc::new(Mutex::new(Random::of(case.seed, "moods")));
     let world = World { case: Arc::new(case.clone()), broker, net, recorder, over, moods };
 
-    let troubles = observer::begin(&world);
+    let (troubles, watched) = observer::begin(&world);
     let seconds = tokio::spawn(count_seconds(world.recorder.clone()));
-    let watched = tokio::spawn(observer::watch_members(world.clone()));
     let producers: Vec<_> =
         workload.producers.iter().map(|plan| tokio::spawn(producers::produce(world.clone(), plan.clone()))).collect();
     let members: Vec<_> =

@@ -1,5 +1,6 @@
 //! What the broker sees goes into the history, and what is to go wrong at it does.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use klamm::protocol::messages::offset_commit::OffsetCommitRequest;
@@ -19,16 +20,20 @@ use crate::trouble::{Trouble, Whim};
 /// Whims that wait for their requests: how many are left of each.
 type Whims = Arc<Mutex<Vec<(ApiKey, usize, Whim)>>>;
 
-/// Begins to look, and starts the task that makes trouble; it ends when all troubles are over.
-pub(super) fn begin(world: &World) -> JoinHandle<()> {
+/// Begins to look, and starts the task that makes trouble, which ends when all troubles are over; and one that watches the group.
+pub(super) fn begin(world: &World) -> (JoinHandle<()>, JoinHandle<()>) {
     let whims = Whims::default();
-    let (world, mine) = (world.clone(), whims.clone());
+    let members = Members::default();
+    let (world, mine, known) = (world.clone(), whims.clone(), members.clone());
     let mut topics: Vec<(Uuid, u32)> = Vec::new();
     let (recorder, broker, count) = (world.recorder.clone(), world.broker.clone(), super::topics(&world.case));
     // It holds the broker in which it is: `end` takes it out.
     _ = world.broker.intercept(move |request| {
         // Before anybody sees anything of it.
         note_losses(&broker, &recorder);
+        if request.api_key == ApiKey::JOIN_GROUP {
+            note_members(&broker, &recorder, &known);
+        }
         for topic in 0..count {
             let id = broker.topic_id(&topic_name(topic));
             if let Some(id) = id.filter(|id| !topics.contains(&(*id, topic))) {
@@ -49,7 +54,8 @@ pub(super) fn begin(world: &World) -> JoinHandle<()> {
         }
         intercept(whim)
     });
-    tokio::spawn(make_trouble(world, whims))
+    let watched = tokio::spawn(watch_members(world.broker.clone(), world.recorder.clone(), members));
+    (tokio::spawn(make_trouble(world, whims)), watched)
 }
 
 /// Ends to look.
@@ -125,18 +131,26 @@ fn intercept(whim: Whim) -> Intercept {
     }
 }
 
+/// Who was in the group when it was looked at: member id and client id.
+type Members = Arc<Mutex<BTreeMap<String, String>>>;
+
 /// Notes when a member is not in the group any more, whoever wanted that: one that was thrown out hears of it later.
-pub(super) async fn watch_members(world: World) {
-    let mut before = std::collections::BTreeMap::<String, String>::new();
-    loop {
-        let members = world.broker.group_members(GROUP).into_iter();
-        let now: std::collections::BTreeMap<_, _> = members.map(|member| (member.member_id, member.client_id)).collect();
-        for (_, client_id) in before.iter().filter(|(id, _)| !now.contains_key(id.as_str())) {
-            if let Some(Who::Member(member)) = of_client(client_id) {
-                world.recorder.push(Event::ThrownOut { member });
-            }
+fn note_members(broker: &Broker, recorder: &Recorder, known: &Members) {
+    let members = broker.group_members(GROUP).into_iter();
+    let now: BTreeMap<_, _> = members.map(|member| (member.member_id, member.client_id)).collect();
+    let mut before = known.lock().unwrap_or_else(PoisonError::into_inner);
+    for (_, client_id) in before.iter().filter(|(id, _)| !now.contains_key(id.as_str())) {
+        if let Some(Who::Member(member)) = of_client(client_id) {
+            recorder.push(Event::ThrownOut { member });
         }
-        before = now;
+    }
+    *before = now;
+}
+
+/// Looks at the group now and then.
+async fn watch_members(broker: Broker, recorder: Recorder, known: Members) {
+    loop {
+        note_members(&broker, &recorder, &known);
         sleep(MEMBERS_LOOK).await;
     }
 }

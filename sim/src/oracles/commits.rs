@@ -14,10 +14,13 @@ struct Share {
     asked: Option<i64>,
     /// Of this assignment: was it handed anything?
     begun: bool,
+    /// Of this assignment: was it handed again what it has committed?
+    again: bool,
 }
 
 /// I8: a member commits no more than it was handed, and within an assignment never less than before. (Before it was handed anything it may
-/// repeat the commit that it found.) Where the end of a log was lost, it begins anew with what it is handed again.
+/// repeat the commit that it found.) Where the end of a log was lost, who is handed again what it has committed goes back, perhaps
+/// more than once: a commit that was on its way comes again, too.
 pub(super) fn follow_deliveries(history: &History) -> Verdict {
     let mut shares: BTreeMap<(u32, Partition), Share> = BTreeMap::new();
     let mut highest: BTreeMap<Partition, i64> = BTreeMap::new();
@@ -28,16 +31,14 @@ pub(super) fn follow_deliveries(history: &History) -> Verdict {
             Event::Assigned { member, partitions } => {
                 for partition in partitions {
                     let share = shares.entry((*member, *partition)).or_default();
-                    (share.asked, share.begun) = (None, false);
+                    (share.asked, share.begun, share.again) = (None, false, false);
                 }
             }
             Event::Delivered { member, partition, offset, .. } => {
                 let share = shares.entry((*member, *partition)).or_default();
                 share.handed = share.handed.max(offset + 1);
                 share.begun = true;
-                if lossy.contains(partition) && share.asked.is_some_and(|asked| *offset < asked) {
-                    share.asked = None;
-                }
+                share.again |= lossy.contains(partition) && share.asked.is_some_and(|asked| *offset < asked);
             }
             Event::Destroyed { partition, .. } => _ = lossy.insert(*partition),
             Event::CommitAsked { member, partition, offset } => {
@@ -48,7 +49,7 @@ pub(super) fn follow_deliveries(history: &History) -> Verdict {
                     let text = format!("member {member} commits {offset} of {partition}, but was handed records before {limit}");
                     return Err(broken("I8", history, at, text));
                 }
-                if let Some(before) = share.asked.filter(|before| before > offset) {
+                if let Some(before) = share.asked.filter(|before| before > offset && !share.again) {
                     let text = format!("member {member} commits {offset} of {partition} after {before}");
                     return Err(broken("I8", history, at, text));
                 }

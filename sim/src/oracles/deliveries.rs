@@ -71,7 +71,14 @@ pub(super) fn prefix(history: &History) -> Verdict {
             }
             Event::Ended { member, .. } => assigned.retain(|(owner, _), _| owner != member),
             Event::Destroyed { partition, from, .. } => _ = places.entry(*partition).or_default().lost.insert(*from),
-            Event::CommitAsked { partition, offset, .. } => _ = places.entry(*partition).or_default().asked.insert(*offset),
+            Event::CommitAsked { partition, offset, .. } => {
+                let place = places.entry(*partition).or_default();
+                _ = place.asked.insert(*offset);
+                // Who reads again what stands before a loss commits it again.
+                if !place.lost.is_empty() {
+                    place.acked = place.acked.min(*offset);
+                }
+            }
             Event::CommitAcked { offsets, .. } => {
                 for (partition, offset) in offsets {
                     let place = places.entry(*partition).or_default();
@@ -198,6 +205,12 @@ mod tests {
         holds("I6", &begun(2, 0));
         holds("I6", &begun(1, 1));
         objects("I6", &begun(2, 1), "before the confirmed commit of 2");
+        let again = |loss| {
+            let before = [assigned(1), delivered(1, 0), commit_asked(1, 1), delivered(1, 1), commit_asked(1, 2), acked(2), loss];
+            of(before.into_iter().chain([commit_asked(1, 1), assigned(2), delivered(2, 1)]))
+        };
+        holds("I6", &again(gone(9, 3, 4)));
+        objects("I6", &again(Event::Expired), "before the confirmed commit of 2");
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) fn was_sent(history: &History) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::super::scene::*;
+    use super::super::{GARBLED, check};
     use super::*;
 
     #[test]
@@ -48,5 +49,19 @@ mod tests {
         objects("I6f", &log(history([accepted(0)]), &[0, 1]), "t0-0 has");
         let unreadable = Event::Delivered { member: 1, partition: P, offset: 0, record: None };
         objects("I6f", &history([accepted(0), unreadable]), "is handed None at 0");
+    }
+
+    #[test]
+    fn where_bytes_change_some_rules_are_asked_all_the_same() {
+        let of = |garbles, events: &[Event]| {
+            let mut history = history(events.iter().cloned().chain([Event::Healed, Event::Settled]));
+            history.bounds.garbles = garbles;
+            check(&history).map_err(|violation| violation.oracle)
+        };
+        let lost = [started(true), accepted(0), acked(0, 7)];
+        assert_eq!(of(false, &lost).unwrap_err(), "I1");
+        assert_eq!(of(true, &lost).unwrap().keys().copied().collect::<Vec<_>>(), GARBLED);
+        assert_eq!(of(true, &[accepted(0)]).unwrap_err(), "I11");
+        assert_eq!(of(true, &[delivered(1, 0)]).unwrap_err(), "I6f");
     }
 }

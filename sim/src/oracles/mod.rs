@@ -87,7 +87,7 @@ pub const ALL: &[Oracle] = &[
 
 /// What can be asked where bytes arrived changed: a client that was told what no broker said, and a broker that did what no client asked
 /// for, break all other rules by right. Nobody takes a record whose checksum is wrong, hangs, spins or holds too much.
-const GARBLED: &[&str] = &["I6f", "I9", "I10", "I11", "I12"];
+const GARBLED: &[&str] = &["I10", "I11", "I12", "I6f", "I9"];
 
 /// Asks all, and gives what each has compared, or the first violation.
 ///
