@@ -21,7 +21,7 @@ const MEMORY_PORT: u16 = 9092;
 #[derive(Clone)]
 #[must_use]
 pub struct BrokerBuilder {
-    settings: Settings,
+    pub(crate) settings: Settings,
     topics: Vec<(String, i32)>,
     /// Mechanism, name and password.
     users: Vec<(SaslMechanism, String, String)>,

@@ -1,6 +1,7 @@
 //! The core for fuzz targets: frames in, actions out, time in the caller's hands.
 
 mod cluster;
+mod losses;
 
 use std::time::Instant;
 
@@ -10,6 +11,8 @@ use klamm::protocol::TopicName;
 use crate::core::{self, Settings};
 use crate::faults::{Fault, NetworkFault, Plan};
 use crate::script::{ConnectionId, Intercept, SaslMechanism};
+
+pub use losses::Loss;
 
 /// A cluster of one node without sockets, tasks or clock.
 #[derive(Debug)]

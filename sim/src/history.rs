@@ -268,15 +268,16 @@ pub enum Event {
     },
     /// A fault begins.
     Fault(String),
-    /// Records of a partition were destroyed, acknowledged or not: those from an offset on (an unclean election) or before one
-    /// (retention).
+    /// The end of a partition's log is lost: the broker said so. It comes before whatever clients may see of that.
     Destroyed {
         /// Where.
         partition: Partition,
-        /// From this offset.
+        /// From this offset on; 0 where the topic was deleted.
         from: i64,
-        /// Up to, and without, this one.
-        to: i64,
+        /// What stood before this offset was visible, and acknowledged to who wants all replicas to have it.
+        high_watermark: i64,
+        /// What was lost, with its offsets.
+        records: Vec<(i64, RecordId)>,
     },
     /// Members were thrown out behind their backs: until they hear of it, partitions may have two owners.
     Expired,
@@ -337,6 +338,10 @@ pub struct Bounds {
     pub wakes_per_second: u32,
     /// Must all that is consumed be read and committed to the end?
     pub reads_all: bool,
+    /// May brokers lose what all replicas in sync had?
+    pub destroys: bool,
+    /// May bytes arrive changed? Then brokers may do what nobody asked for, and clients hear what nobody said.
+    pub garbles: bool,
 }
 
 /// A run.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use crate::coverage::Coverage;
 use crate::history::{Bounds, History};
 use crate::oracles::{self, Checks, Violation};
-use crate::trouble::{self, Network, Trouble};
+use crate::trouble::{self, Login, Network, Trouble};
 use crate::workload::{Kind, Workload};
 
 /// All that a run depends on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// What everything else in it was drawn from, and what is drawn while it runs.
     pub seed: u64,
@@ -20,6 +20,8 @@ pub struct Case {
     pub workload: Workload,
     /// How bytes pass.
     pub network: Network,
+    /// Must clients log in?
+    pub login: Option<Login>,
     /// What goes wrong, and when.
     pub troubles: Vec<(Duration, Trouble)>,
     /// Every other public future is dropped after at most so many polls, unless it is done by then; `None`: all are waited for.
@@ -30,8 +32,9 @@ impl Case {
     /// The case of a seed.
     pub fn draw(kind: Kind, seed: u64) -> Self {
         let workload = Workload::draw(kind, seed);
-        let (network, troubles) = (Network::draw(seed), trouble::draw(seed, &workload));
-        Self { seed, workload, network, troubles, patience: None }
+        let (network, login) = (Network::draw(seed), Login::draw(seed));
+        let troubles = trouble::draw(seed, &workload, login);
+        Self { seed, workload, network, login, troubles, patience: None }
     }
 
     /// What its runs are measured against: where members work, each record may take a copy and a commit over its network.
@@ -41,6 +44,10 @@ impl Case {
             let each = 6 * self.network.latency.1;
             bounds.recovery += each * u32::try_from(self.workload.records()).unwrap_or(u32::MAX);
         }
+        bounds.destroys = self.troubles.iter().any(|(_, trouble)| trouble.destroys());
+        bounds.garbles = self.troubles.iter().any(|(_, trouble)| trouble.garbles());
+        // A commit whose bytes have changed may be one of another place.
+        bounds.reads_all &= !bounds.garbles;
         bounds
     }
 
@@ -151,7 +158,7 @@ pub fn report(level: &dyn Level, case: &Case, violation: &Violation) -> String {
         _ = writeln!(text, "  {at:>10?}  {trouble:?}");
     }
     _ = writeln!(text, "  {:?}", smallest.workload);
-    _ = writeln!(text, "  {:?}", smallest.network);
+    _ = writeln!(text, "  {:?}, {:?}", smallest.network, smallest.login);
     _ = writeln!(text, "  {found}");
     if let Some(run) = run(level, &smallest).run {
         let events = &run.history.events;
@@ -169,7 +176,7 @@ mod tests {
     use crate::history::Event;
     use crate::workload::SECOND;
 
-    /// Fails when a leader moves while there is more than one record.
+    /// Fails when a connection is cut while there is more than one record.
     struct Fake;
 
     impl Level for Fake {
@@ -180,8 +187,8 @@ mod tests {
         fn run(&self, case: &Case) -> Run {
             let mut history = History::new(case.workload.bounds());
             history.push(SECOND, Event::Healed);
-            let moved = case.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::MoveLeader { .. }));
-            if !moved || case.workload.producers[0].records < 2 {
+            let cut = case.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Cut { .. }));
+            if !cut || case.workload.producers[0].records < 2 {
                 history.push(2 * SECOND, Event::Settled);
             }
             Run { history, coverage: Coverage::default(), traffic: Vec::new() }
@@ -197,7 +204,7 @@ mod tests {
         let (smallest, found) = shrink(&Fake, &case, &violation);
         assert_eq!(found.oracle, "I11");
         assert_eq!(smallest.troubles.len(), 1);
-        assert!(matches!(smallest.troubles[0].1, Trouble::MoveLeader { .. }));
+        assert!(matches!(smallest.troubles[0].1, Trouble::Cut { .. }));
         assert_eq!(smallest.workload.producers.len(), 1);
         assert_eq!(smallest.workload.producers[0].records, 2);
         let report = report(&Fake, &case, &violation);

@@ -19,7 +19,7 @@ pub enum Extent {
 }
 
 /// A case of a sweep that breaks an oracle.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Broken {
     /// The case.
     pub case: Case,

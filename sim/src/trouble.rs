@@ -1,12 +1,14 @@
 //! What goes wrong in a run, as plain data: drawn from its seed, or written down by a test.
 //!
-//! What a broker does wrong begins at a time; a connection is cut after so many bytes, or from a time on.
+//! Most of it are the faults of klamm-broker ([`Fault`]), at a time or before a request, carried out by the broker and its network. What
+//! these cannot say stands beside them: connections cut at a byte of their life, also without a word, and brokers that hang.
 
 use std::time::Duration;
 
 use klamm::protocol::{ApiKey, ErrorCode};
+use klamm_broker::faults::{BrokerFault, Entry, Fault, Kind as FaultKind, Plan, Shape, When};
 
-use crate::history::Partition;
+use crate::history::topic_name;
 use crate::random::Random;
 use crate::workload::{Kind, MILLISECOND, SECOND, Workload};
 
@@ -30,19 +32,11 @@ pub enum How {
     Silence,
 }
 
-/// What a broker does with a request.
+/// What a broker does with a request, beside what [`BrokerFault`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whim {
-    /// Answers with a code, and does nothing.
-    Code(ErrorCode),
-    /// Closes the connection, and does nothing.
-    CloseBefore,
-    /// Does it, and closes the connection in place of an answer.
-    CloseAfter,
     /// Does it later.
     Delay(Duration),
-    /// Does it, and answers later.
-    DelayAnswer(Duration),
     /// Never answers, and does nothing.
     Swallow,
     /// Does it, and is silent from then on.
@@ -51,8 +45,8 @@ pub enum Whim {
     CutAnswer(usize),
 }
 
-/// A fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Trouble {
     /// The how manieth connection of the run (from 0) breaks after so many bytes in one direction. Its time does not matter.
     Cut {
@@ -72,38 +66,6 @@ pub enum Trouble {
         /// How.
         how: How,
     },
-    /// A node refuses connections for a time, or takes them and is silent.
-    Unreachable {
-        /// Which node.
-        node: i32,
-        /// Without a word?
-        silent: bool,
-        /// For how long.
-        lasting: Duration,
-    },
-    /// A node's process dies and comes back.
-    Stop {
-        /// Which node.
-        node: i32,
-        /// When it comes back.
-        lasting: Duration,
-    },
-    /// Another node leads a partition.
-    MoveLeader {
-        /// Which partition.
-        partition: Partition,
-        /// Who leads it.
-        node: i32,
-    },
-    /// Nobody leads a partition for a time.
-    NoLeader {
-        /// Which partition.
-        partition: Partition,
-        /// For how long.
-        lasting: Duration,
-        /// Who leads it then.
-        node: i32,
-    },
     /// The next requests of an API meet a broker with a whim.
     Whim {
         /// Which API.
@@ -113,69 +75,69 @@ pub enum Trouble {
         /// What becomes of them.
         whim: Whim,
     },
-    /// Every answer asks for a pause.
-    Throttle {
-        /// For how long the client shall pause.
-        pause: Duration,
-        /// For how long that goes on.
-        lasting: Duration,
-    },
-    /// Another node coordinates the group.
-    MoveCoordinator {
-        /// Which.
-        node: i32,
-    },
     /// The coordinator has all members join again.
     Rebalance,
+    /// A fault of the broker's.
+    Fault(Fault),
+    /// A fault that waits for a request, counted from this trouble's time.
+    Before {
+        /// Of this API.
+        api: ApiKey,
+        /// The first one is 1.
+        nth: u32,
+        /// What happens then.
+        fault: Fault,
+    },
 }
 
 impl Trouble {
+    /// The fault in it.
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Fault(fault) | Self::Before { fault, .. } => Some(fault),
+            _ => None,
+        }
+    }
+
     /// One word, for counts.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Cut { how: How::Reset, .. } => "cut: reset",
-            Self::Cut { how: How::Close, .. } => "cut: close",
-            Self::Cut { how: How::Silence, .. } => "cut: silence",
+            Self::Cut { how: How::Reset, .. } => "cut at a byte: reset",
+            Self::Cut { how: How::Close, .. } => "cut at a byte: close",
+            Self::Cut { how: How::Silence, .. } => "cut at a byte: silence",
             Self::Break { .. } => "connections break",
-            Self::Unreachable { silent: false, .. } => "node refuses",
-            Self::Unreachable { silent: true, .. } => "node is silent",
-            Self::Stop { .. } => "node stops",
-            Self::MoveLeader { .. } => "leader moves",
-            Self::NoLeader { .. } => "no leader",
-            Self::Whim { whim: Whim::Code(_), .. } => "error code",
-            Self::Whim { whim: Whim::CloseBefore | Whim::CloseAfter | Whim::CutAnswer(_), .. } => "request closes",
-            Self::Whim { whim: Whim::Delay(_) | Whim::DelayAnswer(_), .. } => "request is slow",
+            Self::Whim { whim: Whim::CutAnswer(_), .. } => "answer is cut",
+            Self::Whim { whim: Whim::Delay(_), .. } => "request waits",
             Self::Whim { whim: Whim::Swallow | Whim::SwallowAnswer, .. } => "request hangs",
-            Self::Throttle { .. } => "throttle",
-            Self::MoveCoordinator { .. } => "coordinator moves",
             Self::Rebalance => "rebalance",
+            Self::Fault(fault) | Self::Before { fault, .. } => fault.kind().name(),
         }
     }
 
-    /// How long it goes on by itself.
-    pub fn lasting(&self) -> Duration {
-        match self {
-            Self::Unreachable { lasting, .. }
-            | Self::Stop { lasting, .. }
-            | Self::NoLeader { lasting, .. }
-            | Self::Throttle { lasting, .. } => *lasting,
-            _ => Duration::ZERO,
-        }
-    }
-
-    /// Does it throw members out of their group behind their backs?
+    /// Does it tell members that they are out of their group?
     pub fn expires_members(&self) -> bool {
-        matches!(self, Self::Whim { whim: Whim::Code(ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION), .. })
+        let told = |code: &ErrorCode| matches!(*code, ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION);
+        matches!(self.fault(), Some(Fault::Broker(BrokerFault::Error { code, .. })) if told(code))
     }
 
-    fn draw(random: &mut Random, workload: &Workload) -> Self {
+    /// May it destroy records that all replicas in sync had?
+    pub fn destroys(&self) -> bool {
+        self.is_of(&[FaultKind::Truncate, FaultKind::UncleanElection, FaultKind::DeleteTopic])
+    }
+
+    /// May bytes arrive changed?
+    pub fn garbles(&self) -> bool {
+        self.is_of(&[FaultKind::Corrupt])
+    }
+
+    fn is_of(&self, kinds: &[FaultKind]) -> bool {
+        self.fault().is_some_and(|fault| kinds.contains(&fault.kind()))
+    }
+
+    fn draw(random: &mut Random, at: Duration, workload: &Workload, shape: &Shape) -> Option<(Duration, Self)> {
         let node = random.within(1..=workload.nodes as u64) as i32;
-        let topics = if workload.kind == Kind::Copy { 2 } else { 1 };
-        let number = random.below(workload.partitions as u64) as i32;
-        let partition = Partition { topic: random.below(topics) as u32, number };
-        let lasting = random.pick(&[50, 500, 3_000, 8_000]) * MILLISECOND;
         let how = random.pick(&[How::Reset, How::Close, How::Silence]);
-        match random.below(15) {
+        let trouble = match random.below(20) {
             0..=2 => {
                 let connection = random.below(12);
                 let direction = random.pick(&[Direction::Up, Direction::Down]);
@@ -184,31 +146,68 @@ impl Trouble {
                 Self::Cut { connection, direction, after: random.below(limit), how }
             }
             3 => Self::Break { node, how },
-            4 => Self::Unreachable { node, silent: random.once_in(2), lasting },
-            5 => Self::Stop { node, lasting },
-            6 => Self::MoveLeader { partition, node },
-            7 => Self::NoLeader { partition, lasting, node },
-            8 => Self::Throttle { pause: random.pick(&[10, 200, 1_000]) * MILLISECOND, lasting },
-            9 if workload.kind != Kind::Produce => Self::MoveCoordinator { node },
-            10 if workload.kind != Kind::Produce => Self::Rebalance,
-            _ => {
-                let (api, codes) = random.pick(codes(workload.kind));
-                let pause = random.pick(&[20, 300, 2_500, 7_000]) * MILLISECOND;
-                let whim = match random.below(11) {
-                    0 => Whim::CloseBefore,
-                    1 => Whim::CloseAfter,
-                    2 => Whim::Delay(pause),
-                    3 => Whim::DelayAnswer(pause),
-                    4 => Whim::Swallow,
-                    5 => Whim::SwallowAnswer,
-                    6 => Whim::CutAnswer(random.below(60) as usize),
-                    _ => Whim::Code(random.pick(codes)),
+            4 if workload.kind != Kind::Produce => Self::Rebalance,
+            5 | 6 => {
+                let (api, _) = random.pick(codes(workload.kind));
+                let whim = match random.below(4) {
+                    0 => Whim::Delay(random.pick(&[20, 300, 2_500, 7_000]) * MILLISECOND),
+                    1 => Whim::Swallow,
+                    2 => Whim::SwallowAnswer,
+                    _ => Whim::CutAnswer(random.below(60) as usize),
                 };
                 Self::Whim { api, times: random.pick(&[1, 1, 2, 5]), whim }
             }
-        }
+            // More codes than a plan draws.
+            7..=9 => {
+                let (api, codes) = random.pick(codes(workload.kind));
+                let (code, times) = (random.pick(codes), random.pick(&[1, 1, 2, 5]));
+                Self::Fault(BrokerFault::Error { api, code, times, node: None, partitions: Vec::new() }.into())
+            }
+            _ => {
+                let Entry { when, fault } = Plan::random(random.next(), shape).entries.pop()?;
+                match when {
+                    When::After(at) => return Some((at, Self::Fault(fault))),
+                    When::Before { api, nth } => Self::Before { api, nth, fault },
+                    _ => return None,
+                }
+            }
+        };
+        Some((at, trouble))
     }
 }
+
+/// What the broker's plans are drawn from: any kind that can be had, and some in a few seeds only, more often there. These leave less to
+/// be checked.
+fn shape(random: &mut Random, workload: &Workload, login: bool) -> Shape {
+    let topics = if workload.kind == Kind::Copy { 2 } else { 1 };
+    let mut shape = Shape::default();
+    shape.nodes = workload.nodes;
+    shape.topics = (0..topics).map(|topic| (topic_name(topic), workload.partitions)).collect();
+    shape.duration = workload.duration.saturating_sub(SECOND);
+    shape.faults = 1..=1;
+    if workload.kind == Kind::Produce {
+        shape.apis = vec![ApiKey::PRODUCE, ApiKey::METADATA, ApiKey::INIT_PRODUCER_ID];
+    } else {
+        shape.groups = vec![GROUP.to_owned()];
+    }
+    // Nobody has transactions here: markers that are held, and an id that is fenced, hurt nobody.
+    if random.once_in(8) {
+        shape.transactional_ids = vec!["x".to_owned()];
+    }
+    let rare: &[FaultKind] = match random.below(12) {
+        0..=2 => &[FaultKind::Truncate, FaultKind::UncleanElection],
+        3 => &[FaultKind::DeleteTopic],
+        4 => &[FaultKind::Corrupt],
+        _ => &[],
+    };
+    shape.kinds.retain(|kind| !kind.loses_records() && (login || *kind != FaultKind::ExpireCredentials));
+    let times = if rare.is_empty() { 0 } else { shape.kinds.len() / 3 / rare.len() };
+    (0..times).for_each(|_| shape.kinds.extend(rare));
+    shape
+}
+
+/// The group of the workloads that have one.
+pub(crate) const GROUP: &str = "g";
 
 /// Which APIs a kind of work uses, and which codes they answer with now and then.
 fn codes(kind: Kind) -> &'static [(ApiKey, &'static [ErrorCode])] {
@@ -313,36 +312,75 @@ impl Network {
     }
 }
 
-/// The faults of a seed, by the time from the start of the run; every tenth seed has none.
-pub fn draw(seed: u64, workload: &Workload) -> Vec<(Duration, Trouble)> {
+/// Who wants to know who it is talking to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// For how long who has logged in is believed; `None`: as long as the connection lasts.
+    pub believed: Option<Duration>,
+}
+
+impl Login {
+    /// That of a seed: most let in everybody.
+    pub fn draw(seed: u64) -> Option<Self> {
+        let mut random = Random::of(seed, "login");
+        random.once_in(5).then(|| Self { believed: random.pick(&[None, Some(2 * SECOND), Some(10 * SECOND)]) })
+    }
+}
+
+/// What goes wrong in a seed, by the time from the start of the run; in every tenth nothing does.
+pub fn draw(seed: u64, workload: &Workload, login: Option<Login>) -> Vec<(Duration, Trouble)> {
     let mut random = Random::of(seed, "troubles");
+    let shape = shape(&mut random, workload, login.is_some());
     let count = random.pick(&[0, 1, 2, 3, 3, 4, 5, 6, 8, 12]);
     let last = workload.duration.saturating_sub(SECOND).as_millis() as u64;
     let one = |_| {
         let at = random.millis(0..=last);
-        (at, Trouble::draw(&mut random, workload))
+        Trouble::draw(&mut random, at, workload, &shape)
     };
-    let mut all: Vec<_> = (0..count).map(one).collect();
+    let mut all: Vec<_> = (0..count).filter_map(one).collect();
     all.sort_by_key(|(at, _)| *at);
     all
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn the_troubles_of_a_seed_are_the_same_and_all_kinds_come() {
-        let mut kinds = std::collections::BTreeSet::new();
+        let mut kinds = BTreeSet::new();
+        let (mut before, mut seeds, mut rare) = (0, 0, 0);
         for seed in 0..600 {
             for kind in Kind::ALL {
-                let workload = Workload::draw(kind, seed);
-                let drawn = draw(seed, &workload);
-                assert_eq!(drawn, draw(seed, &workload));
+                let (workload, login) = (Workload::draw(kind, seed), Login::draw(seed));
+                let drawn = draw(seed, &workload, login);
+                assert_eq!(drawn, draw(seed, &workload, login));
                 assert!(drawn.iter().all(|(at, _)| *at < workload.duration));
                 kinds.extend(drawn.iter().map(|(_, trouble)| trouble.kind()));
+                before += drawn.iter().filter(|(_, trouble)| matches!(trouble, Trouble::Before { .. })).count();
+                seeds += 1;
+                rare += usize::from(drawn.iter().any(|(_, trouble)| trouble.destroys() || trouble.garbles()));
             }
         }
-        assert_eq!(kinds.len(), 16, "{kinds:?}");
+        let own =
+            ["cut at a byte: reset", "cut at a byte: close", "cut at a byte: silence", "connections break", "answer is cut"];
+        let own = own.into_iter().chain(["request waits", "request hangs", "rebalance"]);
+        assert_eq!(kinds, own.chain(FaultKind::ALL.iter().map(|kind| kind.name())).collect());
+        assert!(before > 500, "only {before} wait for a request");
+        // Most runs are checked in full.
+        assert!(rare * 3 < seeds && rare * 10 > seeds, "{rare} of {seeds}");
+    }
+
+    #[test]
+    fn what_a_trouble_does_to_a_run_is_known() {
+        let fault = |fault: BrokerFault| Trouble::Before { api: ApiKey::PRODUCE, nth: 1, fault: fault.into() };
+        let truncate = fault(BrokerFault::Truncate { topic: "t0".to_owned(), partition: 0, records: 1 });
+        assert!(truncate.destroys() && !truncate.garbles() && !truncate.expires_members());
+        let error =
+            |code| fault(BrokerFault::Error { api: ApiKey::HEARTBEAT, code, times: 1, node: None, partitions: Vec::new() });
+        assert!(error(ErrorCode::UNKNOWN_MEMBER_ID).expires_members());
+        assert!(!error(ErrorCode::NOT_COORDINATOR).expires_members());
     }
 }

@@ -259,6 +259,8 @@ impl Workload {
             requests_per_second: 3_000,
             wakes_per_second: 100_000,
             reads_all: self.kind != Kind::Produce,
+            destroys: false,
+            garbles: false,
         }
     }
 }

@@ -26,5 +26,5 @@ fn every_oracle_holds_for_the_first_seeds_of_each_workload() {
     for (oracle, (runs, checks)) in &all.checks {
         assert!(*runs > 0 && *checks > 0, "{oracle} has compared nothing");
     }
-    assert!(all.troubles.len() > 10, "{:?}", all.troubles);
+    assert!(all.troubles.len() > 25, "{:?}", all.troubles);
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::ClusterConfig;
 use crate::cluster::unstable::Hub;
-use crate::config::Seed;
+use crate::config::{Sasl, Seed};
 use crate::consumer::unstable::{Handed, Mark, Member, MemberSettings, Told};
 use crate::error::Result;
-use crate::network::clock;
 use crate::network::line::{End, Lines, Wish};
+use crate::network::{clock, sasl};
 use crate::producer::unstable::{Delivered, Producer, ProducerSettings, Taken};
 
 /// Rounds in one pump after which something is wrong: cores that give each other work without end.
@@ -39,6 +39,16 @@ impl Client {
         config.connection.client_id = Some(client_id.to_owned());
         let hub = Arc::new(Mutex::new(Hub::new(config)));
         Self { lines: Lines::default(), hub, producer: None, member: None, delivered: Vec::new(), start: now, turns: 0 }
+    }
+
+    /// Logs in on every connection; to be said before anything else.
+    ///
+    /// # Errors
+    /// If that is no way to log in.
+    pub fn log_in(&mut self, sasl: &Sasl) -> Result<()> {
+        let steps = sasl::steps(sasl)?;
+        self.hub().config.connection.setup = Some(steps);
+        Ok(())
     }
 
     /// Begins its producer.

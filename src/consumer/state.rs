@@ -334,6 +334,8 @@ impl State {
         };
         tracing::warn!(%partition, offset, reset = ?self.auto_offset_reset, "offset out of range: the log does not have it; beginning anew");
         if let Some(place) = self.positions.lose(&partition) {
+            // What is read from here on may be before what was marked, and is to be committed all the same.
+            self.offsets.rewind(&partition);
             self.fetch.handle_command(now, Command::Start { place, partition, start });
         }
         Ok(())

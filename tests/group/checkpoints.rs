@@ -238,3 +238,20 @@ async fn many_commits_at_once_are_few_requests_and_all_hear_of_theirs() {
     assert_eq!(broker.committed("g", "t", 0), Some(1));
     assert!(broker.requests_of(ApiKey::OFFSET_COMMIT).len() <= 2, "one under way, and one for those who came meanwhile");
 }
+
+/// The log lost its end and the reader began anew; what it processed again was never committed, for the place before was further on.
+#[tokio::test(start_paused = true)]
+async fn what_is_read_again_after_an_offset_out_of_range_is_committed() {
+    let (broker, client) = start(Broker::builder().topic("t", 1)).await;
+    append(&broker, 0, 0..1);
+    append(&broker, 0, 1..2);
+    append(&broker, 0, 2..3);
+    let mut consumer =
+        member(&client).auto_commit_interval(SECOND).auto_offset_reset(klamm::consumer::OffsetReset::Earliest).build().unwrap();
+    assert_eq!(read_for(&mut consumer, 5 * SECOND).await.len(), 3);
+    assert_eq!(broker.committed("g", "t", 0), Some(3));
+    broker.truncate("t", 0, 1);
+    let again: Vec<_> = read_for(&mut consumer, 10 * SECOND).await.iter().map(|message| message.offset).collect();
+    assert_eq!(again, [0]);
+    assert_eq!(broker.committed("g", "t", 0), Some(1));
+}

@@ -73,6 +73,19 @@ impl Core {
         self.pump(now);
     }
 
+    /// Ends that nobody coordinates a group or transactional id: who did before does, or whoever runs.
+    pub(crate) fn load_coordinator(&mut self, now: Instant, key: &str) {
+        self.remember_coordinators();
+        self.placement.unloaded.remove(key);
+        self.settle_coordinators(now);
+        self.pump(now);
+    }
+
+    /// Does nobody coordinate it, whichever nodes run?
+    pub(super) fn is_unloaded(&self, key: &str) -> bool {
+        self.placement.unloaded.contains(key)
+    }
+
     /// Leaves a group or transactional id without a coordinator, until `move_coordinator` gives it one.
     pub(crate) fn unload_coordinator(&mut self, now: Instant, key: &str) {
         self.remember_coordinators();

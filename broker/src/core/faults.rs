@@ -51,7 +51,7 @@ enum Ending {
     Down(i32),
     Held(i32),
     Markers,
-    Unloaded(String, Option<i32>),
+    Unloaded(String),
     Loading(String),
     Deleted { name: TopicName, partitions: i32, configs: BTreeMap<String, String> },
 }
@@ -319,9 +319,11 @@ impl Core {
                 }
             }
             BrokerFault::UnloadCoordinator { of, lasts } => {
-                let ending = Ending::Unloaded(of.key().to_owned(), self.coordinator_of(of.key()));
-                self.unload_coordinator(now, of.key());
-                self.faults.end_after(now, *lasts, ending);
+                // One that is on ends it.
+                if !self.is_unloaded(of.key()) {
+                    self.unload_coordinator(now, of.key());
+                    self.faults.end_after(now, *lasts, Ending::Unloaded(of.key().to_owned()));
+                }
             }
             BrokerFault::LoadCoordinator { of, lasts } => {
                 let Some(node) = self.coordinator_of(of.key()) else { return };
@@ -351,11 +353,7 @@ impl Core {
             }
             Ending::Markers => self.hold_markers(now, false),
             Ending::Held(node) => self.release_replication(now, node),
-            // Somebody may have moved it meanwhile.
-            Ending::Unloaded(key, Some(node)) if self.coordinator_of(&key).is_none() => {
-                self.move_coordinator(now, &key, node, Duration::ZERO);
-            }
-            Ending::Unloaded(..) => {}
+            Ending::Unloaded(key) => self.load_coordinator(now, &key),
             Ending::Loading(key) => {
                 if let Some(node) = self.coordinator_of(&key) {
                     self.move_coordinator(now, &key, node, Duration::ZERO);

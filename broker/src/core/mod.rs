@@ -127,7 +127,7 @@ pub(crate) struct Core {
     started: Instant,
     wall_millis: i64,
     nodes: BTreeMap<i32, Node>,
-    topics: Topics,
+    pub(crate) topics: Topics,
     /// What was set on brokers while they ran: by number as text, the empty text for all.
     pub(crate) broker_configs: BTreeMap<String, BTreeMap<String, String>>,
     groups: Groups,

@@ -173,6 +173,7 @@ impl Core {
             min_isr: set("min.insync.replicas").and_then(|value| value.parse().ok()).unwrap_or(settings.min_insync_replicas),
             unclean: set("unclean.leader.election.enable").map_or(settings.unclean_leader_election, |value| value == "true"),
             moves_below_min_isr: settings.high_watermark_moves_below_min_isr,
+            keeps_losses: settings.keeps_losses,
         }
     }
 }

@@ -41,6 +41,28 @@ pub(crate) struct Partition {
     /// Replicas that do not have all of it.
     behind: BTreeMap<i32, Has>,
     rules: Rules,
+    /// What was lost since it was last asked, if the rules say that this is kept.
+    losses: Vec<Loss>,
+}
+
+/// The end of a log that the leaders have no more.
+#[derive(Clone, Debug)]
+pub(crate) struct Loss {
+    /// The first offset that is lost.
+    pub(crate) from: i64,
+    /// Where the log ended.
+    pub(crate) to: i64,
+    /// Its high watermark: what is before it was visible, and acknowledged to who wants all replicas to have it.
+    pub(crate) high_watermark: i64,
+    pub(crate) batches: Vec<Batch>,
+}
+
+impl Loss {
+    /// All of `log` from an offset on.
+    pub(crate) fn of(log: &Log, from: i64) -> Self {
+        let batches = log.batches().filter(|batch| batch.base_offset() >= from).cloned().collect();
+        Self { from, to: log.end_offset(), high_watermark: log.high_watermark(), batches }
+    }
 }
 
 /// What a replica has that is behind.
@@ -61,11 +83,13 @@ pub(crate) struct Rules {
     pub(crate) unclean: bool,
     /// Does the high watermark move while there are fewer in sync than that, as it did before Kafka 3.7?
     pub(crate) moves_below_min_isr: bool,
+    /// Is what is lost kept for whoever asks?
+    pub(crate) keeps_losses: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { min_isr: 1, unclean: false, moves_below_min_isr: false }
+        Self { min_isr: 1, unclean: false, moves_below_min_isr: false, keeps_losses: false }
     }
 }
 
@@ -103,6 +127,7 @@ impl Partition {
             keeper,
             behind: BTreeMap::new(),
             rules,
+            losses: Vec::new(),
         };
         partition.settle(around, rules);
         partition
@@ -231,6 +256,7 @@ impl Partition {
         self.producers = producers_of(&self.log);
         // No follower knows of a high watermark beyond what it has.
         let shared = self.log.shared_with(&old);
+        self.lose(&old, shared);
         self.log.set_high_watermark(old.high_watermark().min(shared));
         for replica in self.replicas.iter().copied().filter(|replica| *replica != node) {
             let had = match self.behind.remove(&replica) {
@@ -368,7 +394,11 @@ impl Partition {
 
     /// Cuts the log of all replicas at `from`, under the next epoch.
     pub(crate) fn truncate(&mut self, from: i64) {
+        let before = self.rules.keeps_losses.then(|| self.log.clone());
         self.log.truncate_from(from);
+        if let Some(before) = before {
+            self.lose(&before, self.log.end_offset());
+        }
         self.producers = producers_of(&self.log);
         let end = self.log.end_offset();
         for has in self.behind.values_mut() {
@@ -383,6 +413,26 @@ impl Partition {
         self.epoch_start = end;
         self.log.start_epoch(self.leader_epoch);
         self.advance();
+    }
+
+    fn lose(&mut self, log: &Log, from: i64) {
+        if self.rules.keeps_losses && from < log.end_offset() {
+            self.losses.push(Loss::of(log, from));
+        }
+    }
+
+    /// What was lost since the last call.
+    #[cfg(feature = "unstable-cores")]
+    pub(crate) fn take_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
+    }
+
+    /// All that was lost, when its topic is deleted.
+    pub(crate) fn end(mut self) -> Vec<Loss> {
+        if self.rules.keeps_losses {
+            self.losses.push(Loss::of(&self.log, self.log.start_offset()));
+        }
+        self.losses
     }
 }
 

@@ -57,7 +57,7 @@ impl Core {
     }
 
     pub(crate) fn delete_topic(&mut self, now: Instant, name: &str) -> bool {
-        let deleted = self.topics.delete(name).is_some();
+        let deleted = self.topics.delete(name);
         self.groups.forget_topic(name);
         self.pump(now);
         deleted

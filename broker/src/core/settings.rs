@@ -89,6 +89,8 @@ pub(crate) struct Settings {
     pub(crate) replica_lag_time_max: Duration,
     /// With fewer replicas in sync than `min.insync.replicas`, as before Kafka 3.7.
     pub(crate) high_watermark_moves_below_min_isr: bool,
+    /// Are batches that logs lose kept for whoever asks?
+    pub(crate) keeps_losses: bool,
     pub(crate) retention_check_interval: Duration,
     /// `connections.max.reauth.ms`; `None`: a client that has logged in is believed as long as its connection lasts.
     pub(crate) session_lifetime: Option<Duration>,
@@ -129,6 +131,7 @@ impl Default for Settings {
             unclean_leader_election: false,
             replica_lag_time_max: Duration::from_secs(30),
             high_watermark_moves_below_min_isr: false,
+            keeps_losses: false,
             retention_check_interval: Duration::from_secs(300),
             session_lifetime: None,
             validate_records: true,

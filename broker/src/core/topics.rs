@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use klamm::protocol::{Str, TopicName, Uuid};
 
-pub(crate) use crate::core::replication::Partition;
 use crate::core::replication::{Around, Rules};
+pub(crate) use crate::core::replication::{Loss, Partition};
 
 /// All topics.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Topics {
     pub(crate) held: BTreeSet<i32>,
     /// For topics that do not say it.
     pub(crate) default_rules: Rules,
+    /// What was lost with topics that were deleted.
+    losses: Vec<(String, i32, Loss)>,
 }
 
 /// One topic.
@@ -139,11 +141,27 @@ impl Topics {
         topic.partitions.extend(assignment.into_iter().map(|replicas| Partition::new(replicas, around, rules)));
     }
 
-    pub(crate) fn delete(&mut self, name: &str) -> Option<Topic> {
-        let topic = self.by_name.remove(name)?;
+    /// Removes a topic; `false` if there is none.
+    pub(crate) fn delete(&mut self, name: &str) -> bool {
+        let Some(topic) = self.by_name.remove(name) else { return false };
         self.names.remove(&topic.id);
+        for (index, partition) in (0..).zip(topic.partitions) {
+            self.losses.extend(partition.end().into_iter().map(|loss| (name.to_owned(), index, loss)));
+        }
         self.touch();
-        Some(topic)
+        true
+    }
+
+    /// What was lost since the last call, with topic and partition; nothing if the rules don't say that this is kept.
+    #[cfg(feature = "unstable-cores")]
+    pub(crate) fn take_losses(&mut self) -> Vec<(String, i32, Loss)> {
+        let mut losses = std::mem::take(&mut self.losses);
+        for (name, topic) in &mut self.by_name {
+            for (index, partition) in (0..).zip(&mut topic.partitions) {
+                losses.extend(partition.take_losses().into_iter().map(|loss| (name.clone(), index, loss)));
+            }
+        }
+        losses
     }
 
     pub(crate) fn set_id(&mut self, name: &str, id: Uuid) {

@@ -75,7 +75,7 @@ async fn write<T: AsyncWrite>(
         let is_clear = matches!(passage, Passage::Clear);
         tokio::select! {
             biased;
-            _ = changes.changed() => {}
+            () = changes.changed() => {}
             written = transport.write(passed.front().map_or(&[][..], |bytes| bytes)), if !passed.is_empty() => {
                 let written = written?;
                 let is_whole = passed.front_mut().is_none_or(|front| {
@@ -125,7 +125,7 @@ async fn read<T: AsyncRead>(
             Passage::Clear => {
                 tokio::select! {
                     biased;
-                    _ = changes.changed() => {}
+                    () = changes.changed() => {}
                     read = transport.read_buf(frames.read_buffer()) => {
                         if read? == 0 {
                             return Ok(());
@@ -143,7 +143,7 @@ async fn read<T: AsyncRead>(
         held.reserve(READ);
         tokio::select! {
             biased;
-            _ = changes.changed() => {}
+            () = changes.changed() => {}
             read = transport.read_buf(&mut held), if has_room && !is_closed => match read? {
                 0 => {
                     is_closed = true;

@@ -28,7 +28,7 @@ use crate::script::{ConnectionId, Intercept, RequestView};
 
 pub(crate) use listener::bind;
 pub(crate) use memory::Pipe;
-use network::Passage;
+use network::{Changes, Passage};
 #[cfg(feature = "tls")]
 pub use tls::ListenerTls;
 
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     /// Counts arrived requests, for those who wait for one.
     arrivals: watch::Sender<u64>,
     /// Counts faults of the network, for connections that wait.
-    network_changes: watch::Sender<u64>,
+    network_changes: Changes,
     /// What TCP listeners speak, if they speak TLS.
     #[cfg(feature = "tls")]
     tls: std::sync::OnceLock<tls::Acceptor>,
@@ -112,7 +112,7 @@ impl Shared {
             interceptors: Mutex::default(),
             timer: Notify::new(),
             arrivals: watch::Sender::new(0),
-            network_changes: watch::Sender::new(0),
+            network_changes: Changes::default(),
             #[cfg(feature = "tls")]
             tls: std::sync::OnceLock::new(),
         });
@@ -138,11 +138,11 @@ impl Shared {
                 Action::Close(id) => drop(state.outboxes.remove(&id)),
                 Action::Network(fault) => {
                     state.network.apply(now(), &fault);
-                    self.network_changes.send_modify(|count| *count += 1);
+                    self.network_changes.tell();
                 }
                 Action::Heal => {
                     state.network.clear();
-                    self.network_changes.send_modify(|count| *count += 1);
+                    self.network_changes.tell();
                 }
                 Action::StopListening(node) => state.stop_listening(node),
                 Action::Listen { node, elsewhere } => state.listen_again(self, node, elsewhere),
@@ -231,7 +231,7 @@ impl Shared {
         state.outboxes.clear();
         state.tasks.drain(..).for_each(|task| task.abort());
         state.listeners.drain().for_each(|(_, task)| task.abort());
-        self.network_changes.send_modify(|count| *count += 1);
+        self.network_changes.tell();
     }
 
     #[cfg(feature = "connector")]

@@ -1,16 +1,59 @@
 //! The network's part of the driver: what the tasks of connections ask of [`Network`](crate::faults::Network).
 //!
-//! They hear of new faults, and of the broker's end, through a watch channel: a fault counts for all bytes that are read or written after
-//! it.
+//! They hear of new faults, and of the broker's end, through [`Changes`]: a fault counts for all bytes that are read or written after it.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::driver::{Shared, lock, now};
 use crate::faults::{Connect, Delivery, Direction};
 use crate::script::ConnectionId;
+
+/// A count that grows, for many who wait. They are woken in the order in which they began to wait, so that a run can be replayed; tokio's
+/// `watch` wakes in any order.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    count: AtomicU64,
+    grown: Notify,
+}
+
+/// One who waits for it to grow.
+#[derive(Debug)]
+pub(super) struct Watcher<'a> {
+    changes: &'a Changes,
+    seen: u64,
+}
+
+impl Changes {
+    /// Something has changed.
+    pub(super) fn tell(&self) {
+        _ = self.count.fetch_add(1, Ordering::SeqCst);
+        self.grown.notify_waiters();
+    }
+}
+
+impl Watcher<'_> {
+    /// What has changed up to now is known.
+    pub(super) fn mark_unchanged(&mut self) {
+        self.seen = self.changes.count.load(Ordering::SeqCst);
+    }
+
+    /// Waits until there is more.
+    pub(super) async fn changed(&self) {
+        loop {
+            let mut grown = pin!(self.changes.grown.notified());
+            _ = grown.as_mut().enable();
+            if self.changes.count.load(Ordering::SeqCst) != self.seen {
+                return;
+            }
+            grown.await;
+        }
+    }
+}
 
 /// How a link stands.
 pub(super) enum Passage {
@@ -26,8 +69,10 @@ pub(super) enum Passage {
 
 impl Shared {
     /// Changes with each fault, and when the broker stops.
-    pub(super) fn network_changes(&self) -> watch::Receiver<u64> {
-        self.network_changes.subscribe()
+    pub(super) fn network_changes(&self) -> Watcher<'_> {
+        let mut watcher = Watcher { changes: &self.network_changes, seen: 0 };
+        watcher.mark_unchanged();
+        watcher
     }
 
     /// Gives `arrive` what is due on a link, and says how it stands then.
@@ -78,7 +123,7 @@ impl Shared {
             };
             tokio::select! {
                 biased;
-                _ = changes.changed() => {}
+                () = changes.changed() => {}
                 () = super::connection::due(at) => {}
             }
         }

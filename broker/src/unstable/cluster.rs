@@ -8,12 +8,12 @@ use klamm::protocol::{TopicName, Uuid};
 
 use super::Core;
 use crate::core::{self, Settings};
-use crate::script::{ConnectionId, Intercept, SeenRequest};
+use crate::script::{ConnectionId, Intercept, SaslMechanism, SeenRequest};
 
 impl Core {
     /// A cluster of so many nodes, from number 1; node n listens on `node-n`, port 9092. With these topics and numbers of partitions.
     pub fn cluster(now: Instant, nodes: i32, topics: &[(&str, i32)], seed: u64) -> Self {
-        let settings = Settings { nodes, seed, request_log_bytes: 0, ..Settings::default() };
+        let settings = Settings { nodes, seed, request_log_bytes: 0, keeps_losses: true, ..Settings::default() };
         let addresses = (1..=nodes).map(|node| (format!("node-{node}"), 9092)).collect();
         let mut core = core::Core::new(now, 1_700_000_000_000, settings, addresses);
         for (name, partitions) in topics {
@@ -22,6 +22,27 @@ impl Core {
             }
         }
         Self { core }
+    }
+
+    /// Adds a user: whoever connects from now on has to log in, and is believed for so long.
+    pub fn set_user(&mut self, mechanism: SaslMechanism, name: &str, password: &str, believed: Option<Duration>) {
+        self.core.set_sasl_user(mechanism, name, password);
+        self.core.set_session_lifetime(believed);
+    }
+
+    /// What the nodes take for the time of day: milliseconds since 1970.
+    pub fn wall_millis(&self, now: Instant) -> i64 {
+        self.core.wall_millis(now)
+    }
+
+    /// The address of a node.
+    pub fn address(&self, node: i32) -> Option<(&str, u16)> {
+        self.core.nodes().get(&node).map(|node| (node.host.as_str(), node.port))
+    }
+
+    /// Gives a node another address.
+    pub fn set_address(&mut self, node: i32, host: &str, port: u16) {
+        self.core.set_address(node, host, port);
     }
 
     /// A client connected to a node; `None` if the node does not run.

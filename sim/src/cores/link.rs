@@ -23,8 +23,12 @@ pub(super) struct Link {
     pub(super) end: End,
     /// To which node.
     pub(super) node: i32,
+    /// At which port of it.
+    pub(super) port: u16,
     /// The broker's number for it, while it knows it.
     pub(super) broker: Option<ConnectionId>,
+    /// The broker has closed it; what it has sent may still be on its way.
+    pub(super) closed: bool,
     /// Does the client have it?
     pub(super) held: bool,
     /// Nothing passes any more, and nobody is told.
@@ -59,12 +63,14 @@ pub(super) enum Piece {
 }
 
 impl Link {
-    pub(super) fn new(now: Instant, client: u32, end: End, node: i32, network: Network, random: Random) -> Self {
+    pub(super) fn new(now: Instant, client: u32, end: End, (node, port): (i32, u16), network: Network, random: Random) -> Self {
         Self {
             client,
             end,
             node,
+            port,
             broker: None,
+            closed: false,
             held: true,
             silent: false,
             frames: Frames::new(MAX_REQUEST),

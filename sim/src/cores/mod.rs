@@ -10,7 +10,7 @@
 
 mod link;
 mod members;
-mod observer;
+pub(crate) mod observer;
 mod tasks;
 mod world;
 

@@ -6,10 +6,11 @@ use klamm::protocol::messages::offset_commit::OffsetCommitRequest;
 use klamm::protocol::messages::produce::ProduceRequest;
 use klamm::protocol::records::{Batch, Limits, RecordBatches};
 use klamm::protocol::{ApiKey, Uuid};
+use klamm_broker::unstable::Loss;
 use klamm_broker::{Intercept, SeenRequest};
 
 use crate::history::{Event, History, Logged, Partition, RecordId, Who, topic_number};
-use crate::trouble::{Trouble, Whim};
+use crate::trouble::Whim;
 
 /// What the history is told of a request that reaches a broker.
 pub(super) fn observe(at: Duration, who: Who, topics: &[(Uuid, u32)], request: &SeenRequest, history: &mut History) {
@@ -46,6 +47,14 @@ pub(super) fn observe(at: Duration, who: Who, topics: &[(Uuid, u32)], request: &
     }
 }
 
+/// What the history is told of a loss; `None` if it is none of its topics'.
+pub(crate) fn destroyed(loss: &Loss) -> Option<Event> {
+    let partition = Partition { topic: topic_number(&loss.topic)?, number: loss.partition };
+    let records = loss.batches.iter().flat_map(logged).filter_map(|logged| Some((logged.offset, logged.record?)));
+    let (from, high_watermark) = (loss.from, loss.high_watermark);
+    Some(Event::Destroyed { partition, from, high_watermark, records: records.collect() })
+}
+
 /// The records of a batch.
 pub(super) fn logged(batch: &Batch) -> Vec<Logged> {
     if batch.is_control() {
@@ -57,12 +66,7 @@ pub(super) fn logged(batch: &Batch) -> Vec<Logged> {
 }
 
 /// What becomes of a request.
-pub(super) fn verdict(
-    at: Duration,
-    request: &SeenRequest,
-    whims: &mut Vec<(ApiKey, usize, Whim)>,
-    history: &mut History,
-) -> Intercept {
+pub(super) fn verdict(request: &SeenRequest, whims: &mut Vec<(ApiKey, usize, Whim)>) -> Intercept {
     let Some(index) = whims.iter().position(|(api, ..)| *api == request.api_key) else { return Intercept::Pass };
     let Some((_, left, whim)) = whims.get_mut(index) else { return Intercept::Pass };
     let whim = *whim;
@@ -70,15 +74,8 @@ pub(super) fn verdict(
     if *left == 0 {
         whims.remove(index);
     }
-    if (Trouble::Whim { api: request.api_key, times: 1, whim }).expires_members() {
-        history.push(at, Event::Expired);
-    }
     match whim {
-        Whim::Code(code) => Intercept::Error(code),
-        Whim::CloseBefore => Intercept::CloseBefore,
-        Whim::CloseAfter => Intercept::ProcessThenClose,
         Whim::Delay(delay) => Intercept::Delay(delay),
-        Whim::DelayAnswer(delay) => Intercept::DelayResponse(delay),
         Whim::Swallow => Intercept::Swallow,
         Whim::SwallowAnswer => Intercept::ProcessThenSwallow,
         Whim::CutAnswer(bytes) => Intercept::CutResponse(bytes),

@@ -20,6 +20,7 @@ use klamm::protocol::messages::produce::ProduceRequest;
 use klamm::protocol::messages::sync_group::SyncGroupRequest;
 use klamm::protocol::{ApiKey, ApiMessage, ErrorCode, Request};
 
+use crate::history::{Event, Who};
 use crate::trouble::Direction;
 
 /// The largest frame of a run.
@@ -65,6 +66,15 @@ impl Conversation {
                 }
             }
         }
+    }
+}
+
+/// What the history is told of a code that tells a member that it is out, whether it is or not.
+pub(crate) fn thrown_out(who: Who, code: i16) -> Option<Event> {
+    let is_out = matches!(ErrorCode(code), ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION);
+    match who {
+        Who::Member(member) if is_out => Some(Event::ThrownOut { member }),
+        _ => None,
     }
 }
 

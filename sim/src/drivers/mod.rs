@@ -17,14 +17,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use klamm::config::Sasl;
 use klamm::{Client, ClientBuilder};
-use klamm_broker::Broker;
+use klamm_broker::{Broker, SaslMechanism};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::history::{Event, History, Log, Logged, Partition, RecordId, Who, topic_name};
 use crate::random::Random;
 use crate::run::{Case, Level, Run};
-use crate::trouble::Trouble;
+use crate::trouble::{GROUP, Trouble};
 use crate::workload::{Kind, MILLISECOND, SECOND};
 use network::Net;
 use recorder::Recorder;
@@ -80,7 +81,12 @@ impl World {
             Who::Producer(number) => ("p", number),
             Who::Member(number) => ("m", 1000 + number),
         };
-        let builder = Client::builder(self.broker.bootstrap()).connector(self.net.of(who, self.broker.connector()));
+        let seeds: Vec<_> = (1..=self.case.workload.nodes).map(|node| format!("node-{node}:{PORT}")).collect();
+        let builder = Client::builder(seeds).connector(self.net.of(who, self.broker.connector()));
+        let builder = match self.case.login {
+            Some(_) => builder.sasl(Sasl::plain(USER, PASSWORD)).allow_cleartext_sasl(true),
+            None => builder,
+        };
         builder.client_id(client_id(who)).seed(self.case.seed ^ (u64::from(number) << 32) ^ name.len() as u64)
     }
 
@@ -96,19 +102,24 @@ impl World {
         (0..topics(&self.case)).flat_map(move |topic| numbers.clone().map(move |number| Partition { topic, number }))
     }
 
-    /// Was all of topic 0 read and committed?
+    /// Was all of topic 0 read and committed, as far as that must be?
     fn is_read(&self) -> bool {
         let mut consumed = self.partitions().filter(|partition| partition.topic == 0);
         consumed.all(|partition| {
             let (topic, number) = (topic_name(partition.topic), partition.number);
             let end = self.broker.offsets(&topic, number).map_or(0, |(_, end)| end);
-            self.broker.committed(GROUP, &topic, number).unwrap_or(0) == end
+            let committed = self.broker.committed(GROUP, &topic, number).unwrap_or(0);
+            committed == end || self.recorder.is_lost_behind(partition, committed, end)
         })
     }
 }
 
-/// The group of a run.
-const GROUP: &str = "g";
+/// Who clients log in as, where they must.
+const USER: &str = "sim";
+const PASSWORD: &str = "secret of the simulator";
+
+/// Where nodes listen, until a fault has them move.
+const PORT: u16 = 9092;
 
 fn client_id(who: Who) -> String {
     match who {
@@ -123,21 +134,27 @@ fn topics(case: &Case) -> u32 {
 
 async fn live(case: &Case) -> Run {
     let workload = &case.workload;
-    let mut builder = Broker::builder().nodes(workload.nodes as u16).seed(case.seed);
+    let mut builder = Broker::builder().nodes(workload.nodes as u16).seed(case.seed).keep_losses();
     for topic in 0..topics(case) {
         builder = builder.topic(topic_name(topic), workload.partitions);
     }
+    if let Some(login) = case.login {
+        builder = builder.sasl_user(SaslMechanism::Plain, USER, PASSWORD);
+        if let Some(believed) = login.believed {
+            builder = builder.session_lifetime(believed);
+        }
+    }
     let broker = builder.start_in_memory().expect("its settings are right");
-    let recorder = Recorder::new(case.bounds());
+    let fakes_expiry = case.troubles.iter().any(|(_, trouble)| trouble.expires_members());
+    let recorder = Recorder::new(case.bounds(), fakes_expiry);
     let troubles: Vec<Trouble> = case.troubles.iter().map(|(_, trouble)| trouble.clone()).collect();
     let net = Net::new(case.network, case.seed, &troubles, recorder.clone());
     let over = Switch::default();
     let moods = Arc::new(Mutex::new(Random::of(case.seed, "moods")));
     let world = World { case: Arc::new(case.clone()), broker, net, recorder, over, moods };
 
-    let troubles = observer::begin(&world);
+    let (troubles, watched) = observer::begin(&world);
     let seconds = tokio::spawn(count_seconds(world.recorder.clone()));
-    let watched = tokio::spawn(observer::watch_members(world.clone()));
     let producers: Vec<_> =
         workload.producers.iter().map(|plan| tokio::spawn(producers::produce(world.clone(), plan.clone()))).collect();
     let members: Vec<_> =
@@ -171,6 +188,7 @@ async fn live(case: &Case) -> Run {
     }
     seconds.abort();
     watched.abort();
+    observer::end(&world);
     let (mut history, coverage) = world.recorder.take();
     read_logs(&world, &mut history);
     Run { history, coverage, traffic: world.net.traffic() }

@@ -158,6 +158,7 @@ impl Connector for Wire {
             let conversation = Arc::new(Mutex::new(Conversation::default()));
             let pump = |direction| Pump {
                 net: net.clone(),
+                who: this.who,
                 connection,
                 direction,
                 fate: fate.clone(),
@@ -174,6 +175,7 @@ impl Connector for Wire {
 /// One direction of a connection.
 struct Pump {
     net: Net,
+    who: Who,
     connection: u64,
     direction: Direction,
     fate: Switch<How>,
@@ -236,7 +238,7 @@ impl Pump {
                 let piece = piece.get(..room).unwrap_or_default();
                 {
                     let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
-                    conversation.pass(self.direction, piece, |api, code| self.net.recorder.answered(api, code));
+                    conversation.pass(self.direction, piece, |api, code| self.net.recorder.answered(self.who, api, code));
                 }
                 let written = to.write_all(piece).await;
                 if let Some(how) = how {

@@ -1,30 +1,45 @@
 //! What the broker sees goes into the history, and what is to go wrong at it does.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use klamm::protocol::messages::offset_commit::OffsetCommitRequest;
 use klamm::protocol::messages::produce::ProduceRequest;
 use klamm::protocol::{ApiKey, Uuid};
-use klamm_broker::{Broker, Intercept, Reachability, RequestView};
+use klamm_broker::faults::Plan;
+use klamm_broker::{Broker, Intercept, RequestView};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until};
 
-use super::{GROUP, World};
+use super::recorder::Recorder;
+use super::{GROUP, PORT, World};
+use crate::cores::observer::destroyed;
 use crate::history::{Event, Partition, Who, topic_name, topic_number};
 use crate::trouble::{Trouble, Whim};
 
 /// Whims that wait for their requests: how many are left of each.
 type Whims = Arc<Mutex<Vec<(ApiKey, usize, Whim)>>>;
 
-/// Begins to look, and starts the task that makes trouble; it ends when all troubles are over.
-pub(super) fn begin(world: &World) -> JoinHandle<()> {
+/// Begins to look, and starts the task that makes trouble, which ends when all troubles are over; and one that watches the group.
+pub(super) fn begin(world: &World) -> (JoinHandle<()>, JoinHandle<()>) {
     let whims = Whims::default();
-    let (world, mine) = (world.clone(), whims.clone());
-    // Without a handle of the broker inside of it: it is inside of the broker.
-    let topics: Vec<(Uuid, u32)> =
-        (0..super::topics(&world.case)).filter_map(|topic| Some((world.broker.topic_id(&topic_name(topic))?, topic))).collect();
-    let recorder = world.recorder.clone();
+    let members = Members::default();
+    let (world, mine, known) = (world.clone(), whims.clone(), members.clone());
+    let mut topics: Vec<(Uuid, u32)> = Vec::new();
+    let (recorder, broker, count) = (world.recorder.clone(), world.broker.clone(), super::topics(&world.case));
+    // It holds the broker in which it is: `end` takes it out.
     _ = world.broker.intercept(move |request| {
+        // Before anybody sees anything of it.
+        note_losses(&broker, &recorder);
+        if request.api_key == ApiKey::JOIN_GROUP {
+            note_members(&broker, &recorder, &known);
+        }
+        for topic in 0..count {
+            let id = broker.topic_id(&topic_name(topic));
+            if let Some(id) = id.filter(|id| !topics.contains(&(*id, topic))) {
+                topics.push((id, topic));
+            }
+        }
         if let Some(who) = request.client_id.as_ref().and_then(|id| of_client(id.as_str())) {
             recorder.requested(who);
             note(request, who, &topics, |event| recorder.push(event));
@@ -37,12 +52,21 @@ pub(super) fn begin(world: &World) -> JoinHandle<()> {
         if *left == 0 {
             _ = whims.remove(at);
         }
-        if (Trouble::Whim { api: request.api_key, times: 1, whim }).expires_members() {
-            recorder.push(Event::Expired);
-        }
         intercept(whim)
     });
-    tokio::spawn(make_trouble(world, whims))
+    let watched = tokio::spawn(watch_members(world.broker.clone(), world.recorder.clone(), members));
+    (tokio::spawn(make_trouble(world, whims)), watched)
+}
+
+/// Ends to look.
+pub(super) fn end(world: &World) {
+    world.broker.clear_intercepts();
+    note_losses(&world.broker, &world.recorder);
+}
+
+/// Notes what logs have lost.
+fn note_losses(broker: &Broker, recorder: &Recorder) {
+    broker.take_losses().iter().filter_map(destroyed).for_each(|event| recorder.push(event));
 }
 
 /// Whoever has this client id.
@@ -100,29 +124,33 @@ fn batch(partition: Partition, bytes: &[u8]) -> Option<Event> {
 
 fn intercept(whim: Whim) -> Intercept {
     match whim {
-        Whim::Code(code) => Intercept::Error(code),
-        Whim::CloseBefore => Intercept::CloseBefore,
-        Whim::CloseAfter => Intercept::ProcessThenClose,
         Whim::Delay(pause) => Intercept::Delay(pause),
-        Whim::DelayAnswer(pause) => Intercept::DelayResponse(pause),
         Whim::Swallow => Intercept::Swallow,
         Whim::SwallowAnswer => Intercept::ProcessThenSwallow,
         Whim::CutAnswer(bytes) => Intercept::CutResponse(bytes),
     }
 }
 
+/// Who was in the group when it was looked at: member id and client id.
+type Members = Arc<Mutex<BTreeMap<String, String>>>;
+
 /// Notes when a member is not in the group any more, whoever wanted that: one that was thrown out hears of it later.
-pub(super) async fn watch_members(world: World) {
-    let mut before = std::collections::BTreeMap::<String, String>::new();
-    loop {
-        let members = world.broker.group_members(GROUP).into_iter();
-        let now: std::collections::BTreeMap<_, _> = members.map(|member| (member.member_id, member.client_id)).collect();
-        for (_, client_id) in before.iter().filter(|(id, _)| !now.contains_key(id.as_str())) {
-            if let Some(Who::Member(member)) = of_client(client_id) {
-                world.recorder.push(Event::ThrownOut { member });
-            }
+fn note_members(broker: &Broker, recorder: &Recorder, known: &Members) {
+    let members = broker.group_members(GROUP).into_iter();
+    let now: BTreeMap<_, _> = members.map(|member| (member.member_id, member.client_id)).collect();
+    let mut before = known.lock().unwrap_or_else(PoisonError::into_inner);
+    for (_, client_id) in before.iter().filter(|(id, _)| !now.contains_key(id.as_str())) {
+        if let Some(Who::Member(member)) = of_client(client_id) {
+            recorder.push(Event::ThrownOut { member });
         }
-        before = now;
+    }
+    *before = now;
+}
+
+/// Looks at the group now and then.
+async fn watch_members(broker: Broker, recorder: Recorder, known: Members) {
+    loop {
+        note_members(&broker, &recorder, &known);
         sleep(MEMBERS_LOOK).await;
     }
 }
@@ -130,70 +158,43 @@ pub(super) async fn watch_members(world: World) {
 /// How often the group is looked at.
 const MEMBERS_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// All troubles, each at its time, until they are over.
+/// All troubles, each at its time.
 async fn make_trouble(world: World, whims: Whims) {
     let start = tokio::time::Instant::now();
-    let mut going_on = Vec::new();
-    for (at, trouble) in world.case.troubles.clone() {
-        sleep_until(start + at).await;
+    let plan = Plan { seed: world.case.seed, entries: Vec::new() };
+    world.broker.run_plan(plan.clone());
+    for (at, trouble) in &world.case.troubles {
+        sleep_until(start + *at).await;
         world.recorder.push(Event::Fault(format!("{trouble:?}")));
-        let (broker, lasting) = (world.broker.clone(), trouble.lasting());
+        let broker = &world.broker;
         match trouble {
             Trouble::Cut { .. } => {}
-            Trouble::Break { node, how } => world.net.break_node(node, how),
+            Trouble::Break { node, how } => world.net.break_node(*node, *how),
             Trouble::Whim { api, times, whim } => {
-                whims.lock().unwrap_or_else(PoisonError::into_inner).push((api, times, whim));
+                whims.lock().unwrap_or_else(PoisonError::into_inner).push((*api, *times, *whim));
             }
-            Trouble::MoveLeader { partition, node } => {
-                _ = broker.move_leader(&topic_name(partition.topic), partition.number, node);
-            }
-            Trouble::MoveCoordinator { node } => broker.set_coordinator(GROUP, node),
             Trouble::Rebalance => broker.rebalance_group(GROUP),
-            Trouble::Unreachable { node, silent, .. } => {
-                broker.set_reachability(node, if silent { Reachability::BlackHole } else { Reachability::Refusing });
-                going_on.push(tokio::spawn(async move {
-                    sleep(lasting).await;
-                    broker.set_reachability(node, Reachability::Open);
-                }));
-            }
-            Trouble::Stop { node, .. } => {
-                broker.stop_node(node);
-                going_on.push(tokio::spawn(async move {
-                    sleep(lasting).await;
-                    _ = broker.start_node(node).await;
-                }));
-            }
-            Trouble::NoLeader { partition, node, .. } => {
-                _ = broker.remove_leader(&topic_name(partition.topic), partition.number);
-                going_on.push(tokio::spawn(async move {
-                    sleep(lasting).await;
-                    _ = broker.move_leader(&topic_name(partition.topic), partition.number, node);
-                }));
-            }
-            Trouble::Throttle { pause, .. } => {
-                broker.set_throttle(pause);
-                going_on.push(tokio::spawn(async move {
-                    sleep(lasting).await;
-                    broker.set_throttle(std::time::Duration::ZERO);
-                }));
+            Trouble::Fault(fault) => broker.fault(fault.clone()),
+            Trouble::Before { api, nth, fault } => {
+                broker.run_plan(plan.clone().before(*api, *nth, fault.clone()));
             }
         }
     }
-    for trouble in going_on {
-        _ = trouble.await;
-    }
+    sleep_until(start + world.case.workload.duration).await;
     whims.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// Puts right what several troubles together may have left: a partition whose leader was to be a node that did not run.
+/// Ends all faults, and puts right what they together may have left: a node that clients don't find, a partition that nobody leads.
 pub(super) fn heal(world: &World) {
     let broker: &Broker = &world.broker;
-    broker.set_throttle(std::time::Duration::ZERO);
+    broker.clear_faults();
     for node in 1..=world.case.workload.nodes {
-        broker.set_reachability(node, Reachability::Open);
+        broker.set_address(node, &format!("node-{node}"), PORT);
     }
     for partition in world.partitions() {
         let topic = topic_name(partition.topic);
-        _ = broker.move_leader(&topic, partition.number, 1);
+        if broker.leader(&topic, partition.number).is_none() {
+            _ = broker.move_leader(&topic, partition.number, 1);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Writes the history while tasks run; all of a run share one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::answers::thrown_out;
 use crate::coverage::Coverage;
-use crate::history::{Bounds, Call, Event, History, Who};
+use crate::history::{Bounds, Call, Event, History, Partition, Who};
+use crate::oracles::stood_at;
 
 /// The pen; clones share it.
 #[derive(Clone, Debug)]
@@ -25,12 +27,18 @@ struct State {
     calls: u64,
     /// Of the virtual second that runs: requests and polls.
     activity: BTreeMap<Who, (u32, u32)>,
+    /// Partitions that have lost something.
+    lossy: BTreeSet<Partition>,
+    /// Are members told that they are out while they are not?
+    fakes_expiry: bool,
 }
 
 impl Recorder {
     /// The run begins now.
-    pub(super) fn new(bounds: Bounds) -> Self {
-        let state = State { history: History::new(bounds), coverage: Coverage::default(), calls: 0, activity: BTreeMap::new() };
+    pub(super) fn new(bounds: Bounds, fakes_expiry: bool) -> Self {
+        let history = History::new(bounds);
+        let (coverage, activity, lossy) = (Coverage::default(), BTreeMap::new(), BTreeSet::new());
+        let state = State { history, coverage, calls: 0, activity, lossy, fakes_expiry };
         Self { start: Instant::now(), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -50,15 +58,30 @@ impl Recorder {
 
     pub(super) fn push(&self, event: Event) {
         let at = self.now();
-        self.lock().history.push(at, event);
+        let mut state = self.lock();
+        if let Event::Destroyed { partition, .. } = &event {
+            _ = state.lossy.insert(*partition);
+        }
+        state.history.push(at, event);
+    }
+
+    /// Has a partition lost something, so that nothing is left to be read or committed?
+    pub(super) fn is_lost_behind(&self, partition: Partition, committed: i64, end: i64) -> bool {
+        let state = self.lock();
+        state.lossy.contains(&partition) && (committed > end || stood_at(&state.history, partition, end))
     }
 
     /// A client was answered with a code.
-    pub(super) fn answered(&self, api: &str, code: i16) {
-        self.lock().coverage.code(api, code);
+    pub(super) fn answered(&self, who: Who, api: &str, code: i16) {
+        let at = self.now();
+        let mut state = self.lock();
+        state.coverage.code(api, code);
+        if let Some(event) = thrown_out(who, code).filter(|_| state.fakes_expiry) {
+            state.history.push(at, event);
+        }
     }
 
-    /// A fault began: this is counted.
+    /// A request came: this is counted.
     pub(super) fn requested(&self, who: Who) {
         self.lock().activity.entry(who).or_default().0 += 1;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Verdict, broken, destroyed};
+use super::{Loss, Verdict, broken, destroyed};
 use crate::history::{Acks, Event, History, Partition, RecordId};
 
 /// Where each record is: usually at one place.
@@ -18,7 +18,8 @@ fn places(history: &History) -> BTreeMap<RecordId, Vec<(Partition, i64)>> {
     places
 }
 
-/// I1: an acknowledged record is at the acknowledged place; an idempotent producer's is nowhere else.
+/// I1: an acknowledged record is at the acknowledged place; an idempotent producer's is nowhere else. One that is lost was lost there; if all
+/// replicas were to have it, they had. And only what is asked to destroy records makes all replicas lose one.
 pub(super) fn acknowledged_is_there(history: &History) -> Verdict {
     let (places, destroyed) = (places(history), destroyed(history));
     let mut producers = BTreeMap::new();
@@ -34,16 +35,28 @@ pub(super) fn acknowledged_is_there(history: &History) -> Verdict {
                 }
                 checks += 1;
             }
+            Event::Destroyed { partition, high_watermark, records, .. } if !history.bounds.destroys => {
+                if let Some((offset, record)) = records.iter().find(|(offset, _)| offset < high_watermark) {
+                    let text = format!("{record} is lost at {offset} of {partition}, which all replicas in sync had");
+                    return Err(broken("I1", history, at, text));
+                }
+                checks += 1;
+            }
             Event::Acked { record, partition, offset } => {
                 let (_, acks) = producers.get(&record.producer).copied().unwrap_or((false, Acks::None));
                 if acks == Acks::None {
                     continue;
                 }
                 let lost = destroyed.get(partition).map_or(&[][..], Vec::as_slice);
-                let excused = |offset: i64| lost.iter().any(|range| range.contains(&offset));
+                let excuses = |loss: &Loss<'_>| {
+                    loss.records.iter().any(|(at, gone)| {
+                        let was_acked = acks != Acks::All || *at < loss.high_watermark;
+                        gone == record && offset.is_none_or(|offset| offset == *at) && was_acked
+                    })
+                };
                 let copies = places.get(record).map_or(&[][..], Vec::as_slice);
                 let found = copies.iter().any(|(there, at)| there == partition && offset.is_none_or(|offset| offset == *at));
-                if !found && !offset.map_or(!lost.is_empty(), excused) {
+                if !found && !lost.iter().any(excuses) {
                     let said = offset.map_or("at an unknown offset".to_owned(), |offset| format!("at offset {offset}"));
                     return Err(broken(
                         "I1",
@@ -98,9 +111,24 @@ mod tests {
 
     #[test]
     fn what_was_destroyed_is_not_missed_and_what_was_not_is() {
-        let gone = |from, to| Event::Destroyed { partition: P, from, to };
-        holds("I1", &log(history([started(true), accepted(0), acked(0, 5), gone(5, 8)]), &[]));
-        objects("I1", &log(history([started(true), accepted(0), acked(0, 4), gone(5, 8)]), &[]), "was acknowledged");
+        let of = |number, offset, high_watermark, acks| {
+            let started = Event::ProducerStarted { producer: 0, idempotent: false, ordered: true, acks };
+            let mut history = history([started, accepted(0), acked(0, 5), gone(number, offset, high_watermark)]);
+            history.bounds.destroys = true;
+            log(history, &[])
+        };
+        holds("I1", &of(0, 5, 6, Acks::All));
+        objects("I1", &of(0, 4, 6, Acks::All), "was acknowledged in t0-0 at offset 5");
+        objects("I1", &of(1, 5, 6, Acks::All), "was acknowledged");
+        // The leader had it, and the others did not: enough for who asks for no more.
+        objects("I1", &of(0, 5, 5, Acks::All), "was acknowledged");
+        holds("I1", &of(0, 5, 5, Acks::Leader));
+    }
+
+    #[test]
+    fn what_all_replicas_have_is_not_lost_by_itself() {
+        holds("I1", &history([gone(0, 5, 5)]));
+        objects("I1", &history([gone(0, 5, 6)]), "all replicas in sync had");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Verdict, destroyed, wrong};
 use crate::history::{Event, History, RecordId};
 
-/// Every record before a committed place has a copy, and no copy is of a record that was not handed out.
+/// Every record before a committed place has a copy, and no copy is of a record that was not handed out. Where the end of a log was lost,
+/// this is asked of what stands before it; a copy may be among what was lost.
 pub(super) fn accounted(history: &History) -> Verdict {
     let mut copies: BTreeMap<_, Vec<RecordId>> = BTreeMap::new();
     let mut originals = BTreeMap::new();
@@ -37,11 +38,13 @@ pub(super) fn accounted(history: &History) -> Verdict {
         checks += 1;
     }
     let destroyed = destroyed(history);
-    if !destroyed.is_empty() {
-        return Ok(checks);
-    }
+    let gone = destroyed.iter().filter(|(partition, _)| partition.topic == 1).flat_map(|(_, losses)| losses);
+    let gone = gone.flat_map(|loss| loss.records.iter().map(|(_, record)| *record));
+    let there: BTreeSet<RecordId> = there.into_iter().chain(gone).collect();
     for log in history.logs.iter().filter(|log| log.partition.topic == 0) {
-        let committed = log.committed.unwrap_or(0);
+        let losses = destroyed.get(&log.partition).map_or(&[][..], Vec::as_slice);
+        let whole = losses.iter().map(|loss| loss.from).min().unwrap_or(i64::MAX);
+        let committed = log.committed.unwrap_or(0).min(whole);
         for logged in log.records.iter().take_while(|logged| logged.offset < committed) {
             let of = copies.get(&(log.partition, logged.offset)).map_or(&[][..], Vec::as_slice);
             if !of.iter().any(|copy| there.contains(copy)) {
@@ -82,6 +85,32 @@ mod tests {
         holds("I6c", &of(events(), 1, &[0]));
         objects("I6c", &of(events(), 2, &[0]), "committed up to 2, but offset 1 was not copied");
         objects("I6c", &of(events(), 3, &[0, 1]), "offset 2 was not copied");
+    }
+
+    #[test]
+    fn a_copy_that_was_lost_was_there() {
+        let lost = |number| Event::Destroyed {
+            partition: Partition { topic: 1, number: 0 },
+            from: 0,
+            high_watermark: 1,
+            records: vec![(0, RecordId { producer: 9, number })],
+        };
+        let events = |number| [assigned(1), delivered(1, 0), copied(0), lost(number)];
+        holds("I6c", &of(events(0), 1, &[0]));
+        let without = |number| {
+            let mut history = of(events(number), 1, &[0]);
+            history.logs[1].records.clear();
+            history
+        };
+        assert_eq!(ask("I6c", &without(0)), Ok(1));
+        objects("I6c", &without(1), "offset 0 was not copied");
+    }
+
+    #[test]
+    fn what_stands_before_a_loss_was_copied() {
+        let events = |from| [assigned(1), delivered(1, 0), copied(0), gone(1, from, 9)];
+        holds("I6c", &of(events(1), 3, &[0]));
+        objects("I6c", &of(events(2), 3, &[0]), "offset 1 was not copied");
     }
 
     #[test]

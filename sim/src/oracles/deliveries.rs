@@ -16,6 +16,8 @@ struct Place {
     asked: BTreeSet<i64>,
     /// The last commit that somebody was told of.
     acked: i64,
+    /// Where the end of the log was lost.
+    lost: BTreeSet<i64>,
 }
 
 impl Place {
@@ -36,14 +38,23 @@ struct Assignment {
 }
 
 /// I6: an assignment begins at a committed place (the start of the log without one), behind every commit that was confirmed before it,
-/// and goes on record by record; what is delivered is what is in the log; a partition that is not assigned is silent.
+/// and goes on record by record; what is delivered is what is, or was, in the log; a partition that is not assigned is silent.
+///
+/// Where the end of a log was lost, a reader may begin again at its start (the reset policy) or at the place of the loss, and who begins
+/// there need not be behind commits of what is gone. One that was behind that place goes on with what was written there anew, once there is
+/// enough of it: klamm does not ask brokers yet where an epoch has ended (KIP-320).
 pub(super) fn prefix(history: &History) -> Verdict {
-    let destroyed = destroyed(history);
-    let logs: BTreeMap<Partition, BTreeMap<i64, Option<RecordId>>> = history
-        .logs
-        .iter()
-        .map(|log| (log.partition, log.records.iter().map(|logged| (logged.offset, logged.record)).collect()))
-        .collect();
+    let mut there: BTreeMap<Partition, BTreeMap<i64, Vec<Option<RecordId>>>> = BTreeMap::new();
+    for log in &history.logs {
+        let offsets = there.entry(log.partition).or_default();
+        log.records.iter().for_each(|logged| offsets.entry(logged.offset).or_default().push(logged.record));
+    }
+    for (partition, losses) in destroyed(history) {
+        let offsets = there.entry(partition).or_default();
+        let records = losses.iter().flat_map(|loss| loss.records);
+        records.for_each(|(offset, record)| offsets.entry(*offset).or_default().push(Some(*record)));
+    }
+    let nothing = BTreeMap::new();
     let mut places: BTreeMap<Partition, Place> = BTreeMap::new();
     let mut assigned: BTreeMap<(u32, Partition), Assignment> = BTreeMap::new();
     let mut checks = 0;
@@ -59,7 +70,15 @@ pub(super) fn prefix(history: &History) -> Verdict {
                 partitions.iter().for_each(|partition| _ = assigned.remove(&(*member, *partition)));
             }
             Event::Ended { member, .. } => assigned.retain(|(owner, _), _| owner != member),
-            Event::CommitAsked { partition, offset, .. } => _ = places.entry(*partition).or_default().asked.insert(*offset),
+            Event::Destroyed { partition, from, .. } => _ = places.entry(*partition).or_default().lost.insert(*from),
+            Event::CommitAsked { partition, offset, .. } => {
+                let place = places.entry(*partition).or_default();
+                _ = place.asked.insert(*offset);
+                // Who reads again what stands before a loss commits it again.
+                if !place.lost.is_empty() {
+                    place.acked = place.acked.min(*offset);
+                }
+            }
             Event::CommitAcked { offsets, .. } => {
                 for (partition, offset) in offsets {
                     let place = places.entry(*partition).or_default();
@@ -72,45 +91,41 @@ pub(super) fn prefix(history: &History) -> Verdict {
                     return object(format!("member {member} is handed {partition} at {offset}, which is not assigned to it"));
                 };
                 let place = places.entry(*partition).or_default();
-                let is_whole = !destroyed.contains_key(partition);
-                let log = logs.get(partition);
-                if is_whole {
-                    match assignment.last {
-                        None => {
-                            if *offset > place.covered {
-                                return object(format!(
-                                    "member {member} begins {partition} at {offset}, but nobody was handed {}",
-                                    place.covered
-                                ));
-                            }
-                            if *offset < assignment.not_before {
-                                return object(format!(
-                                    "member {member} begins {partition} at {offset}, before the confirmed commit of {}",
-                                    assignment.not_before
-                                ));
-                            }
-                            if *offset != 0 && !place.asked.contains(offset) {
-                                return object(format!(
-                                    "member {member} begins {partition} at {offset}, which nobody has committed"
-                                ));
-                            }
-                        }
-                        Some(last) => {
-                            let skipped = log.and_then(|log| log.range(last + 1..).next());
-                            if *offset <= last || skipped.is_some_and(|(next, _)| next < offset) {
-                                return object(format!("member {member} is handed {partition} at {offset} after {last}"));
-                            }
-                        }
-                    }
-                    let there = log.and_then(|log| log.get(offset));
-                    if there != Some(record) {
-                        let record = record.map_or("something".to_owned(), |record| record.to_string());
+                let log = there.get(partition).unwrap_or(&nothing);
+                let begins_again = place.lost.contains(offset) || (*offset == 0 && !place.lost.is_empty());
+                let not_before = place.lost.first().map_or(assignment.not_before, |from| assignment.not_before.min(*from));
+                match assignment.last {
+                    _ if begins_again => {}
+                    None if *offset > place.covered => {
                         return object(format!(
-                            "member {member} is handed {record} at {offset} of {partition}; the log has {there:?}"
+                            "member {member} begins {partition} at {offset}, but nobody was handed {}",
+                            place.covered
                         ));
                     }
-                    checks += 1;
+                    None if *offset < not_before => {
+                        return object(format!(
+                            "member {member} begins {partition} at {offset}, before the confirmed commit of {not_before}"
+                        ));
+                    }
+                    None if *offset != 0 && !place.asked.contains(offset) => {
+                        return object(format!("member {member} begins {partition} at {offset}, which nobody has committed"));
+                    }
+                    None => {}
+                    Some(last) => {
+                        let skipped = log.range(last + 1..).next();
+                        if *offset <= last || skipped.is_some_and(|(next, _)| next < offset) {
+                            return object(format!("member {member} is handed {partition} at {offset} after {last}"));
+                        }
+                    }
                 }
+                let found = log.get(offset).map_or(&[][..], Vec::as_slice);
+                if !found.contains(record) {
+                    let record = record.map_or("something".to_owned(), |record| record.to_string());
+                    return object(format!(
+                        "member {member} is handed {record} at {offset} of {partition}; the log has {found:?}"
+                    ));
+                }
+                checks += 1;
                 assignment.last = Some(*offset);
                 place.deliver(*offset);
             }
@@ -161,6 +176,41 @@ mod tests {
             "which nobody has committed",
         );
         objects("I6", &of([assigned(1), delivered(1, 1)]), "nobody was handed 0");
+    }
+
+    #[test]
+    fn after_a_loss_a_reader_begins_again_or_goes_on() {
+        let of = |loss, then: i64, number: u64| {
+            let next = Event::Delivered { member: 1, partition: P, offset: then, record: Some(record(number)) };
+            of([assigned(1), delivered(1, 0), delivered(1, 1), delivered(1, 2), loss, next])
+        };
+        for (offset, number) in [(0, 0), (2, 2), (2, 9), (3, 3)] {
+            holds("I6", &of(gone(9, 2, 3), offset, number));
+        }
+        objects("I6", &of(gone(9, 2, 3), 1, 1), "at 1 after 2");
+        objects("I6", &of(gone(9, 2, 3), 2, 8), "p0/8 at 2");
+        objects("I6", &of(Event::Expired, 0, 0), "at 0 after 2");
+    }
+
+    #[test]
+    fn after_a_loss_commits_of_what_is_gone_bind_nobody() {
+        let begun = |from: i64, second: i64| {
+            let before = [assigned(1), delivered(1, 0), delivered(1, 1), delivered(1, 2)];
+            let committed =
+                [commit_asked(1, 1), commit_asked(1, 3), acked(3), gone(9, from, 3), assigned(2), delivered(2, second)];
+            of(before.into_iter().chain(committed))
+        };
+        holds("I6", &begun(2, 2));
+        holds("I6", &begun(2, 3));
+        holds("I6", &begun(2, 0));
+        holds("I6", &begun(1, 1));
+        objects("I6", &begun(2, 1), "before the confirmed commit of 2");
+        let again = |loss| {
+            let before = [assigned(1), delivered(1, 0), commit_asked(1, 1), delivered(1, 1), commit_asked(1, 2), acked(2), loss];
+            of(before.into_iter().chain([commit_asked(1, 1), assigned(2), delivered(2, 1)]))
+        };
+        holds("I6", &again(gone(9, 3, 4)));
+        objects("I6", &again(Event::Expired), "before the confirmed commit of 2");
     }
 
     #[test]

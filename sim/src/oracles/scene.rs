@@ -16,6 +16,8 @@ pub(super) fn bounds() -> Bounds {
         requests_per_second: 100,
         wakes_per_second: 1000,
         reads_all: false,
+        destroys: false,
+        garbles: false,
     }
 }
 
@@ -50,6 +52,11 @@ pub(super) fn accepted(number: u64) -> Event {
 
 pub(super) fn acked(number: u64, offset: i64) -> Event {
     Event::Acked { record: record(number), partition: P, offset: Some(offset) }
+}
+
+/// A record is lost, and all behind it.
+pub(super) fn gone(number: u64, offset: i64, high_watermark: i64) -> Event {
+    Event::Destroyed { partition: P, from: offset, high_watermark, records: vec![(offset, record(number))] }
 }
 
 pub(super) fn failed(number: u64, possibly_written: bool) -> Event {

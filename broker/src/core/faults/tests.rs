@@ -4,7 +4,7 @@ use klamm::protocol::TopicName;
 
 use super::*;
 use crate::core::Settings;
-use crate::faults::{Direction, Kind, NetworkEffect, NetworkFault, Shape};
+use crate::faults::{Coordinated, Direction, Kind, NetworkEffect, NetworkFault, Shape};
 
 fn core(now: Instant) -> Core {
     let addresses = (1..=3).map(|node| (format!("node-{node}"), 9092)).collect();
@@ -122,4 +122,22 @@ fn times_beyond_all_clocks_are_for_ever() {
     assert_eq!(network.pull(now, ConnectionId(1), Direction::ToBroker), None);
     assert!(matches!(network.connect(now, now, 1), crate::faults::Connect::Later(_)));
     assert_eq!(Kind::Delay.to_string(), "delay");
+}
+
+/// The node that was to be the coordinator again when it was over was none: nobody ran when it began.
+#[test]
+fn a_coordinator_that_is_unloaded_while_nobody_runs_is_there_in_the_end() {
+    let start = Instant::now();
+    let mut core = core(start);
+    let second = Duration::from_secs(1);
+    let unload = BrokerFault::UnloadCoordinator { of: Coordinated::Group("billing".to_owned()), lasts: Some(3 * second) };
+    let kill = |node| BrokerFault::KillNode { node, loses_unreplicated: true, lasts: Some(2 * second) };
+    let plan = (1..=3).fold(Plan::new(), |plan, node| plan.after(Duration::ZERO, kill(node))).after(second, unload);
+    core.run_plan(start, plan);
+    core.handle_timeout(start + second);
+    assert_eq!(core.coordinator_of("billing"), None);
+    core.handle_timeout(start + 2 * second);
+    assert!(core.nodes().values().all(|node| node.running) && core.coordinator_of("billing").is_none());
+    run(&mut core, start + 2 * second);
+    assert!(core.coordinator_of("billing").is_some());
 }
