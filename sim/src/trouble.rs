@@ -291,7 +291,11 @@ fn codes(kind: Kind) -> &'static [(ApiKey, &'static [ErrorCode])] {
         (ApiKey::METADATA, &[E::LEADER_NOT_AVAILABLE]),
         (ApiKey::PRODUCE, &[E::NOT_LEADER_OR_FOLLOWER, E::NOT_ENOUGH_REPLICAS]),
     ];
-    if kind == Kind::Produce { PRODUCING } else { CONSUMING }
+    match kind {
+        Kind::Produce => PRODUCING,
+        Kind::Group | Kind::Copy => CONSUMING,
+        Kind::Transactions => crate::transactional::CODES,
+    }
 }
 
 /// How bytes pass where nothing is broken.

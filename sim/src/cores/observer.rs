@@ -1,14 +1,14 @@
-//! What is seen at the brokers: requests for the history, what becomes of them, and the logs at the end.
+//! What is seen at the brokers: requests for the history, and what becomes of them.
 
 use std::time::Duration;
 
 use klamm::protocol::messages::offset_commit::OffsetCommitRequest;
 use klamm::protocol::messages::produce::ProduceRequest;
-use klamm::protocol::records::{Batch, Limits, RecordBatches};
+use klamm::protocol::records::RecordBatches;
 use klamm::protocol::{ApiKey, Uuid};
 use klamm_broker::{Intercept, SeenRequest};
 
-use crate::history::{Event, History, Logged, Partition, RecordId, Who, topic_number};
+use crate::history::{Event, History, Partition, Who, topic_number};
 use crate::trouble::{Trouble, Whim};
 
 /// What the history is told of a request that reaches a broker.
@@ -44,16 +44,6 @@ pub(super) fn observe(at: Duration, who: Who, topics: &[(Uuid, u32)], request: &
             }
         }
     }
-}
-
-/// The records of a batch.
-pub(super) fn logged(batch: &Batch) -> Vec<Logged> {
-    if batch.is_control() {
-        return Vec::new();
-    }
-    let Ok(records) = batch.records(Limits::default()) else { return Vec::new() };
-    let read = records.iter().flatten();
-    read.map(|record| Logged { offset: record.offset, record: record.value.and_then(RecordId::read) }).collect()
 }
 
 /// What becomes of a request.

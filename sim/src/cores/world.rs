@@ -12,10 +12,12 @@ use klamm_broker::unstable::{Action, Core};
 
 use super::link::{Link, Piece};
 use super::members::{User, copier};
-use super::observer::{logged, observe, verdict};
+use super::observer::{observe, verdict};
 use super::tasks::Sender;
+use super::writers::Writers;
 use crate::coverage::Coverage;
 use crate::history::{Event, History, Log, Partition, Who, topic_name};
+use crate::logs;
 use crate::random::Random;
 use crate::run::{Case, Run};
 use crate::trouble::{Direction, How, Trouble, Whim};
@@ -84,6 +86,7 @@ pub(super) struct World<'a> {
     planned: u64,
     broker: Core,
     peers: BTreeMap<u32, Peer>,
+    writers: Writers,
     links: BTreeMap<u64, Link>,
     by_end: BTreeMap<(u32, End), u64>,
     by_connection: BTreeMap<ConnectionId, u64>,
@@ -125,6 +128,7 @@ impl<'a> World<'a> {
             planned: 0,
             broker: Core::cluster(start, workload.nodes, &topics, case.seed),
             peers: BTreeMap::new(),
+            writers: Writers::new(start, case),
             links: BTreeMap::new(),
             by_end: BTreeMap::new(),
             by_connection: BTreeMap::new(),
@@ -259,6 +263,9 @@ impl<'a> World<'a> {
             let due: Vec<u32> =
                 self.peers.iter().filter(|(_, peer)| peer.timeout.is_some_and(|at| at <= self.now)).map(|(at, _)| *at).collect();
             due.into_iter().for_each(|peer| self.touch(peer));
+            if self.writers.next_timeout().is_some_and(|at| at <= self.now) {
+                self.write();
+            }
             self.look_for_the_end();
         }
         self.finish()
@@ -267,7 +274,7 @@ impl<'a> World<'a> {
     fn next_instant(&self) -> Option<Instant> {
         let queue = self.queue.first_key_value().map(|((at, _), _)| *at);
         let peers = self.peers.values().filter_map(|peer| peer.timeout).min();
-        [queue, peers, self.broker.next_timeout()].into_iter().flatten().min()
+        [queue, peers, self.broker.next_timeout(), self.writers.next_timeout()].into_iter().flatten().min()
     }
 
     /// Goes on to `now`, and closes the seconds that are over.
@@ -426,12 +433,25 @@ impl<'a> World<'a> {
         });
     }
 
+    /// The transactional writers do what it is time for.
+    fn write(&mut self) {
+        let at = self.since();
+        let Self { now, broker, history, whims, writers, .. } = self;
+        writers.step(*now, broker, history, |request, history| verdict(at, request, whims, history));
+        self.brokers_actions();
+    }
+
     /// Carries out what the brokers say.
     fn brokers_actions(&mut self) {
+        let since = self.since();
+        self.writers.look(since, &self.broker, &mut self.history);
         while let Some(action) = self.broker.poll() {
             match action {
                 Action::Send(connection, parts) => {
-                    let Some(number) = self.by_connection.get(&connection).copied() else { continue };
+                    let Some(number) = self.by_connection.get(&connection).copied() else {
+                        self.writers.heard(since, connection, &parts, &mut self.broker, &mut self.history);
+                        continue;
+                    };
                     let bytes = parts.concat();
                     let Some(link) = self.links.get_mut(&number) else { continue };
                     let coverage = &mut self.coverage;
@@ -439,7 +459,10 @@ impl<'a> World<'a> {
                     self.send(number, Direction::Down, &bytes);
                 }
                 Action::Close(connection) => {
-                    let Some(number) = self.by_connection.remove(&connection) else { continue };
+                    let Some(number) = self.by_connection.remove(&connection) else {
+                        self.writers.closed(since, connection, &mut self.history);
+                        continue;
+                    };
                     let Some(link) = self.links.get_mut(&number) else { continue };
                     link.broker = None;
                     let at = link.arrival(self.now, Direction::Down);
@@ -593,7 +616,11 @@ impl<'a> World<'a> {
                 self.throttles.push((index, *pause));
                 self.broker.set_throttle(*pause);
             }
-            Trouble::MoveCoordinator { node } => self.broker.set_coordinator(self.now, GROUP, *node),
+            Trouble::MoveCoordinator { node } => {
+                for key in std::iter::once(GROUP).chain(self.writers.ids()) {
+                    self.broker.set_coordinator(self.now, key, *node);
+                }
+            }
             Trouble::Rebalance => self.broker.rebalance_group(self.now, GROUP),
         }
         if !trouble.lasting().is_zero() {
@@ -662,7 +689,7 @@ impl<'a> World<'a> {
             return;
         }
         let at = self.since();
-        let mut done = true;
+        let mut done = self.writers.is_through();
         for peer in self.peers.values_mut() {
             let Some(sender) = peer.sender.as_mut().filter(|sender| !sender.ended) else { continue };
             let (waiting, ..) = peer.client.producer_load();
@@ -711,10 +738,7 @@ impl<'a> World<'a> {
             for number in 0..workload.partitions {
                 let partition = Partition { topic, number };
                 let name = topic_name(topic);
-                let mut records = Vec::new();
-                for batch in self.broker.batches(&name, number) {
-                    records.extend(logged(&batch));
-                }
+                let records = logs::records(&self.broker.batches(&name, number));
                 let end = self.broker.log_end(&name, number).unwrap_or(0);
                 let committed = self.broker.committed(GROUP, &name, number);
                 self.history.logs.push(Log { partition, records, end, committed });

@@ -147,7 +147,11 @@ async fn make_trouble(world: World, whims: Whims) {
             Trouble::MoveLeader { partition, node } => {
                 _ = broker.move_leader(&topic_name(partition.topic), partition.number, node);
             }
-            Trouble::MoveCoordinator { node } => broker.set_coordinator(GROUP, node),
+            Trouble::MoveCoordinator { node } => {
+                broker.set_coordinator(GROUP, node);
+                let writers = world.case.workload.writers.iter();
+                writers.for_each(|writer| broker.set_coordinator(&writer.transactional_id(), node));
+            }
             Trouble::Rebalance => broker.rebalance_group(GROUP),
             Trouble::Unreachable { node, silent, .. } => {
                 broker.set_reachability(node, if silent { Reachability::BlackHole } else { Reachability::Refusing });

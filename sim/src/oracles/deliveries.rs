@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::visible::Visible;
 use super::{Verdict, broken, destroyed};
-use crate::history::{Event, History, Partition, RecordId};
+use crate::history::{Event, History, Partition};
 
 /// What is known of a partition of the consumed topics.
 #[derive(Default)]
@@ -19,10 +20,12 @@ struct Place {
 }
 
 impl Place {
-    fn deliver(&mut self, offset: i64) {
+    /// Was handed out; `pass` leads on to the next offset with a record to see.
+    fn deliver(&mut self, offset: i64, pass: impl Fn(i64) -> i64) {
         _ = self.beyond.insert(offset);
+        self.covered = pass(self.covered);
         while self.beyond.remove(&self.covered) {
-            self.covered += 1;
+            self.covered = pass(self.covered + 1);
         }
         self.beyond = self.beyond.split_off(&self.covered);
     }
@@ -36,14 +39,11 @@ struct Assignment {
 }
 
 /// I6: an assignment begins at a committed place (the start of the log without one), behind every commit that was confirmed before it,
-/// and goes on record by record; what is delivered is what is in the log; a partition that is not assigned is silent.
+/// and goes on record by record; what is delivered is what is in the log; a partition that is not assigned is silent. What a reader of
+/// committed records does not see is passed.
 pub(super) fn prefix(history: &History) -> Verdict {
     let destroyed = destroyed(history);
-    let logs: BTreeMap<Partition, BTreeMap<i64, Option<RecordId>>> = history
-        .logs
-        .iter()
-        .map(|log| (log.partition, log.records.iter().map(|logged| (logged.offset, logged.record)).collect()))
-        .collect();
+    let visible = Visible::of(history);
     let mut places: BTreeMap<Partition, Place> = BTreeMap::new();
     let mut assigned: BTreeMap<(u32, Partition), Assignment> = BTreeMap::new();
     let mut checks = 0;
@@ -73,14 +73,13 @@ pub(super) fn prefix(history: &History) -> Verdict {
                 };
                 let place = places.entry(*partition).or_default();
                 let is_whole = !destroyed.contains_key(partition);
-                let log = logs.get(partition);
                 if is_whole {
                     match assignment.last {
                         None => {
-                            if *offset > place.covered {
+                            let covered = visible.pass(*partition, place.covered);
+                            if *offset > covered {
                                 return object(format!(
-                                    "member {member} begins {partition} at {offset}, but nobody was handed {}",
-                                    place.covered
+                                    "member {member} begins {partition} at {offset}, but nobody was handed {covered}"
                                 ));
                             }
                             if *offset < assignment.not_before {
@@ -89,21 +88,22 @@ pub(super) fn prefix(history: &History) -> Verdict {
                                     assignment.not_before
                                 ));
                             }
-                            if *offset != 0 && !place.asked.contains(offset) {
+                            let from = visible.back(*partition, *offset);
+                            if from != 0 && place.asked.range(from..=*offset).next().is_none() {
                                 return object(format!(
                                     "member {member} begins {partition} at {offset}, which nobody has committed"
                                 ));
                             }
                         }
                         Some(last) => {
-                            let skipped = log.and_then(|log| log.range(last + 1..).next());
-                            if *offset <= last || skipped.is_some_and(|(next, _)| next < offset) {
+                            let skipped = visible.next(*partition, last + 1).is_some_and(|next| next < *offset);
+                            if *offset <= last || skipped {
                                 return object(format!("member {member} is handed {partition} at {offset} after {last}"));
                             }
                         }
                     }
-                    let there = log.and_then(|log| log.get(offset));
-                    if there != Some(record) {
+                    let there = visible.record(*partition, *offset);
+                    if there != Some(*record) {
                         let record = record.map_or("something".to_owned(), |record| record.to_string());
                         return object(format!(
                             "member {member} is handed {record} at {offset} of {partition}; the log has {there:?}"
@@ -112,7 +112,7 @@ pub(super) fn prefix(history: &History) -> Verdict {
                     checks += 1;
                 }
                 assignment.last = Some(*offset);
-                place.deliver(*offset);
+                place.deliver(*offset, |offset| visible.pass(*partition, offset));
             }
             _ => {}
         }
@@ -124,6 +124,7 @@ pub(super) fn prefix(history: &History) -> Verdict {
 mod tests {
     use super::super::scene::*;
     use super::*;
+    use crate::history::Fate;
 
     fn acked(offset: i64) -> Event {
         Event::CommitAcked { member: 1, offsets: vec![(P, offset)] }
@@ -161,6 +162,23 @@ mod tests {
             "which nobody has committed",
         );
         objects("I6", &of([assigned(1), delivered(1, 1)]), "nobody was handed 0");
+    }
+
+    #[test]
+    fn what_is_not_committed_is_passed_and_nothing_else() {
+        let with_aborted = |events: &[Event]| {
+            let mut history = of(events.iter().cloned());
+            history.logs[0].records[0].fate = Fate::Aborted(5);
+            history.logs[0].records[2].fate = Fate::Aborted(5);
+            history
+        };
+        holds("I6", &with_aborted(&[assigned(1), delivered(1, 1), delivered(1, 3)]));
+        objects("I6", &with_aborted(&[assigned(1), delivered(1, 3)]), "nobody was handed 1");
+        objects("I6", &with_aborted(&[assigned(1), delivered(1, 1), delivered(1, 2)]), "at 2 of t0-0; the log has None");
+        let again = |committed| [assigned(1), delivered(1, 1), commit_asked(1, committed), assigned(2), delivered(2, 3)];
+        holds("I6", &with_aborted(&again(2)));
+        holds("I6", &with_aborted(&again(3)));
+        objects("I6", &with_aborted(&again(1)), "which nobody has committed");
     }
 
     #[test]
