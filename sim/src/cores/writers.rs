@@ -93,7 +93,14 @@ impl Writers {
     }
 
     /// A broker has sent something on a connection, which may be one of theirs.
-    pub(super) fn heard(&mut self, at: Duration, connection: ConnectionId, bytes: &[Bytes], broker: &mut Core, history: &mut History) {
+    pub(super) fn heard(
+        &mut self,
+        at: Duration,
+        connection: ConnectionId,
+        bytes: &[Bytes],
+        broker: &mut Core,
+        history: &mut History,
+    ) {
         let Some(hand) = self.hands.iter_mut().find(|hand| hand.connection == Some(connection)) else { return };
         bytes.iter().for_each(|bytes| hand.answer.read_buffer().extend_from_slice(bytes));
         if let Ok(Some(frame)) = hand.answer.next_frame() {

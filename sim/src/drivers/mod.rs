@@ -160,8 +160,7 @@ async fn live(case: &Case) -> Run {
     let watched = tokio::spawn(observer::watch_members(world.clone()));
     let producers: Vec<_> =
         workload.producers.iter().map(|plan| tokio::spawn(producers::produce(world.clone(), plan.clone()))).collect();
-    let writers: Vec<_> =
-        workload.writers.iter().map(|plan| tokio::spawn(writers::write(world.clone(), plan.clone()))).collect();
+    let writers: Vec<_> = workload.writers.iter().map(|plan| tokio::spawn(writers::write(world.clone(), plan.clone()))).collect();
     let members: Vec<_> =
         workload.members.iter().map(|plan| tokio::spawn(members::consume(world.clone(), plan.clone()))).collect();
 

@@ -68,8 +68,11 @@ mod tests {
     fn of(events: impl IntoIterator<Item = Event>, committed: i64, copies: &[u64]) -> History {
         let mut history = log(history(events), &[0, 1, 2]);
         history.logs[0].committed = Some(committed);
-        let records =
-            (0..).zip(copies).map(|(offset, number)| Logged { offset, record: Some(RecordId { producer: 9, number: *number }), fate: Fate::Plain });
+        let records = (0..).zip(copies).map(|(offset, number)| Logged {
+            offset,
+            record: Some(RecordId { producer: 9, number: *number }),
+            fate: Fate::Plain,
+        });
         let partition = Partition { topic: 1, number: 0 };
         history.logs.push(Log { partition, records: records.collect(), end: copies.len() as i64, committed: None });
         history

@@ -83,11 +83,8 @@ impl Requests {
     }
 
     pub(super) fn init(&mut self, timeout_ms: i32) -> Bytes {
-        let request = InitProducerIdRequest {
-            transactional_id: Some(self.id()),
-            transaction_timeout_ms: timeout_ms,
-            ..Default::default()
-        };
+        let request =
+            InitProducerIdRequest { transactional_id: Some(self.id()), transaction_timeout_ms: timeout_ms, ..Default::default() };
         self.frame(INIT_PRODUCER_ID, &request)
     }
 

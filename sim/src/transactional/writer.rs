@@ -212,7 +212,8 @@ impl Writer {
         }
         let left_open = matches!(open.ending, Ending::Left | Ending::TooLate);
         if !std::mem::replace(&mut open.waited, true) && left_open {
-            let patience = if open.ending == Ending::Left && self.random.once_in(2) { SECOND } else { self.plan.timeout + SECOND };
+            let patience =
+                if open.ending == Ending::Left && self.random.once_in(2) { SECOND } else { self.plan.timeout + SECOND };
             self.not_before = now + patience;
             return None;
         }
@@ -266,7 +267,8 @@ impl Writer {
     fn make(&mut self, now: Duration, producer: Identity, partition: i32, count: u64) {
         let Some(open) = self.open.as_mut().filter(|_| count > 0) else { return };
         let number = WRITERS + self.plan.number;
-        let records: Vec<_> = (self.next_record..).take(count as usize).map(|at| RecordId { producer: number, number: at }).collect();
+        let records: Vec<_> =
+            (self.next_record..).take(count as usize).map(|at| RecordId { producer: number, number: at }).collect();
         self.next_record += count;
         for record in &records {
             let to = Partition { topic: 0, number: partition };

@@ -143,7 +143,9 @@ fn without_faults_transactions_end_as_their_writer_says() {
 fn what_was_not_answered_is_asked_again_and_done_once() {
     for adds_partitions in [false, true] {
         for (kind, silent) in [(0, false), (1, true)] {
-            let outcome = run(&plan(adds_partitions), 2 + kind, |_, count| match count % 3 {
+            // Long enough for all that is asked again.
+            let plan = WriterPlan { timeout: 60 * SECOND, ..plan(adds_partitions) };
+            let outcome = run(&plan, 2 + kind, |_, count| match count % 3 {
                 0 if silent => Intercept::ProcessThenSwallow,
                 0 => Intercept::ProcessThenClose,
                 1 if silent => Intercept::Swallow,
