@@ -748,6 +748,7 @@ impl<'a> World<'a> {
         for peer in std::mem::take(&mut self.peers).into_values() {
             self.cover(&peer.client);
         }
+        self.writers.cover(&mut self.coverage);
         let traffic = self.links.values().map(Link::traffic).collect();
         Run { history: self.history, coverage: self.coverage, traffic }
     }

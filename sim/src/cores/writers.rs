@@ -8,6 +8,7 @@ use klamm::protocol::frame::Frames;
 use klamm_broker::unstable::Core;
 use klamm_broker::{ConnectionId, Intercept, SeenRequest};
 
+use crate::coverage::Coverage;
 use crate::history::{Event, History, Partition, topic_name};
 use crate::logs::Markers;
 use crate::run::Case;
@@ -90,6 +91,12 @@ impl Writers {
             }
             hand.tell(at, history);
         }
+    }
+
+    /// What they were answered is counted.
+    pub(super) fn cover(&mut self, coverage: &mut Coverage) {
+        let codes = self.hands.iter_mut().flat_map(|hand| hand.writer.take_codes());
+        codes.for_each(|(api, code)| coverage.code(api, code));
     }
 
     /// A broker has sent something on a connection, which may be one of theirs.

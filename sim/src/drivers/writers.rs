@@ -36,6 +36,7 @@ pub(super) async fn write(world: World, plan: WriterPlan) {
 
 fn tell(world: &World, writer: &mut Writer) {
     writer.take_events().into_iter().for_each(|event| world.recorder.push(event));
+    writer.take_codes().into_iter().for_each(|(api, code)| world.recorder.answered(api, code));
 }
 
 /// One request and its answer, without its length.

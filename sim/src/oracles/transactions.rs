@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Verdict, broken, destroyed, wrong};
+use super::{Verdict, Violation, broken, destroyed, wrong};
 use crate::history::{Event, Fate, History, Log, Logged, Partition, RecordId, TransactionId};
 
 /// What the writers said of a transaction.
@@ -108,8 +108,14 @@ fn written(history: &History, logs: &[&Log]) -> Verdict {
     for (transaction, said) in &transactions {
         let mut outcome: Option<(RecordId, bool)> = None;
         for (record, acked) in &said.records {
-            let object = |text: &str| Err(wrong("I4", format!("{record} of {transaction} {text}")));
-            let Some((partition, logged)) = there.get(record) else {
+            let place = there.get(record);
+            // Where the log has an end of it, that is the event to look at.
+            let event = place.and_then(|(partition, logged)| match logged.fate {
+                Fate::Committed(marker) | Fate::Aborted(marker) => marked.get(&(*partition, marker)).copied(),
+                Fate::Plain | Fate::Open => None,
+            });
+            let object = |text: &str| Err(Violation { event, ..wrong("I4", format!("{record} of {transaction} {text}")) });
+            let Some((_, logged)) = place else {
                 if said.ended == Some(true) && *acked && logs.len() == partitions(history) {
                     return object("was committed, but is in no log");
                 }
@@ -120,9 +126,9 @@ fn written(history: &History, logs: &[&Log]) -> Verdict {
                 Fate::Open if settled => return object("is in the log, and its transaction never ended"),
                 Fate::Open => continue,
                 Fate::Aborted(_) => false,
-                Fate::Committed(marker) => {
+                Fate::Committed(_) => {
                     let Some(asked) = said.commit_asked else { return object("is committed, which nobody asked for") };
-                    if marked.get(&(*partition, marker)).is_some_and(|marked| *marked < asked) {
+                    if event.is_some_and(|marked| marked < asked) {
                         return object("is committed by a marker that came before it was asked for");
                     }
                     true
@@ -133,7 +139,7 @@ fn written(history: &History, logs: &[&Log]) -> Verdict {
             }
             if let Some((other, its)) = outcome.replace((*record, committed)).filter(|(_, its)| *its != committed) {
                 let text = format!("{transaction} was torn: {record} is committed: {committed}, and {other}: {its}");
-                return Err(wrong("I4", text));
+                return Err(Violation { event, ..wrong("I4", text) });
             }
             checks += 1;
         }

@@ -27,7 +27,7 @@ enum Ending {
     TooLate,
     /// It is left open until its time is over, or a new instance comes: whichever the pause allows.
     Left,
-    /// A new instance comes at once, and the old one wants to commit behind it.
+    /// A new instance comes at once, and the old one wants to commit as soon as the new one has written.
     Replaced,
 }
 
@@ -51,6 +51,8 @@ struct Transaction {
     batches: VecDeque<(i32, u64)>,
     sending: Option<Sending>,
     added: BTreeSet<i32>,
+    /// Was a batch of it acknowledged?
+    has_written: bool,
     ending: Ending,
     /// What was asked for, once the end was.
     end_asked: Option<bool>,
@@ -88,13 +90,14 @@ pub struct Writer {
     next_record: u64,
     /// Given up: was a commit asked for?
     given_up: Vec<(TransactionId, bool)>,
-    /// An old instance that wants to commit.
+    /// An old instance that wants to commit what is not its own.
     ghost: Option<Identity>,
     /// Something may still arrive that was asked before: only a new epoch keeps it out of the next transaction.
     doubt: bool,
     asked: Option<(What, Duration)>,
     not_before: Duration,
     events: Vec<Event>,
+    codes: Vec<(&'static str, i16)>,
     through: bool,
 }
 
@@ -125,6 +128,7 @@ impl Writer {
             asked: None,
             not_before: Duration::ZERO,
             events: vec![started],
+            codes: Vec::new(),
             through: false,
         }
     }
@@ -132,6 +136,11 @@ impl Writer {
     /// What happened since it was asked last.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// What it was answered since it was asked last: API and code.
+    pub fn take_codes(&mut self) -> Vec<(&'static str, i16)> {
+        std::mem::take(&mut self.codes)
     }
 
     /// Has it nothing more to do? A transaction that it left open may still be.
@@ -182,9 +191,6 @@ impl Writer {
     fn next(&mut self, now: Duration) -> Option<(What, i32)> {
         let Some(coordinator) = self.coordinator else { return Some((What::Coordinator, self.any)) };
         let Some(producer) = self.producer else { return Some((What::Init, coordinator)) };
-        if self.ghost.is_some() {
-            return Some((What::Haunt, coordinator));
-        }
         let Some(open) = &mut self.open else {
             if self.begun == self.plan.transactions || now > self.until {
                 self.through = true;
@@ -195,6 +201,9 @@ impl Writer {
             }
             return None;
         };
+        if open.sending.is_none() && open.has_written && self.ghost.is_some() {
+            return Some((What::Haunt, coordinator));
+        }
         if open.sending.is_none()
             && let Some((partition, _)) = open.batches.front().copied()
         {
@@ -259,7 +268,7 @@ impl Writer {
         }
         self.begun += 1;
         let (sending, added) = (None, BTreeSet::new());
-        self.open = Some(Transaction { id, batches, sending, added, ending, end_asked: None, waited: false });
+        self.open = Some(Transaction { id, batches, sending, added, has_written: false, ending, end_asked: None, waited: false });
         self.pause(now);
     }
 
@@ -326,20 +335,39 @@ impl Writer {
     pub fn answered(&mut self, now: Duration, frame: &Bytes) {
         let Some((what, _)) = self.asked else { return };
         let understood = match what {
-            What::Coordinator => self.requests.coordinator(frame).map(|answer| self.found(now, answer)),
+            What::Coordinator => self.requests.coordinator(frame).map(|answer| {
+                self.note("FindCoordinator", &answer);
+                self.found(now, answer);
+            }),
             What::Leaders => self.requests.leaders(frame).map(|leaders| self.led(now, leaders)),
-            What::Init => self.requests.identity(frame).map(|answer| self.introduced(now, answer)),
-            What::Add(partition) => self.requests.added(frame).map(|code| self.added(now, partition, code)),
-            What::Produce => self.requests.produced(frame).map(|answer| self.produced(now, answer)),
-            What::End(commit) => self.requests.ended(frame).map(|answer| self.ended(now, commit, answer)),
+            What::Init => self.requests.identity(frame).map(|answer| {
+                self.note("InitProducerId", &answer);
+                self.introduced(now, answer);
+            }),
+            What::Add(partition) => self.requests.added(frame).map(|code| {
+                self.note("AddPartitionsToTxn", &code.ok());
+                self.added(now, partition, code);
+            }),
+            What::Produce => self.requests.produced(frame).map(|answer| {
+                self.note("Produce", &answer);
+                self.produced(now, answer);
+            }),
+            What::End(commit) => self.requests.ended(frame).map(|answer| {
+                self.note("EndTxn", &answer);
+                self.ended(now, commit, answer);
+            }),
             // Whatever it was told: the log says whether it had an effect.
-            What::Haunt => Some(()),
+            What::Haunt => self.requests.ended(frame).map(|answer| self.note("EndTxn", &answer)),
         };
         match understood {
             Some(()) => self.asked = None,
             // A part of an answer, or none at all.
             None => self.lost(now),
         }
+    }
+
+    fn note<T>(&mut self, api: &'static str, answer: &Result<T, ErrorCode>) {
+        self.codes.push((api, answer.as_ref().err().map_or(0, |code| code.0)));
     }
 
     fn found(&mut self, now: Duration, answer: Result<i32, ErrorCode>) {
@@ -411,6 +439,7 @@ impl Writer {
         match answer {
             Ok(first) => {
                 let Some(sending) = open.sending.take() else { return };
+                open.has_written = true;
                 let partition = Partition { topic: 0, number: sending.partition };
                 *self.sequences.entry(sending.partition).or_default() += i32::try_from(sending.records.len()).unwrap_or(0);
                 for (offset, record) in (first..).zip(sending.records) {
