@@ -67,7 +67,9 @@ impl Options {
                 "--workload" => {
                     let name = value()?;
                     let kind = Kind::named(name);
-                    options.kinds = vec![kind.ok_or_else(|| format!("--workload is produce, group or copy, not `{name}`"))?];
+                    let all: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+                    let wrong = || format!("--workload is one of {}, not `{name}`", all.join(", "));
+                    options.kinds = vec![kind.ok_or_else(wrong)?];
                 }
                 "--level" => {
                     let name = value()?;
@@ -230,7 +232,7 @@ mod tests {
     fn what_is_wrong_with_options_is_said() {
         assert_eq!(read(&["--seeds"]).unwrap_err(), "--seeds wants a value");
         assert_eq!(read(&["--seeds", "x"]).unwrap_err(), "--seeds wants a number, not `x`");
-        assert!(read(&["--workload", "x"]).unwrap_err().contains("produce, group or copy"));
+        assert!(read(&["--workload", "x"]).unwrap_err().contains("produce, group, copy, transactions"));
         assert!(read(&["--level", "x"]).unwrap_err().contains("drivers"));
         assert!(read(&["--what"]).unwrap_err().contains("--seeds"));
         assert_eq!(Options::read(&[], Some("x")).unwrap_err(), "SEED is a number, not `x`");

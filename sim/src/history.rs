@@ -64,6 +64,21 @@ impl fmt::Display for RecordId {
     }
 }
 
+/// A transaction of a scripted writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransactionId {
+    /// Whose.
+    pub writer: u32,
+    /// The how manieth of its transactions it is, from 0.
+    pub number: u64,
+}
+
+impl fmt::Display for TransactionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "transaction {} of writer {}", self.number, self.writer)
+    }
+}
+
 /// Whose gauge, or whose activity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
@@ -74,7 +89,7 @@ pub enum Who {
 }
 
 /// What was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
     /// A record is handed over; waits for metadata and room.
     Enqueue(RecordId),
@@ -151,6 +166,38 @@ pub enum Event {
         from: Partition,
         /// Its offset.
         offset: i64,
+    },
+    /// A record is about to be sent in a transaction.
+    Transacted {
+        /// Which.
+        record: RecordId,
+        /// In which.
+        transaction: TransactionId,
+    },
+    /// A writer is about to ask for the end of its transaction, for the first time.
+    EndAsked {
+        /// Of which.
+        transaction: TransactionId,
+        /// Is it to be committed?
+        commit: bool,
+    },
+    /// A writer knows how its transaction has ended.
+    TransactionEnded {
+        /// Which.
+        transaction: TransactionId,
+        /// Was it committed?
+        committed: bool,
+    },
+    /// A marker is in a log: it was seen there before anything that follows was.
+    Marked {
+        /// Where.
+        partition: Partition,
+        /// Its own offset.
+        offset: i64,
+        /// Whose transaction has ended.
+        producer_id: i64,
+        /// Was it committed?
+        committed: bool,
     },
     /// A public future was made.
     Called {
@@ -301,6 +348,26 @@ pub struct Entry {
     pub event: Event,
 }
 
+/// What became of a record's transaction, as the log says it: by the next marker of its producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It has none.
+    Plain,
+    /// It was committed, by the marker at this offset.
+    Committed(i64),
+    /// It was aborted, by the marker at this offset.
+    Aborted(i64),
+    /// It is open.
+    Open,
+}
+
+impl Fate {
+    /// May a reader of committed records see it?
+    pub fn is_visible(self) -> bool {
+        matches!(self, Self::Plain | Self::Committed(_))
+    }
+}
+
 /// A record in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Logged {
@@ -308,6 +375,8 @@ pub struct Logged {
     pub offset: i64,
     /// Which, if its value says so.
     pub record: Option<RecordId>,
+    /// What became of its transaction.
+    pub fate: Fate,
 }
 
 /// A partition's log at the end.

@@ -32,7 +32,8 @@ impl Case {
     /// The case of a seed.
     pub fn draw(kind: Kind, seed: u64) -> Self {
         let workload = Workload::draw(kind, seed);
-        let (network, login) = (Network::draw(seed), Login::draw(seed));
+        // Scripted writers do not log in.
+        let (network, login) = (Network::draw(seed), Login::draw(seed).filter(|_| workload.writers.is_empty()));
         let troubles = trouble::draw(seed, &workload, login);
         Self { seed, workload, network, login, troubles, patience: None }
     }

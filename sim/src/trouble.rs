@@ -10,6 +10,7 @@ use klamm_broker::faults::{BrokerFault, Entry, Fault, Kind as FaultKind, Plan, S
 
 use crate::history::topic_name;
 use crate::random::Random;
+use crate::transactional::WriterPlan;
 use crate::workload::{Kind, MILLISECOND, SECOND, Workload};
 
 /// Which way bytes go.
@@ -190,11 +191,14 @@ fn shape(random: &mut Random, workload: &Workload, login: bool) -> Shape {
     } else {
         shape.groups = vec![GROUP.to_owned()];
     }
-    // Nobody has transactions here: markers that are held, and an id that is fenced, hurt nobody.
-    if random.once_in(8) {
+    shape.transactional_ids = workload.writers.iter().map(WriterPlan::transactional_id).collect();
+    // Where nobody has transactions, markers that are held, and an id that is fenced, hurt nobody.
+    if random.once_in(8) && workload.writers.is_empty() {
         shape.transactional_ids = vec!["x".to_owned()];
     }
     let rare: &[FaultKind] = match random.below(12) {
+        // What became of a transaction is read from the log.
+        _ if !workload.writers.is_empty() => &[],
         0..=2 => &[FaultKind::Truncate, FaultKind::UncleanElection],
         3 => &[FaultKind::DeleteTopic],
         4 => &[FaultKind::Corrupt],
@@ -290,7 +294,11 @@ fn codes(kind: Kind) -> &'static [(ApiKey, &'static [ErrorCode])] {
         (ApiKey::METADATA, &[E::LEADER_NOT_AVAILABLE]),
         (ApiKey::PRODUCE, &[E::NOT_LEADER_OR_FOLLOWER, E::NOT_ENOUGH_REPLICAS]),
     ];
-    if kind == Kind::Produce { PRODUCING } else { CONSUMING }
+    match kind {
+        Kind::Produce => PRODUCING,
+        Kind::Group | Kind::Copy => CONSUMING,
+        Kind::Transactions => crate::transactional::CODES,
+    }
 }
 
 /// How bytes pass where nothing is broken.

@@ -6,6 +6,7 @@ use klamm::protocol::records::Compression;
 
 use crate::history::{Acks, Bounds};
 use crate::random::Random;
+use crate::transactional::WriterPlan;
 
 /// Which kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,11 +17,13 @@ pub enum Kind {
     Group,
     /// One producer, and a group that copies topic 0 to topic 1 and commits what it has copied.
     Copy,
+    /// Scripted writers whose transactions interleave in topic 0, one producer beside them, and a group that reads what is committed.
+    Transactions,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Produce, Self::Group, Self::Copy];
+    pub const ALL: [Self; 4] = [Self::Produce, Self::Group, Self::Copy, Self::Transactions];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -28,6 +31,7 @@ impl Kind {
             Self::Produce => "produce",
             Self::Group => "group",
             Self::Copy => "copy",
+            Self::Transactions => "transactions",
         }
     }
 
@@ -186,6 +190,8 @@ pub struct Workload {
     pub duration: Duration,
     /// Who sends.
     pub producers: Vec<ProducerPlan>,
+    /// Who sends in transactions.
+    pub writers: Vec<WriterPlan>,
     /// Who consumes topic 0.
     pub members: Vec<MemberPlan>,
 }
@@ -199,7 +205,7 @@ impl Workload {
         let duration = random.within(5..=30) as u32 * SECOND;
         let producers = match kind {
             Kind::Produce => random.within(1..=2) as u32,
-            Kind::Group | Kind::Copy => 1,
+            Kind::Group | Kind::Copy | Kind::Transactions => 1,
         };
         let producer = |number| {
             let mut random = Random::of(seed, &format!("producer {number}"));
@@ -207,6 +213,8 @@ impl Workload {
             ProducerPlan::draw(&mut random, number, records, duration)
         };
         let members = if kind == Kind::Produce { 0 } else { random.within(1..=4) as u32 };
+        let writers = if kind == Kind::Transactions { random.within(1..=4) as u32 } else { 0 };
+        let writer = |number| WriterPlan::draw(&mut Random::of(seed, &format!("writer {number}")), number, duration);
         let member = |number| MemberPlan::draw(&mut Random::of(seed, &format!("member {number}")), number, duration);
         Self {
             kind,
@@ -214,6 +222,7 @@ impl Workload {
             partitions,
             duration,
             producers: (0..producers).map(producer).collect(),
+            writers: (0..writers).map(writer).collect(),
             members: (0..members).map(member).collect(),
         }
     }
@@ -227,6 +236,10 @@ impl Workload {
         if half.producers.len() > 1 {
             half.producers.truncate(half.producers.len().div_ceil(2));
         }
+        if half.writers.len() > 1 {
+            half.writers.truncate(half.writers.len().div_ceil(2));
+        }
+        half.writers.iter_mut().for_each(WriterPlan::halve);
         for producer in &mut half.producers {
             producer.records = producer.records.div_ceil(2);
             producer.tasks = producer.tasks.div_ceil(2);
@@ -234,9 +247,10 @@ impl Workload {
         (half != *self).then_some(half)
     }
 
-    /// How many records are sent.
+    /// How many records are sent, at most.
     pub fn records(&self) -> u64 {
-        self.producers.iter().map(|producer| producer.records * u64::from(producer.tasks)).sum()
+        let plain: u64 = self.producers.iter().map(|producer| producer.records * u64::from(producer.tasks)).sum();
+        plain + self.writers.iter().map(WriterPlan::most_records).sum::<u64>()
     }
 
     /// What its runs are measured against.
@@ -245,10 +259,12 @@ impl Workload {
         let deliveries = self.producers.iter().map(|producer| producer.delivery_timeout + producer.max_block).max();
         let work: Duration = self.members.iter().map(|member| member.longest_work).max().unwrap_or_default();
         let records = self.records();
+        let transactions = self.writers.iter().map(WriterPlan::recovery).max().unwrap_or_default();
         Bounds {
             // What a producer still has in hand; a JoinGroup that is lost without a word, perhaps twice; a dead member's session and the join of those who are left; the work itself, which
             // one member may have to do alone, and may have to do again.
             recovery: deliveries.unwrap_or_default()
+                + transactions
                 + 4 * sessions
                 + 130 * SECOND
                 + 2 * (MAX_POLL_INTERVAL + 5 * SECOND)
@@ -284,6 +300,7 @@ mod tests {
                 assert_eq!(workload, Workload::draw(kind, seed));
                 assert!(workload.producers.iter().all(|plan| plan.records > 0 && plan.delivery_timeout > plan.linger));
                 assert_eq!(workload.members.is_empty(), kind == Kind::Produce);
+                assert_eq!(workload.writers.is_empty(), kind != Kind::Transactions);
                 let mut smaller = Some(workload);
                 let mut steps = 0;
                 while let Some(workload) = smaller {

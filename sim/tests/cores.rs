@@ -1,6 +1,9 @@
 //! The level of cores: a seed replays exactly, and what it runs holds, without faults and with them.
 
+use std::collections::BTreeSet;
+
 use klamm_sim::cores::Cores;
+use klamm_sim::history::{Call, Event, Who};
 use klamm_sim::run::{Case, Level, run};
 use klamm_sim::workload::Kind;
 
@@ -53,5 +56,29 @@ fn faults_break_nothing_that_is_promised() {
     for kind in Kind::ALL {
         let operations = holds(kind, 0..60, false);
         assert!(operations > 1_000, "{kind:?}: only {operations} operations");
+    }
+}
+
+#[test]
+fn every_call_has_a_deadline_in_every_workload() {
+    for kind in Kind::ALL {
+        let (mut checks, mut calls) = (0, BTreeSet::new());
+        for seed in 0..20 {
+            let outcome = run(&Cores, &Case::draw(kind, seed));
+            checks += outcome.verdict.unwrap_or_else(|violation| panic!("{kind:?}, seed {seed}: {violation}"))["I12"];
+            for entry in outcome.run.expect("it did not panic").history.events {
+                let Event::Called { what, .. } = entry.event else { continue };
+                calls.insert(match what {
+                    Call::Enqueue(_) => "enqueue",
+                    Call::Delivery(_) => "delivery",
+                    Call::Flush(_) => "flush",
+                    Call::Close(Who::Producer(_)) => "close a producer",
+                    Call::Commit(_) => "commit",
+                    Call::Close(Who::Member(_)) => "close a member",
+                });
+            }
+        }
+        assert!(checks > 1_000, "{kind:?}: only {checks} calls");
+        assert_eq!(calls.len(), if kind == Kind::Produce { 4 } else { 6 }, "{kind:?}: {calls:?}");
     }
 }

@@ -42,6 +42,11 @@ fn copies_come_through_connections_that_break_at_any_byte() {
 }
 
 #[test]
+fn readers_of_transactions_come_through_connections_that_break_at_any_byte() {
+    bytes(Kind::Transactions);
+}
+
+#[test]
 fn every_workload_comes_through_with_futures_that_are_dropped() {
     for kind in Kind::ALL {
         for seed in 0..3 {

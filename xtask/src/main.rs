@@ -30,7 +30,7 @@ usage: cargo xtask COMMAND
                               starts Apache Kafka for work by hand and prints its addresses; with TLS, SASL and users
   kafka down                  stops what `kafka up` started
   sim [--seeds N] [--from S] [--workload W] [--level L] [--coverage] [--events]
-                              runs seeds of the simulator on all cores; W is produce, group or copy, all of them unless given;
+                              runs seeds of the simulator on all cores; W is produce, group, copy or transactions, all of them unless given;
                               SEED=n in the environment replays one
   bench                       counts the instructions of the message codec, beside kafka-protocol's (needs valgrind)
   fuzz [TARGET…] [--seconds N] [--sanitizer]

@@ -105,6 +105,12 @@ impl Core {
         self.core.log(topic, partition).map(|log| log.batches().cloned().collect()).unwrap_or_default()
     }
 
+    /// Those of them that begin at an offset or behind it.
+    pub fn batches_from(&self, topic: &str, partition: i32, offset: i64) -> Vec<Batch> {
+        let Some(log) = self.core.log(topic, partition).filter(|log| log.end_offset() > offset) else { return Vec::new() };
+        log.batches().filter(|batch| batch.base_offset() >= offset).cloned().collect()
+    }
+
     /// The id of a topic.
     pub fn topic_id(&self, topic: &str) -> Option<Uuid> {
         self.core.topic(topic).map(|topic| topic.id)

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use klamm::unstable::{Client, Handed, Mark, MemberSettings, MemberTold as Told, Taken};
 
-use crate::history::{Event, History, Partition, RecordId, topic_name, topic_number};
+use super::calls::Calls;
+use crate::history::{Call, Event, History, Partition, RecordId, Who, topic_name, topic_number};
 use crate::random::Random;
 use crate::workload::{Leave, MILLISECOND, MemberPlan, ProducerPlan, SECOND};
 
 /// How long the last commit and the farewell of a member may take.
 const CLOSE: Duration = Duration::from_secs(20);
+/// How long a commit may take: the client's default.
+const COMMIT: Duration = Duration::from_secs(60);
 /// After so long without a record, a member that commits by itself does so.
 const IDLE: Duration = Duration::from_secs(2);
 /// After a copy that failed, and after trouble.
@@ -25,6 +28,7 @@ pub(super) struct User {
     copier: Option<ProducerPlan>,
     next_copy: u64,
     random: Random,
+    calls: Calls,
     assigned: BTreeSet<Partition>,
     /// The record handed out last: it is marked when the next is asked for.
     unmarked: Option<Mark>,
@@ -32,6 +36,8 @@ pub(super) struct User {
     idle_since: Instant,
     next_commit: u64,
     is_polling: bool,
+    /// Its member cannot go on.
+    failed: bool,
     /// It was closed or dropped, and the member has not left yet.
     pub(super) leaving: bool,
     pub(super) ended: bool,
@@ -63,12 +69,14 @@ impl User {
             copier,
             next_copy: 0,
             random: Random::of(seed, &format!("works {}", plan.number)),
+            calls: Calls::new(Who::Member(plan.number)),
             assigned: BTreeSet::new(),
             unmarked: None,
             since: 0,
             idle_since: now,
             next_commit: 0,
             is_polling: false,
+            failed: false,
             leaving: false,
             ended: false,
         }
@@ -98,8 +106,17 @@ impl User {
         self.state = State::Stuck;
         self.poll(now, client, false);
         let member = self.plan.number;
+        self.calls.drop_all(since, history);
         match how {
-            Leave::Close => client.leave(now, Some(CLOSE)),
+            Leave::Close => {
+                self.calls.begin(since, Call::Close(Who::Member(member)), CLOSE, history);
+                client.leave(now, Some(CLOSE));
+                if self.failed {
+                    self.calls.end(since, Call::Close(Who::Member(member)), false, history);
+                    history.push(since, Event::Ended { member, crashed: false });
+                    self.ended = true;
+                }
+            }
             Leave::Drop => {
                 client.leave(now, None);
                 history.push(since, Event::Ended { member, crashed: false });
@@ -159,7 +176,7 @@ impl User {
                     None => {
                         self.state = State::Reading;
                         if self.plan.auto_commit_interval.is_zero() && self.idle_since + IDLE <= now {
-                            self.commit(client);
+                            self.commit(since, client, history);
                             moved = true;
                         }
                     }
@@ -171,7 +188,7 @@ impl User {
                     true => self.enqueue(now, since, handed, client, history),
                     false => {
                         self.unmarked = Some(handed.mark);
-                        self.processed(client);
+                        self.processed(since, client, history);
                     }
                 }
             }
@@ -210,12 +227,13 @@ impl User {
                 continue;
             }
             let State::Copying(handed, _) = std::mem::replace(&mut self.state, State::Stuck) else { continue };
+            self.calls.end(since, Call::Delivery(record), delivered.result.is_ok(), history);
             match delivered.result {
                 Ok(offset) => {
                     let partition = Partition { topic: 1, number: delivered.partition };
                     history.push(since, Event::Acked { record, partition, offset });
                     client.mark(now, handed.mark);
-                    self.processed(client);
+                    self.processed(since, client, history);
                 }
                 Err((error, possibly_written)) => {
                     history.push(since, Event::Failed { record, possibly_written, error });
@@ -242,6 +260,7 @@ impl User {
                     history.push(since, Event::Lost { member, partitions });
                 }
                 Told::Committed(number, result) => {
+                    self.calls.end(since, Call::Commit(member), result.is_ok(), history);
                     if let Ok(offsets) = result {
                         let offset = |(topic, number, offset): (String, i32, i64)| {
                             Some((Partition { topic: topic_number(&topic)?, number }, offset))
@@ -262,9 +281,14 @@ impl User {
                 }
                 Told::Failed(error) => {
                     history.push(since, Event::Fault(format!("member {member} failed: {error}")));
+                    self.calls.end(since, Call::Close(Who::Member(member)), false, history);
+                    // A commit under way is not answered any more.
+                    self.calls.drop_all(since, history);
                     self.state = State::Stuck;
+                    self.failed = true;
                 }
                 Told::Left => {
+                    self.calls.end(since, Call::Close(Who::Member(member)), true, history);
                     if !self.ended {
                         history.push(since, Event::Ended { member, crashed: false });
                         self.ended = true;
@@ -275,17 +299,18 @@ impl User {
         moved
     }
 
-    fn processed(&mut self, client: &mut Client) {
+    fn processed(&mut self, since: Duration, client: &mut Client, history: &mut History) {
         self.state = State::Reading;
         self.since += 1;
         if self.plan.commit_every > 0 && self.since >= self.plan.commit_every {
-            self.commit(client);
+            self.commit(since, client, history);
         }
     }
 
-    fn commit(&mut self, client: &mut Client) {
+    fn commit(&mut self, since: Duration, client: &mut Client, history: &mut History) {
         self.since = 0;
         self.next_commit += 1;
+        self.calls.begin(since, Call::Commit(self.plan.number), COMMIT, history);
         client.commit(self.next_commit);
         self.state = State::Committing(self.next_commit);
     }
@@ -295,6 +320,7 @@ impl User {
         let record = RecordId { producer: plan.number, number: self.next_copy };
         let until = now + plan.max_block;
         self.next_copy += 1;
+        self.calls.begin(since, Call::Enqueue(record), plan.max_block, history);
         history.push(since, Event::Copied { record, from: place(&handed), offset: handed.offset });
         self.hand_over(now, since, handed, record, until, client, history);
     }
@@ -313,7 +339,10 @@ impl User {
         let partition = Partition { topic: 1, number: handed.partition };
         let error = match client.produce(now, record.number, &topic_name(1), handed.partition, &record.value(0)) {
             Taken::Yes => {
+                self.calls.end(since, Call::Enqueue(record), true, history);
                 history.push(since, Event::Accepted { record, partition });
+                let limit = self.copier.as_ref().map(|plan| plan.delivery_timeout).unwrap_or_default();
+                self.calls.begin(since, Call::Delivery(record), limit, history);
                 self.state = State::Copying(handed, record);
                 return true;
             }
@@ -324,6 +353,7 @@ impl User {
             Taken::NotYet => "no room in time".to_owned(),
             Taken::Refused(why) => why,
         };
+        self.calls.end(since, Call::Enqueue(record), false, history);
         history.push(since, Event::Failed { record, possibly_written: false, error });
         self.state = State::Again(handed, now + PAUSE);
         true

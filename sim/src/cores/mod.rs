@@ -8,11 +8,13 @@
 //! The world goes from one thing to come to the next: a piece of bytes that arrives, a time-out, a fault, a task's next record. All
 //! chance comes from the case's seed, and what happens at one instant happens in the order in which it was planned.
 
+mod calls;
 mod link;
 mod members;
 pub(crate) mod observer;
 mod tasks;
 mod world;
+mod writers;
 
 use klamm::unstable::SimulatedTime;
 

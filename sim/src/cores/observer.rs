@@ -1,15 +1,16 @@
-//! What is seen at the brokers: requests for the history, what becomes of them, and the logs at the end.
+//! What is seen at the brokers: requests for the history, and what becomes of them.
 
 use std::time::Duration;
 
 use klamm::protocol::messages::offset_commit::OffsetCommitRequest;
 use klamm::protocol::messages::produce::ProduceRequest;
-use klamm::protocol::records::{Batch, Limits, RecordBatches};
+use klamm::protocol::records::RecordBatches;
 use klamm::protocol::{ApiKey, Uuid};
 use klamm_broker::unstable::Loss;
 use klamm_broker::{Intercept, SeenRequest};
 
-use crate::history::{Event, History, Logged, Partition, RecordId, Who, topic_number};
+use crate::history::{Event, History, Partition, Who, topic_number};
+use crate::logs;
 use crate::trouble::Whim;
 
 /// What the history is told of a request that reaches a broker.
@@ -47,22 +48,13 @@ pub(super) fn observe(at: Duration, who: Who, topics: &[(Uuid, u32)], request: &
     }
 }
 
-/// What the history is told of a loss; `None` if it is none of its topics'.
+/// What the history is told of a loss; `None` if it is none of its topics'. What was not committed was not there for anybody.
 pub(crate) fn destroyed(loss: &Loss) -> Option<Event> {
     let partition = Partition { topic: topic_number(&loss.topic)?, number: loss.partition };
-    let records = loss.batches.iter().flat_map(logged).filter_map(|logged| Some((logged.offset, logged.record?)));
+    let seen = logs::records(&loss.batches).into_iter().filter(|logged| logged.fate.is_visible());
+    let records = seen.filter_map(|logged| Some((logged.offset, logged.record?)));
     let (from, high_watermark) = (loss.from, loss.high_watermark);
     Some(Event::Destroyed { partition, from, high_watermark, records: records.collect() })
-}
-
-/// The records of a batch.
-pub(super) fn logged(batch: &Batch) -> Vec<Logged> {
-    if batch.is_control() {
-        return Vec::new();
-    }
-    let Ok(records) = batch.records(Limits::default()) else { return Vec::new() };
-    let read = records.iter().flatten();
-    read.map(|record| Logged { offset: record.offset, record: record.value.and_then(RecordId::read) }).collect()
 }
 
 /// What becomes of a request.

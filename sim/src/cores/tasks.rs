@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use klamm::unstable::{Client, ProducerSettings, Taken};
 
-use crate::history::{Acks, Event, History, Partition, RecordId, Who, topic_name};
+use super::calls::Calls;
+use crate::history::{Acks, Call, Event, History, Partition, RecordId, Who, topic_name};
 use crate::random::Random;
-use crate::workload::ProducerPlan;
+use crate::workload::{ProducerPlan, SECOND};
 
 /// A producer of the plan and its tasks.
 #[derive(Debug)]
@@ -16,6 +17,11 @@ pub(super) struct Sender {
     next_number: u64,
     partitions: i32,
     topic: u32,
+    calls: Calls,
+    /// How it ends when all is handed over: some flush and close, some close at once.
+    flushes: bool,
+    /// Was that begun?
+    ending: bool,
     pub(super) ended: bool,
 }
 
@@ -41,7 +47,9 @@ impl Sender {
             waiting: None,
         };
         let tasks = (0..plan.tasks).map(task).collect();
-        Self { plan: plan.clone(), tasks, next_number: 0, partitions, topic, ended: false }
+        let flushes = Random::of(seed, &format!("ends {}", plan.number)).once_in(2);
+        let calls = Calls::new(Who::Producer(plan.number));
+        Self { plan: plan.clone(), tasks, next_number: 0, partitions, topic, calls, flushes, ending: false, ended: false }
     }
 
     /// How its producer is set up.
@@ -75,13 +83,16 @@ impl Sender {
                         self.next_number += 1;
                         let partition = task.random.below(self.partitions as u64) as i32;
                         let padding = task.random.below(self.plan.padding + 1) as usize;
+                        self.calls.begin(since, Call::Enqueue(record), self.plan.max_block, history);
                         (record, partition, padding, now + self.plan.max_block)
                     }
                 };
                 let failed = match client.produce(now, record.number, &topic, partition, &record.value(padding)) {
                     Taken::Yes => {
                         let partition = Partition { topic: self.topic, number: partition };
+                        self.calls.end(since, Call::Enqueue(record), true, history);
                         history.push(since, Event::Accepted { record, partition });
+                        self.calls.begin(since, Call::Delivery(record), self.plan.delivery_timeout, history);
                         None
                     }
                     Taken::NotYet if until > now => {
@@ -92,6 +103,7 @@ impl Sender {
                     Taken::Refused(why) => Some(why),
                 };
                 if let Some(error) = failed {
+                    self.calls.end(since, Call::Enqueue(record), false, history);
                     history.push(since, Event::Failed { record, possibly_written: false, error });
                 }
             }
@@ -99,6 +111,7 @@ impl Sender {
         for delivered in client.take_delivered() {
             let record = RecordId { producer: self.plan.number, number: delivered.number };
             let partition = Partition { topic: self.topic, number: delivered.partition };
+            self.calls.end(since, Call::Delivery(record), delivered.result.is_ok(), history);
             history.push(
                 since,
                 match delivered.result {
@@ -106,6 +119,25 @@ impl Sender {
                     Err((error, possibly_written)) => Event::Failed { record, possibly_written, error },
                 },
             );
+        }
+        self.end(since, client, history);
+    }
+
+    /// When everything is handed over: waits for it, one way or the other.
+    fn end(&mut self, since: Duration, client: &mut Client, history: &mut History) {
+        if !self.is_through() {
+            return;
+        }
+        let number = self.plan.number;
+        let what = if self.flushes { Call::Flush(number) } else { Call::Close(Who::Producer(number)) };
+        if !std::mem::replace(&mut self.ending, true) {
+            let limit = self.plan.delivery_timeout + if self.flushes { Duration::ZERO } else { SECOND };
+            self.calls.begin(since, what, limit, history);
+            if self.flushes { client.flush() } else { client.close_producer() }
+        }
+        let (waiting, ..) = client.producer_load();
+        if waiting == 0 {
+            self.calls.end(since, what, true, history);
         }
     }
 

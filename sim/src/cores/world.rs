@@ -16,10 +16,12 @@ use klamm_broker::{ConnectionId, SaslMechanism};
 
 use super::link::{Link, Piece};
 use super::members::{User, copier};
-use super::observer::{logged, observe, verdict};
+use super::observer::{observe, verdict};
 use super::tasks::Sender;
+use super::writers::Writers;
 use crate::coverage::Coverage;
 use crate::history::{Event, History, Log, Partition, Who, topic_name};
+use crate::logs;
 use crate::oracles::stood_at;
 use crate::random::Random;
 use crate::run::{Case, Run};
@@ -81,6 +83,7 @@ pub(super) struct World<'a> {
     planned: u64,
     broker: Core,
     peers: BTreeMap<u32, Peer>,
+    writers: Writers,
     links: BTreeMap<u64, Link>,
     by_end: BTreeMap<(u32, End), u64>,
     by_connection: BTreeMap<ConnectionId, u64>,
@@ -125,6 +128,7 @@ impl<'a> World<'a> {
             planned: 0,
             broker: Core::cluster(start, workload.nodes, &topics, case.seed),
             peers: BTreeMap::new(),
+            writers: Writers::new(start, case),
             links: BTreeMap::new(),
             by_end: BTreeMap::new(),
             by_connection: BTreeMap::new(),
@@ -266,6 +270,9 @@ impl<'a> World<'a> {
             let due: Vec<u32> =
                 self.peers.iter().filter(|(_, peer)| peer.timeout.is_some_and(|at| at <= self.now)).map(|(at, _)| *at).collect();
             due.into_iter().for_each(|peer| self.touch(peer));
+            if self.writers.next_timeout().is_some_and(|at| at <= self.now) {
+                self.write();
+            }
             self.look_for_the_end();
         }
         self.finish()
@@ -275,7 +282,7 @@ impl<'a> World<'a> {
         let queue = self.queue.first_key_value().map(|((at, _), _)| *at);
         let peers = self.peers.values().filter_map(|peer| peer.timeout).min();
         let faulty = self.faulty.as_ref().and_then(|network| network.next_timeout(self.now));
-        [queue, peers, faulty, self.broker.next_timeout()].into_iter().flatten().min()
+        [queue, peers, faulty, self.broker.next_timeout(), self.writers.next_timeout()].into_iter().flatten().min()
     }
 
     /// Goes on to `now`, and closes the seconds that are over.
@@ -389,6 +396,13 @@ impl<'a> World<'a> {
         if leaves {
             self.members = self.members.min(self.broker.member_count(GROUP));
         }
+    }
+
+    /// The transactional writers do what it is time for.
+    fn write(&mut self) {
+        let Self { now, broker, history, whims, writers, .. } = self;
+        writers.step(*now, broker, history, |request| verdict(request, whims));
+        self.brokers_actions();
     }
 
     /// Something happened to a client: its cores, its tasks and its connections do what there is to do.
@@ -523,7 +537,7 @@ impl<'a> World<'a> {
             return;
         }
         let at = self.since();
-        let mut done = true;
+        let mut done = self.writers.is_through();
         for peer in self.peers.values_mut() {
             let Some(sender) = peer.sender.as_mut().filter(|sender| !sender.ended) else { continue };
             let (waiting, ..) = peer.client.producer_load();
@@ -573,10 +587,7 @@ impl<'a> World<'a> {
             for number in 0..workload.partitions {
                 let partition = Partition { topic, number };
                 let name = topic_name(topic);
-                let mut records = Vec::new();
-                for batch in self.broker.batches(&name, number) {
-                    records.extend(logged(&batch));
-                }
+                let records = logs::records(&self.broker.batches(&name, number));
                 let end = self.broker.log_end(&name, number).unwrap_or(0);
                 let committed = self.broker.committed(GROUP, &name, number);
                 self.history.logs.push(Log { partition, records, end, committed });
@@ -586,6 +597,7 @@ impl<'a> World<'a> {
         for peer in std::mem::take(&mut self.peers).into_values() {
             self.cover(&peer.client);
         }
+        self.writers.cover(&mut self.coverage);
         let traffic = self.links.values().map(Link::traffic).collect();
         Run { history: self.history, coverage: self.coverage, traffic }
     }

@@ -194,6 +194,7 @@ impl Work {
                 let Some(message) = message? else { return Ok(None) };
                 vec![message]
             };
+            self.world.look_at_markers();
             for message in &messages {
                 self.world.recorder.push(Event::Delivered {
                     member: self.plan.number,

@@ -12,6 +12,7 @@ mod panics;
 mod producers;
 mod recorder;
 mod switch;
+mod writers;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,8 @@ use klamm::{Client, ClientBuilder};
 use klamm_broker::{Broker, SaslMechanism};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::history::{Event, History, Log, Logged, Partition, RecordId, Who, topic_name};
+use crate::history::{Event, History, Log, Partition, Who, topic_name};
+use crate::logs::{self, Markers};
 use crate::random::Random;
 use crate::run::{Case, Level, Run};
 use crate::trouble::{GROUP, Trouble};
@@ -72,6 +74,8 @@ struct World {
     over: Switch<()>,
     /// Which calls are given up.
     moods: Arc<Mutex<Random>>,
+    /// Markers that the history was told of.
+    markers: Arc<Mutex<Markers>>,
 }
 
 impl World {
@@ -95,6 +99,22 @@ impl World {
         let most = self.case.patience?;
         let mut moods = self.moods.lock().unwrap_or_else(PoisonError::into_inner);
         moods.once_in(2).then(|| moods.within(1..=u64::from(most.max(1))) as u32)
+    }
+
+    /// Tells the history of markers that have come into the logs.
+    fn look_at_markers(&self) {
+        if self.case.workload.writers.is_empty() {
+            return;
+        }
+        observer::note_losses(&self.broker, &self.recorder, &self.markers);
+        let mut markers = self.markers.lock().unwrap_or_else(PoisonError::into_inner);
+        for partition in self.partitions() {
+            let topic = topic_name(partition.topic);
+            if self.broker.offsets(&topic, partition.number).is_some_and(|(_, end)| end > markers.seen(partition)) {
+                let batches = self.broker.batches(&topic, partition.number);
+                markers.look(partition, &batches).into_iter().for_each(|event| self.recorder.push(event));
+            }
+        }
     }
 
     fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
@@ -151,12 +171,14 @@ async fn live(case: &Case) -> Run {
     let net = Net::new(case.network, case.seed, &troubles, recorder.clone());
     let over = Switch::default();
     let moods = Arc::new(Mutex::new(Random::of(case.seed, "moods")));
-    let world = World { case: Arc::new(case.clone()), broker, net, recorder, over, moods };
+    let markers = Arc::default();
+    let world = World { case: Arc::new(case.clone()), broker, net, recorder, over, moods, markers };
 
     let (troubles, watched) = observer::begin(&world);
     let seconds = tokio::spawn(count_seconds(world.recorder.clone()));
     let producers: Vec<_> =
         workload.producers.iter().map(|plan| tokio::spawn(producers::produce(world.clone(), plan.clone()))).collect();
+    let writers: Vec<_> = workload.writers.iter().map(|plan| tokio::spawn(writers::write(world.clone(), plan.clone()))).collect();
     let members: Vec<_> =
         workload.members.iter().map(|plan| tokio::spawn(members::consume(world.clone(), plan.clone()))).collect();
 
@@ -167,8 +189,8 @@ async fn live(case: &Case) -> Run {
 
     let bounds = case.bounds();
     let settled = timeout(bounds.recovery + IN_FLIGHT + SECOND, async {
-        for producer in producers {
-            _ = producer.await;
+        for sender in producers.into_iter().chain(writers) {
+            _ = sender.await;
         }
         // What was sent without waiting for an answer arrives, too.
         sleep(IN_FLIGHT).await;
@@ -189,6 +211,7 @@ async fn live(case: &Case) -> Run {
     seconds.abort();
     watched.abort();
     observer::end(&world);
+    world.look_at_markers();
     let (mut history, coverage) = world.recorder.take();
     read_logs(&world, &mut history);
     Run { history, coverage, traffic: world.net.traffic() }
@@ -206,14 +229,10 @@ async fn count_seconds(recorder: Recorder) {
 fn read_logs(world: &World, history: &mut History) {
     for partition in world.partitions() {
         let (topic, number) = (topic_name(partition.topic), partition.number);
-        let records = world.broker.records(&topic, number).expect("the broker takes no batch that cannot be read");
-        let logged = |record: klamm_broker::LoggedRecord| Logged {
-            offset: record.offset,
-            record: record.value.as_deref().and_then(RecordId::read),
-        };
+        let records = logs::records(&world.broker.batches(&topic, number));
         let end = world.broker.offsets(&topic, number).map_or(0, |(_, end)| end);
         let committed = world.broker.committed(GROUP, &topic, number);
-        history.logs.push(Log { partition, records: records.into_iter().map(logged).collect(), end, committed });
+        history.logs.push(Log { partition, records, end, committed });
     }
 }
 

@@ -15,6 +15,7 @@ use super::recorder::Recorder;
 use super::{GROUP, PORT, World};
 use crate::cores::observer::destroyed;
 use crate::history::{Event, Partition, Who, topic_name, topic_number};
+use crate::logs::Markers;
 use crate::trouble::{Trouble, Whim};
 
 /// Whims that wait for their requests: how many are left of each.
@@ -27,10 +28,11 @@ pub(super) fn begin(world: &World) -> (JoinHandle<()>, JoinHandle<()>) {
     let (world, mine, known) = (world.clone(), whims.clone(), members.clone());
     let mut topics: Vec<(Uuid, u32)> = Vec::new();
     let (recorder, broker, count) = (world.recorder.clone(), world.broker.clone(), super::topics(&world.case));
+    let markers = world.markers.clone();
     // It holds the broker in which it is: `end` takes it out.
     _ = world.broker.intercept(move |request| {
         // Before anybody sees anything of it.
-        note_losses(&broker, &recorder);
+        note_losses(&broker, &recorder, &markers);
         if request.api_key == ApiKey::JOIN_GROUP {
             note_members(&broker, &recorder, &known);
         }
@@ -61,12 +63,17 @@ pub(super) fn begin(world: &World) -> (JoinHandle<()>, JoinHandle<()>) {
 /// Ends to look.
 pub(super) fn end(world: &World) {
     world.broker.clear_intercepts();
-    note_losses(&world.broker, &world.recorder);
+    note_losses(&world.broker, &world.recorder, &world.markers);
 }
 
 /// Notes what logs have lost.
-fn note_losses(broker: &Broker, recorder: &Recorder) {
-    broker.take_losses().iter().filter_map(destroyed).for_each(|event| recorder.push(event));
+pub(super) fn note_losses(broker: &Broker, recorder: &Recorder, markers: &Mutex<Markers>) {
+    for event in broker.take_losses().iter().filter_map(destroyed) {
+        if let Event::Destroyed { partition, from, .. } = &event {
+            markers.lock().unwrap_or_else(PoisonError::into_inner).lost(*partition, *from);
+        }
+        recorder.push(event);
+    }
 }
 
 /// Whoever has this client id.

@@ -71,6 +71,11 @@ impl Recorder {
         state.lossy.contains(&partition) && (committed > end || stood_at(&state.history, partition, end))
     }
 
+    /// Somebody who is no client of klamm's was answered with a code.
+    pub(super) fn counted(&self, api: &str, code: i16) {
+        self.lock().coverage.code(api, code);
+    }
+
     /// A client was answered with a code.
     pub(super) fn answered(&self, who: Who, api: &str, code: i16) {
         let at = self.now();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::visible::Visible;
 use super::{Verdict, broken};
 use crate::history::{Event, History, Partition};
 
@@ -19,12 +20,13 @@ struct Share {
 }
 
 /// I8: a member commits no more than it was handed, and within an assignment never less than before. (Before it was handed anything it may
-/// repeat the commit that it found.) Where the end of a log was lost, who is handed again what it has committed goes back, perhaps
-/// more than once: a commit that was on its way comes again, too.
+/// repeat the commit that it found.) What a reader of committed records does not see may be passed. Where the end of a log was lost, who is
+/// handed again what it has committed goes back, perhaps more than once: a commit that was on its way comes again, too.
 pub(super) fn follow_deliveries(history: &History) -> Verdict {
     let mut shares: BTreeMap<(u32, Partition), Share> = BTreeMap::new();
     let mut highest: BTreeMap<Partition, i64> = BTreeMap::new();
     let mut lossy = BTreeSet::new();
+    let visible = Visible::of(history);
     let mut checks = 0;
     for (at, entry) in history.events.iter().enumerate() {
         match &entry.event {
@@ -45,6 +47,7 @@ pub(super) fn follow_deliveries(history: &History) -> Verdict {
                 let share = shares.entry((*member, *partition)).or_default();
                 let found = highest.get(partition).copied().unwrap_or(0);
                 let limit = if share.begun { share.handed } else { share.handed.max(found) };
+                let limit = visible.pass(*partition, limit);
                 if *offset > limit {
                     let text = format!("member {member} commits {offset} of {partition}, but was handed records before {limit}");
                     return Err(broken("I8", history, at, text));
@@ -67,7 +70,7 @@ pub(super) fn follow_deliveries(history: &History) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::super::scene::*;
-    use crate::history::Event;
+    use crate::history::{Event, Fate};
 
     #[test]
     fn a_commit_passes_no_record_that_was_not_handed_out() {
@@ -78,6 +81,18 @@ mod tests {
             "commits 2 of t0-0, but was handed records before 1",
         );
         objects("I8", &history([assigned(1), commit_asked(1, 1)]), "commits 1");
+    }
+
+    #[test]
+    fn a_commit_passes_markers_and_what_did_not_commit() {
+        let of = |offset| {
+            let mut history = log(history([assigned(1), delivered(1, 0), commit_asked(1, offset)]), &[0, 1, 2]);
+            history.logs[0].records[1].fate = Fate::Aborted(3);
+            history.logs[0].end = 4;
+            history
+        };
+        holds("I8", &of(2));
+        objects("I8", &of(3), "commits 3 of t0-0, but was handed records before 2");
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(super) fn accounted(history: &History) -> Verdict {
 mod tests {
     use super::super::scene::*;
     use super::*;
-    use crate::history::{Log, Logged, Partition};
+    use crate::history::{Fate, Log, Logged, Partition};
 
     fn copied(offset: i64) -> Event {
         Event::Copied { record: RecordId { producer: 9, number: offset as u64 }, from: P, offset }
@@ -71,8 +71,11 @@ mod tests {
     fn of(events: impl IntoIterator<Item = Event>, committed: i64, copies: &[u64]) -> History {
         let mut history = log(history(events), &[0, 1, 2]);
         history.logs[0].committed = Some(committed);
-        let records =
-            (0..).zip(copies).map(|(offset, number)| Logged { offset, record: Some(RecordId { producer: 9, number: *number }) });
+        let records = (0..).zip(copies).map(|(offset, number)| Logged {
+            offset,
+            record: Some(RecordId { producer: 9, number: *number }),
+            fate: Fate::Plain,
+        });
         let partition = Partition { topic: 1, number: 0 };
         history.logs.push(Log { partition, records: records.collect(), end: copies.len() as i64, committed: None });
         history

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Verdict, broken, destroyed};
-use crate::history::{Event, History, Partition, RecordId};
+use super::visible::Visible;
+use super::{Verdict, broken};
+use crate::history::{Event, History, Partition};
 
 /// What is known of a partition of the consumed topics.
 #[derive(Default)]
@@ -21,10 +22,12 @@ struct Place {
 }
 
 impl Place {
-    fn deliver(&mut self, offset: i64) {
+    /// Was handed out; `pass` leads on to the next offset with a record to see.
+    fn deliver(&mut self, offset: i64, pass: impl Fn(i64) -> i64) {
         _ = self.beyond.insert(offset);
+        self.covered = pass(self.covered);
         while self.beyond.remove(&self.covered) {
-            self.covered += 1;
+            self.covered = pass(self.covered + 1);
         }
         self.beyond = self.beyond.split_off(&self.covered);
     }
@@ -38,23 +41,14 @@ struct Assignment {
 }
 
 /// I6: an assignment begins at a committed place (the start of the log without one), behind every commit that was confirmed before it,
-/// and goes on record by record; what is delivered is what is, or was, in the log; a partition that is not assigned is silent.
+/// and goes on record by record; what is delivered is what is, or was, in the log; a partition that is not assigned is silent. What a
+/// reader of committed records does not see is passed.
 ///
 /// Where the end of a log was lost, a reader may begin again at its start (the reset policy) or at the place of the loss, and who begins
 /// there need not be behind commits of what is gone. One that was behind that place goes on with what was written there anew, once there is
 /// enough of it: klamm does not ask brokers yet where an epoch has ended (KIP-320).
 pub(super) fn prefix(history: &History) -> Verdict {
-    let mut there: BTreeMap<Partition, BTreeMap<i64, Vec<Option<RecordId>>>> = BTreeMap::new();
-    for log in &history.logs {
-        let offsets = there.entry(log.partition).or_default();
-        log.records.iter().for_each(|logged| offsets.entry(logged.offset).or_default().push(logged.record));
-    }
-    for (partition, losses) in destroyed(history) {
-        let offsets = there.entry(partition).or_default();
-        let records = losses.iter().flat_map(|loss| loss.records);
-        records.for_each(|(offset, record)| offsets.entry(*offset).or_default().push(Some(*record)));
-    }
-    let nothing = BTreeMap::new();
+    let visible = Visible::of(history);
     let mut places: BTreeMap<Partition, Place> = BTreeMap::new();
     let mut assigned: BTreeMap<(u32, Partition), Assignment> = BTreeMap::new();
     let mut checks = 0;
@@ -91,15 +85,15 @@ pub(super) fn prefix(history: &History) -> Verdict {
                     return object(format!("member {member} is handed {partition} at {offset}, which is not assigned to it"));
                 };
                 let place = places.entry(*partition).or_default();
-                let log = there.get(partition).unwrap_or(&nothing);
-                let begins_again = place.lost.contains(offset) || (*offset == 0 && !place.lost.is_empty());
-                let not_before = place.lost.first().map_or(assignment.not_before, |from| assignment.not_before.min(*from));
+                let from = visible.back(*partition, *offset);
+                let begins_again = !place.lost.is_empty() && (from == 0 || place.lost.range(from..=*offset).next().is_some());
+                let not_before = place.lost.first().map_or(assignment.not_before, |lost| assignment.not_before.min(*lost));
                 match assignment.last {
                     _ if begins_again => {}
-                    None if *offset > place.covered => {
+                    None if *offset > visible.pass(*partition, place.covered) => {
                         return object(format!(
                             "member {member} begins {partition} at {offset}, but nobody was handed {}",
-                            place.covered
+                            visible.pass(*partition, place.covered)
                         ));
                     }
                     None if *offset < not_before => {
@@ -107,18 +101,18 @@ pub(super) fn prefix(history: &History) -> Verdict {
                             "member {member} begins {partition} at {offset}, before the confirmed commit of {not_before}"
                         ));
                     }
-                    None if *offset != 0 && !place.asked.contains(offset) => {
+                    None if from != 0 && place.asked.range(from..=*offset).next().is_none() => {
                         return object(format!("member {member} begins {partition} at {offset}, which nobody has committed"));
                     }
                     None => {}
                     Some(last) => {
-                        let skipped = log.range(last + 1..).next();
-                        if *offset <= last || skipped.is_some_and(|(next, _)| next < offset) {
+                        let skipped = visible.next(*partition, last + 1).is_some_and(|next| next < *offset);
+                        if *offset <= last || skipped {
                             return object(format!("member {member} is handed {partition} at {offset} after {last}"));
                         }
                     }
                 }
-                let found = log.get(offset).map_or(&[][..], Vec::as_slice);
+                let found = visible.records(*partition, *offset);
                 if !found.contains(record) {
                     let record = record.map_or("something".to_owned(), |record| record.to_string());
                     return object(format!(
@@ -127,7 +121,7 @@ pub(super) fn prefix(history: &History) -> Verdict {
                 }
                 checks += 1;
                 assignment.last = Some(*offset);
-                place.deliver(*offset);
+                place.deliver(*offset, |offset| visible.pass(*partition, offset));
             }
             _ => {}
         }
@@ -139,6 +133,7 @@ pub(super) fn prefix(history: &History) -> Verdict {
 mod tests {
     use super::super::scene::*;
     use super::*;
+    use crate::history::Fate;
 
     fn acked(offset: i64) -> Event {
         Event::CommitAcked { member: 1, offsets: vec![(P, offset)] }
@@ -211,6 +206,23 @@ mod tests {
         };
         holds("I6", &again(gone(9, 3, 4)));
         objects("I6", &again(Event::Expired), "before the confirmed commit of 2");
+    }
+
+    #[test]
+    fn what_is_not_committed_is_passed_and_nothing_else() {
+        let with_aborted = |events: &[Event]| {
+            let mut history = of(events.iter().cloned());
+            history.logs[0].records[0].fate = Fate::Aborted(5);
+            history.logs[0].records[2].fate = Fate::Aborted(5);
+            history
+        };
+        holds("I6", &with_aborted(&[assigned(1), delivered(1, 1), delivered(1, 3)]));
+        objects("I6", &with_aborted(&[assigned(1), delivered(1, 3)]), "nobody was handed 1");
+        objects("I6", &with_aborted(&[assigned(1), delivered(1, 1), delivered(1, 2)]), "at 2 of t0-0; the log has []");
+        let again = |committed| [assigned(1), delivered(1, 1), commit_asked(1, committed), assigned(2), delivered(2, 3)];
+        holds("I6", &with_aborted(&again(2)));
+        holds("I6", &with_aborted(&again(3)));
+        objects("I6", &with_aborted(&again(1)), "which nobody has committed");
     }
 
     #[test]

@@ -10,7 +10,9 @@ pub(super) fn was_sent(history: &History) -> Verdict {
     let mut sent: BTreeSet<RecordId> = BTreeSet::new();
     for entry in &history.events {
         match &entry.event {
-            Event::Accepted { record, .. } | Event::Failed { record, possibly_written: true, .. } => _ = sent.insert(*record),
+            Event::Accepted { record, .. }
+            | Event::Transacted { record, .. }
+            | Event::Failed { record, possibly_written: true, .. } => _ = sent.insert(*record),
             _ => {}
         }
     }

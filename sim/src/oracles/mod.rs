@@ -1,7 +1,8 @@
 //! What must hold of every run, whatever happened in it: the invariants of `reliability.md`, section 7.3, each a function of a history
 //! and nothing else.
 //!
-//! I4 (transactions as a reader sees them) is not among them yet: klamm has no transactional producer.
+//! Of I4 what readers see of transactions is checked, with scripted writers (`transactional`). That offsets are committed with them waits
+//! for klamm's own transactional producer.
 
 mod acknowledged;
 mod bounded;
@@ -14,6 +15,8 @@ mod order;
 mod owners;
 #[cfg(test)]
 mod scene;
+mod transactions;
+mod visible;
 
 pub(crate) use liveness::stood_at;
 
@@ -68,6 +71,11 @@ pub const ALL: &[Oracle] = &[
         name: "I3",
         rule: "a partition's log has a producer's records in the order in which they were accepted",
         check: order::accepted_order,
+    },
+    Oracle {
+        name: "I4",
+        rule: "a reader sees the committed transactions, each as a whole and after its marker, and no others",
+        check: transactions::committed_alone,
     },
     Oracle { name: "I5", rule: "a sequence number has one content", check: order::one_content },
     Oracle {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ALL, Violation};
-use crate::history::{Acks, Bounds, Event, History, Log, Logged, Partition, RecordId};
+use crate::history::{Acks, Bounds, Event, Fate, History, Log, Logged, Partition, RecordId};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const P: Partition = Partition { topic: 0, number: 0 };
@@ -37,7 +37,7 @@ pub(super) fn history(events: impl IntoIterator<Item = Event>) -> History {
 
 /// The log of [`P`] with these records.
 pub(super) fn log(mut history: History, numbers: &[u64]) -> History {
-    let records = (0..).zip(numbers).map(|(offset, number)| Logged { offset, record: Some(record(*number)) });
+    let records = (0..).zip(numbers).map(|(offset, number)| Logged { offset, record: Some(record(*number)), fate: Fate::Plain });
     history.logs.push(Log { partition: P, records: records.collect(), end: numbers.len() as i64, committed: None });
     history
 }

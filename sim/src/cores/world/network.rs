@@ -136,8 +136,9 @@ impl World<'_> {
         let at = self.since();
         for loss in self.broker.take_losses() {
             let Some(event) = destroyed(&loss) else { continue };
-            if let Event::Destroyed { partition, .. } = &event {
+            if let Event::Destroyed { partition, from, .. } = &event {
                 self.lossy.insert(*partition);
+                self.writers.lost(*partition, *from);
             }
             self.history.push(at, event);
         }
@@ -146,10 +147,14 @@ impl World<'_> {
             self.note(Event::Expired);
         }
         self.members = members;
+        self.writers.look(at, &self.broker, &mut self.history);
         while let Some(action) = self.broker.poll() {
             match action {
                 Action::Send(connection, parts) => {
-                    let Some(number) = self.by_connection.get(&connection).copied() else { continue };
+                    let Some(number) = self.by_connection.get(&connection).copied() else {
+                        self.writers.heard(at, connection, &parts, &mut self.broker, &mut self.history);
+                        continue;
+                    };
                     let bytes = parts.concat();
                     let Some(link) = self.links.get_mut(&number) else { continue };
                     let (coverage, history) = (&mut self.coverage, &mut self.history);
@@ -166,7 +171,10 @@ impl World<'_> {
                     }
                 }
                 Action::Close(connection) => {
-                    let Some(number) = self.by_connection.get(&connection).copied() else { continue };
+                    let Some(number) = self.by_connection.get(&connection).copied() else {
+                        self.writers.closed(at, connection, &mut self.history);
+                        continue;
+                    };
                     if let Some(link) = self.links.get_mut(&number) {
                         link.closed = true;
                     }
