@@ -47,6 +47,7 @@ pub(crate) struct Partition {
 
 /// The end of a log that the leaders have no more.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "unstable-cores"), expect(dead_code, reason = "simulators ask for losses"))]
 pub(crate) struct Loss {
     /// The first offset that is lost.
     pub(crate) from: i64,
