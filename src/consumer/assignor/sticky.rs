@@ -4,7 +4,8 @@
 //!    make it; nor do claims to what is not there or not subscribed to.
 //! 2. What nobody keeps goes, topic by topic, to the subscriber with the least. Topics with few subscribers come first.
 //! 3. While a member has at least two more than another one that could relieve it, one partition moves; if they share no topic,
-//!    along a chain of members each of whom hands one on.
+//!    along a chain of members each of whom hands one on. First only what nobody kept moves: so the second rebalance of a cooperative
+//!    group, in which nothing else has to, is the last.
 //!
 //! Step 3 makes the loads as even as they can be: a chain exists as long as they are not. With equal subscriptions chains are one
 //! step long and no more partitions move than must. Subscriptions come from strangers, so step 3 counts its steps and stops at a
@@ -111,11 +112,17 @@ impl<'a> Spread<'a> {
             return self.balance_equals();
         }
         let mut steps = 0;
+        self.balance_what(Held::New, &mut steps, limit);
+        self.balance_what(Held::Before, &mut steps, limit);
+    }
+
+    /// With what is `held` so, or newer.
+    fn balance_what(&mut self, held: Held, steps: &mut usize, limit: usize) {
         let mut by_load: BTreeSet<_> = self.load.iter().enumerate().map(|(member, &load)| (load, member)).collect();
         // From the fullest down: a member that nobody could relieve is settled until somebody it reaches gives something away, which
         // only a fuller one's chain could bring about; fuller ones are settled already.
         while let Some((load, fullest)) = by_load.pop_last() {
-            let Some(chain) = self.chain_from(fullest, load, &mut steps, limit) else { continue };
+            let Some(chain) = self.chain_from(fullest, load, held, steps, limit) else { continue };
             for pair in chain.windows(2) {
                 self.hand_over(pair[0].0, pair[1].0, pair[1].1);
             }
@@ -147,14 +154,15 @@ impl<'a> Spread<'a> {
     }
 
     /// The shortest chain of members from `from` to the least loaded one within reach, if that has at least two less. Each link
-    /// names the topic handed over to it.
-    fn chain_from(&self, from: usize, load: usize, steps: &mut usize, limit: usize) -> Option<Vec<(usize, usize)>> {
+    /// names the topic handed over to it; of it there is something that is `held` so, or newer.
+    fn chain_from(&self, from: usize, load: usize, held: Held, steps: &mut usize, limit: usize) -> Option<Vec<(usize, usize)>> {
         let mut came: Vec<Option<(usize, usize)>> = vec![None; self.load.len()];
         let mut seen_topics = vec![false; self.topics.len()];
         let mut queue = VecDeque::from([from]);
         let mut best = None;
         while let Some(member) = queue.pop_front() {
-            for &topic in self.given[member].keys() {
+            let movable = |partitions: &BTreeMap<i32, Held>| partitions.values().any(|its| *its <= held);
+            for (&topic, _) in self.given[member].iter().filter(|(_, partitions)| movable(partitions)) {
                 if std::mem::replace(&mut seen_topics[topic], true) {
                     continue;
                 }
