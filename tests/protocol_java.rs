@@ -256,7 +256,7 @@ fn damaged(case: &Declaration, version: i16, seed: u64) -> Vec<(Damage, Bytes)> 
     if frame.is_empty() {
         return damaged;
     }
-    let later = (case.fields)().into_iter().find(|field| field.tag.is_some() && field.versions.0 > version);
+    let later = case.fields.iter().find(|field| field.tag.is_some() && field.versions.0 > version);
     if let (Some(tag), Profile::Defaults, true) = (later.and_then(|field| field.tag), values.profile, (case.is_flexible)(version))
     {
         // The frame ends with the number of its tagged fields, none.

@@ -31,7 +31,7 @@ fn frames(case: &'static Declaration, version: i16, count: u64) -> impl Iterator
         if at % 2 == 0 {
             return random.frame(case);
         }
-        let json = object(&mut random, &(case.fields)());
+        let json = object(&mut random, case.fields);
         from_json(case, version, &json).unwrap_or_else(|error| panic!("{error}: {json}")).into()
     })
 }
@@ -65,7 +65,7 @@ fn value(random: &mut Random, ty: Type) -> Json {
     let pick = random.below(6) as usize;
     match ty {
         Type::Array(item) => (0..random.below(3)).map(|_| value(random, *item)).collect(),
-        Type::Struct(_, fields) => object(random, &fields()),
+        Type::Struct(_, fields) => object(random, fields),
         Type::Plain(name) | Type::Entity(name, _) | Type::Fixed(name) => match name {
             "bool" => (pick % 2 == 1).into(),
             "int8" => [0, 1, -1, i8::MIN, i8::MAX, 42][pick].into(),
@@ -207,7 +207,7 @@ fn json_that_is_wrong_is_refused_where_kafka_refuses_it() {
         for version in case.each_version() {
             for at in 0..12 {
                 let mut random = Random::new(case, version, seed() * 7919 + at);
-                let mut json = object(&mut random, &(case.fields)());
+                let mut json = object(&mut random, case.fields);
                 // Another version's JSON, or that of this one damaged in one or two places.
                 let (first, last) = case.versions;
                 let read_as = if at % 3 == 0 { first + random.below((last - first + 1) as u64) as i16 } else { version };

@@ -53,12 +53,12 @@ pub(crate) fn duration(throttle_time_ms: i32) -> Option<Duration> {
 mod tests {
     use super::*;
     use crate::protocol::messages::*;
-    use crate::protocol::{ApiMessage, Request};
+    use crate::protocol::{Request, Wire};
 
     /// Compares the table with what the response's declaration says.
     fn check<R: Request>() {
         let api = ApiKey(R::API_KEY);
-        let first = R::Response::fields().into_iter().next().filter(|field| field.name == "throttle_time_ms");
+        let first = R::Response::FIELDS.first().filter(|field| field.name == "throttle_time_ms");
         for version in R::VERSIONS {
             let body = Bytes::from_static(&[0, 0, 1, 0]);
             let declared = first.as_ref().is_some_and(|field| version >= field.versions.0);

@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use crate::protocol::api::DECLARATIONS;
+use crate::protocol::decode_error::DecodeError;
 use crate::protocol::message::ApiMessage;
 use crate::protocol::reflect::Field;
 use crate::protocol::unfit::EncodeError;
-use crate::protocol::wire::DecodeError;
 
 /// What a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub struct Declaration {
     /// Does a version use compact lengths and tags?
     pub is_flexible: fn(i16) -> bool,
     /// Its fields, in the order of the wire.
-    pub fields: fn() -> Vec<Field>,
+    pub fields: &'static [Field],
     /// Reads a body and drops what was read.
     pub decode: fn(&Bytes, i16) -> Result<(), DecodeError>,
     /// Reads a body in a version and writes it again in the same.
@@ -67,7 +67,7 @@ impl Declaration {
             unstable: M::UNSTABLE,
             listeners: M::LISTENERS,
             is_flexible: M::is_flexible,
-            fields: M::fields,
+            fields: M::FIELDS,
             decode: decode::<M>,
             recode: recode::<M>,
             explain: M::explain,
@@ -132,9 +132,10 @@ fn recode<M: ApiMessage>(body: &Bytes, version: i16) -> Result<Recoded, RecodeEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::reflect::{Type, Versions, span};
+    use crate::protocol::reflect::{Type, Versions};
+    use crate::protocol::summary::Summary;
 
-    /// `Cx::within` takes it for granted: a struct is in no version that is before or after those of its fields.
+    /// `Cx::inner` takes it for granted: a struct is in no version that is before or after those of its fields.
     #[test]
     fn a_struct_has_fields_in_the_first_and_the_last_version_it_is_in() {
         fn walk(name: &str, fields: &[Field], (first, last): Versions) -> usize {
@@ -145,13 +146,13 @@ mod tests {
                     ty = *items;
                 }
                 let Type::Struct(inner, fields) = ty else { return 0 };
-                let (from, to) = span(&fields());
+                let (from, to) = Summary::of(fields).lives;
                 assert!(from <= versions.0 && versions.1 <= to, "{name}: {inner} in versions {versions:?}");
-                1 + walk(name, &fields(), versions)
+                1 + walk(name, fields, versions)
             });
             each.sum()
         }
-        let structs: usize = DECLARATIONS.iter().map(|message| walk(message.name, &(message.fields)(), message.versions)).sum();
+        let structs: usize = DECLARATIONS.iter().map(|message| walk(message.name, message.fields, message.versions)).sum();
         assert!(structs > 300, "{structs} structs");
     }
 }

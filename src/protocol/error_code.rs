@@ -3,10 +3,11 @@
 //! The table is that of Kafka 4.4.0, flags included. A code that it does not have is kept as a number and taken for final: a broker
 //! newer than this library must not be able to make it retry for ever.
 
+use crate::protocol::decode_error::DecodeError;
 use crate::protocol::primitives::newtype;
 use crate::protocol::reflect::{Type, Value};
 use crate::protocol::unfit::Unfit;
-use crate::protocol::wire::{Cx, DecodeError, Null, Reader, Room, Shared, Wire};
+use crate::protocol::wire::{Cx, Null, Reader, Room, Shared, Wire};
 
 newtype! {
     /// A broker's verdict. Codes that this version of the library does not know are kept.

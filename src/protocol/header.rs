@@ -38,10 +38,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::protocol::api::ApiKey;
+use crate::protocol::decode_error::{DecodeError, DecodeErrorKind};
 use crate::protocol::message::{ApiMessage, Request};
 use crate::protocol::primitives::Str;
 use crate::protocol::unfit::EncodeError;
-use crate::protocol::wire::{DecodeError, DecodeErrorKind, Reader};
+use crate::protocol::wire::Reader;
 
 /// What stands before every request's body.
 #[derive(Clone, Debug, PartialEq, Eq)]

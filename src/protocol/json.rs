@@ -129,8 +129,8 @@ struct Shape {
 }
 
 impl Shape {
-    fn all(fields: Vec<Field>) -> Vec<Self> {
-        fields.into_iter().map(Self::new).collect()
+    fn all(fields: &[Field]) -> Vec<Self> {
+        fields.iter().copied().map(Self::new).collect()
     }
 
     fn new(field: Field) -> Self {
@@ -139,7 +139,7 @@ impl Shape {
             first.make_ascii_lowercase();
         }
         let inner = match field.ty {
-            Type::Struct(_, fields) | Type::Array(&Type::Struct(_, fields)) => Self::all(fields()),
+            Type::Struct(_, fields) | Type::Array(&Type::Struct(_, fields)) => Self::all(fields),
             _ => Vec::new(),
         };
         Self { name, field, inner }

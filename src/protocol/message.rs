@@ -29,7 +29,8 @@
 //! - `unstable`: the last of the versions, not to be chosen by negotiation. `listeners`: who serves the API.
 //!
 //! What is in a field's brackets stays a list of tokens, and `spec!` answers one question about it at a time: optional parts of a
-//! pattern cannot be used inside one another's repetitions. Everything is one pass over the fields, without recursion.
+//! pattern cannot be used inside one another's repetitions. Everything is one pass over the fields, without recursion; `tags!` looks
+//! at all of a struct at once, whether any is tagged.
 //!
 //! Encoding cannot fail once `check_version` passed. Fields are written in the order declared, which must be that of the schema.
 
@@ -37,9 +38,10 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-use crate::protocol::reflect::{self, Field};
+use crate::protocol::decode_error::{DecodeError, DecodeErrorKind};
+use crate::protocol::reflect;
 use crate::protocol::unfit::{EncodeError, Unfit};
-use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, Reader, Room, Shared, Wire, Writer};
+use crate::protocol::wire::{Cx, Reader, Room, Shared, Wire, Writer};
 
 /// A whole request or response body.
 pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
@@ -50,13 +52,13 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     /// Versions that can be written and read.
     const VERSIONS: RangeInclusive<i16>;
     /// The version, the last of `VERSIONS`, that Kafka calls unstable; negotiation leaves it out unless asked.
-    const UNSTABLE: Option<i16>;
+    const UNSTABLE: Option<i16> = None;
     /// Where the API is served (`broker`, `controller`); empty for responses and data.
-    const LISTENERS: &'static [&'static str];
-    /// Its fields as data, in the order of the wire: for tools and tests.
-    fn fields() -> Vec<Field>;
+    const LISTENERS: &'static [&'static str] = &[];
     /// Does this version use compact lengths and tags?
-    fn is_flexible(version: i16) -> bool;
+    fn is_flexible(_version: i16) -> bool {
+        false
+    }
 
     /// Bytes that `encode` will write.
     fn encoded_len(&self, version: i16) -> usize {
@@ -102,7 +104,7 @@ pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
     /// errors only: it walks the body again by the declaration.
     #[cold]
     fn explain(body: &Bytes, version: i16, error: DecodeError) -> String {
-        reflect::explain(Self::NAME, Self::fields, version, Self::is_flexible(version), body, error)
+        reflect::explain(Self::NAME, Self::FIELDS, version, Self::is_flexible(version), body, error)
     }
 }
 
@@ -216,26 +218,38 @@ macro_rules! message {
         $(#[$meta:meta])* struct $name:ident $body:tt
         $($(#[$meta2:meta])* struct $name2:ident $(as $schema2:literal)? {$($body2:tt)*})*
     ) => {
-        wire_struct! { (0, i16::MAX), $(#[$meta])* struct $name $body }
-        // `Cx::within` says what this is for; a message, unlike these, may have versions without a field.
-        $(wire_struct! { $crate::protocol::reflect::span(Self::FIELDS), $(#[$meta2])* struct $name2 $(as $schema2)? {$($body2)*} })*
+        #[allow(unused_imports)]
+        use $crate::protocol::message::scope::*;
+        wire_struct! { message $(#[$meta])* struct $name $body }
+        $(wire_struct! { inner $(#[$meta2])* struct $name2 $(as $schema2)? {$($body2)*} })*
         impl $crate::protocol::ApiMessage for $name {
             const NAME: &'static str = stringify!($name);
             const API_KEY: i16 = $key;
             const VERSIONS: std::ops::RangeInclusive<i16> = $versions;
-            const UNSTABLE: Option<i16> = { let unstable: &[i16] = &[$($unstable)?]; if let [version] = unstable { Some(*version) } else { None } };
-            const LISTENERS: &'static [&'static str] = &[$($(stringify!($listener)),*)?];
-            fn fields() -> Vec<$crate::protocol::Field> { Self::fields() }
-            fn is_flexible(_version: i16) -> bool { false $(|| ($flexible).contains(&_version))? }
+            $(const UNSTABLE: Option<i16> = Some($unstable);)?
+            $(const LISTENERS: &'static [&'static str] = &[$(stringify!($listener)),*];)?
+            $(fn is_flexible(version: i16) -> bool { ($flexible).contains(&version) })?
         }
         $(impl $crate::protocol::Request for $name { type Response = $response; })?
     };
 }
 
+/// What the code of a declaration says by its first name; no struct of a message is called as one of these.
+pub(crate) mod scope {
+    pub(crate) use crate::protocol::decode_error::DecodeError;
+    pub(crate) use crate::protocol::reflect::{Field, Given, Type};
+    pub(crate) use crate::protocol::unfit::{Found, Unfit, check_field};
+    pub(crate) use crate::protocol::wire::{Cx, Reader, Room, Shared, Wire, tag_size, uvarint_size};
+}
+
 /// Declares one struct of a message. What is in a field's brackets stays a list of tokens for `spec!` to look into: parts captured
 /// here would each be a repetition of their own, and those cannot be used inside one another.
+///
+/// The compiler expands and resolves all of this anew whenever one message has changed. So the code says as little as it can for
+/// each of two thousand fields: names are imported once, what is the same for all stands in a function, and what follows from the
+/// declaration alone is found from `FIELDS` (`summary.rs`).
 macro_rules! wire_struct {
-    ($lives:expr, $(#[$meta:meta])* struct $name:ident $(as $schema:literal)? {$(
+    ($place:ident $(#[$meta:meta])* struct $name:ident $(as $schema:literal)? {$(
         $(#[$field_meta:meta])* $field:ident: $type:ty [$($spec:tt)*] $($ignorable:ident)? $(= $default:expr)?,
     )*}) => {
         $(#[$meta])*
@@ -244,99 +258,95 @@ macro_rules! wire_struct {
 
         impl Default for $name {
             fn default() -> Self {
-                Self { $($field: spec!(default $type $(, $default)?),)* }
-            }
-        }
-
-        impl $name {
-            /// The versions in which it is.
-            const LIVES: $crate::protocol::Versions = $lives;
-            #[allow(unused_variables)]
-            const FIELDS: &[$crate::protocol::Field] =
-                &[$(spec!(field $field $type, [$($spec)*] spec!(flag $($ignorable)?), spec!(value $type $(, $default)?)),)*];
-
-            /// The declaration as data, for tools and tests.
-            pub fn fields() -> Vec<$crate::protocol::Field> {
-                Self::FIELDS.to_vec()
+                Self { $($field: spec!(absent $($default)?),)* }
             }
         }
 
         #[allow(unused_mut, unused_variables)]
-        impl $crate::protocol::Wire for $name {
-            const TYPE: $crate::protocol::Type = $crate::protocol::Type::Struct(spec!(struct $name $($schema)?), Self::fields);
-            const NULL: $crate::protocol::Null = $crate::protocol::Null::Marker;
+        impl Wire for $name {
+            const TYPE: Type = Type::Struct(spec!(struct $name $($schema)?), Self::FIELDS);
+            const FIELDS: &'static [Field] = &[$(spec!(field $field $type, [$($spec)*] $($ignorable)?, $($default)?)),*];
 
-            fn initial() -> Self {
-                Self::default()
+            // These two are short, and called for each element of a list.
+            #[inline]
+            fn size(&self, cx: Cx, shared: &mut usize) -> usize {
+                let cx = cx.$place(Self::SUMMARY);
+                let mut size = 0;
+                $(spec! { size (self.$field) size shared cx [$($spec)*] })*
+                tags! { size size shared cx $((self.$field) [$($spec)*] ($type $(, $default)?))* }
             }
 
-            fn size(&self, cx: $crate::protocol::Cx, shared: &mut usize) -> usize {
-                let cx = cx.within(Self::LIVES);
-                let (mut size, mut tags) = (0, 0);
-                $(spec! { size (self.$field) size tags shared cx [$($spec)*] $type $(, $default)? })*
-                if cx.flexible {
-                    size += $crate::protocol::wire::uvarint_size(tags);
-                }
-                size
+            #[inline]
+            fn put<'a>(&self, mut room: Room<'a>, shared: &mut Shared, cx: Cx) -> Room<'a> {
+                let cx = cx.$place(Self::SUMMARY);
+                $(spec! { put (self.$field) room shared cx [$($spec)*] })*
+                tags! { put room shared cx $((self.$field) [$($spec)*] ($type $(, $default)?))* }
             }
 
-            fn put<'a>(
-                &self,
-                mut room: $crate::protocol::Room<'a>,
-                shared: &mut $crate::protocol::Shared,
-                cx: $crate::protocol::Cx,
-            ) -> $crate::protocol::Room<'a> {
-                let cx = cx.within(Self::LIVES);
-                let mut tags = 0;
-                $(spec! { put (self.$field) room tags shared cx [$($spec)*] $type $(, $default)? })*
-                if cx.flexible {
-                    room = room.uvarint(tags);
-                    if tags > 0 {
-                        $(spec! { tagged cx tag [$($spec)*] if self.$field != spec!(default $type $(, $default)?) {
-                            room = room.uvarint(tag).uvarint($crate::protocol::Wire::size(&self.$field, cx, &mut 0) as u32);
-                            room = $crate::protocol::Wire::put(&self.$field, room, shared, cx);
-                        }})*
-                    }
-                }
-                room
-            }
-
-            fn take_next<'a>(
-                r: &mut $crate::protocol::Reader<'a>,
-                rest: &mut &'a [u8],
-                cx: $crate::protocol::Cx,
-            ) -> Result<Self, $crate::protocol::DecodeError> {
-                let cx = cx.within(Self::LIVES);
-                let mut this = Self {$($field: spec!(take r rest cx [$($spec)*] $type $(, $default)?),)*};
-                if !cx.flexible {
-                    return Ok(this);
-                }
-                let tags = if false $(|| spec!(is_tagged [$($spec)*]))* {
-                    r.next_tags(rest, &mut |found, r| {
-                        $(spec! { tagged cx tag [$($spec)*] if found == tag {
-                            this.$field = $crate::protocol::Wire::take(r, cx)?;
-                            return Ok(true);
-                        }})*
-                        Ok(false)
-                    })
-                } else {
-                    r.skip_next_tags(rest)
-                };
-                match tags {
+            fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
+                let cx = cx.$place(Self::SUMMARY);
+                let mut this = Self {$($field: spec!(take r rest cx [$($spec)*] $($default)?),)*};
+                match tags! { take r rest cx $((this.$field) [$($spec)*] ($type $(, $default)?))* } {
                     Ok(()) => Ok(this),
                     Err(error) => Err(error),
                 }
             }
 
-            fn must_check(cx: $crate::protocol::Cx) -> bool {
-                false $(|| spec!(must_check cx [$($spec)*] $type, $($ignorable)?))*
-            }
-
-            fn check(&self, cx: $crate::protocol::Cx, whole: bool) -> Result<(), $crate::protocol::Unfit> {
-                $(spec! { check (self.$field) $field cx whole [$($spec)*] $type, [$($ignorable)?] $($default)? })*
-                Ok(())
+            fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
+                let cx = cx.or_null(false);
+                let found = &mut Found::new(whole);
+                let _ = true $(&& spec!(check (self.$field) $field cx found [$($spec)*] $type, [$($ignorable)?] $($default)?))*;
+                found.result()
             }
         }
+    };
+}
+
+/// The end of a struct: its tagged fields, where the version has such. Most structs know none, which one look at all of them shows.
+macro_rules! tags {
+    (size $size:ident $shared:ident $cx:ident $($value:tt [$first:tt $dots:tt $($last:literal)?
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $default:tt)*) => {
+        $size + $cx.no_tags_size()
+    };
+    (put $room:ident $shared:ident $cx:ident $($value:tt [$first:tt $dots:tt $($last:literal)?
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $default:tt)*) => {
+        $room.no_tags($cx)
+    };
+    (take $r:ident $rest:ident $cx:ident $($value:tt [$first:tt $dots:tt $($last:literal)?
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $default:tt)*) => {
+        $r.skip_next_tags($rest, $cx)
+    };
+    (size $size:ident $shared:ident $cx:ident $($value:tt $spec:tt $default:tt)*) => {{
+        if $cx.flexible {
+            let mut tags = 0;
+            $(spec! { tagged $cx tag $spec if $value != spec!(default $default) {
+                tags += 1;
+                $size += tag_size(tag, Wire::size(&$value, $cx, $shared));
+            }})*
+            $size += uvarint_size(tags);
+        }
+        $size
+    }};
+    (put $room:ident $shared:ident $cx:ident $($value:tt $spec:tt $default:tt)*) => {{
+        if $cx.flexible {
+            let mut tags = 0;
+            $(spec! { tagged $cx tag $spec if $value != spec!(default $default) { tags += 1; } })*
+            $room = $room.uvarint(tags);
+            $(spec! { tagged $cx tag $spec if tags > 0 && $value != spec!(default $default) {
+                $room = $room.uvarint(tag).uvarint(Wire::size(&$value, $cx, &mut 0) as u32);
+                $room = Wire::put(&$value, $room, $shared, $cx);
+            }})*
+        }
+        $room
+    }};
+    (take $r:ident $rest:ident $cx:ident $($value:tt $spec:tt $default:tt)*) => {
+        $r.next_tags($rest, $cx, &mut |found, r| {
+            $(spec! { tagged $cx tag $spec if found == tag {
+                $value = Wire::take(r, $cx)?;
+                return Ok(true);
+            }})*
+            Ok(false)
+        })
     };
 }
 
@@ -344,135 +354,92 @@ macro_rules! wire_struct {
 ///
 /// There are two thousand fields: what a function needs of one is one call, and the rule for what most of them are, `[0..]`, comes first.
 macro_rules! spec {
-    // Bytes of a field.
-    (size ($value:expr) $size:ident $tags:ident $shared:ident $cx:ident [0 .. $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
-        $size += $crate::protocol::Wire::size(&$value, $crate::protocol::Cx { nullable: false, ..$cx }, $shared);
+    // Bytes of a field that stands before the tags.
+    (size ($value:expr) $size:ident $shared:ident $cx:ident [0 .. $(, key)? $(, name $name:literal)?]) => {
+        $size += Wire::size(&$value, $cx, $shared);
     };
-    (size ($value:expr) $size:ident $tags:ident $shared:ident $cx:ident [$first:tt $dots:tt $($last:literal)?
-        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
-        if spec!(has $cx $first $dots $($last)?) {
-            $size += $crate::protocol::Wire::size(&$value, spec!(cx $cx $(, $null $null_dots $($null_last)?)?), $shared);
+    (size ($value:expr) $size:ident $shared:ident $cx:ident [$first:tt $dots:tt $($last:literal)?
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?]) => {
+        if ($first $dots $($last)?).contains(&$cx.version) {
+            $size += Wire::size(&$value, spec!(cx $cx $(, $null $null_dots $($null_last)?)?), $shared);
         }
     };
-    (size ($value:expr) $size:ident $tags:ident $shared:ident $cx:ident $spec:tt $($default:tt)*) => {
-        spec! { tagged $cx tag $spec if $cx.flexible && $value != spec!(default $($default)*) {
-            $tags += 1;
-            $size += $crate::protocol::wire::tag_size(tag, $crate::protocol::Wire::size(&$value, $cx, $shared));
-        }}
+    (size $value:tt $size:ident $shared:ident $cx:ident $tagged:tt) => {};
+    // Writes it.
+    (put ($value:expr) $room:ident $shared:ident $cx:ident [0 .. $(, key)? $(, name $name:literal)?]) => {
+        $room = Wire::put(&$value, $room, $shared, $cx);
     };
-    // Writes a field that stands before the tags, and counts the tags to come.
-    (put ($value:expr) $room:ident $tags:ident $shared:ident $cx:ident [0 .. $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
-        $room = $crate::protocol::Wire::put(&$value, $room, $shared, $crate::protocol::Cx { nullable: false, ..$cx });
-    };
-    (put ($value:expr) $room:ident $tags:ident $shared:ident $cx:ident [$first:tt $dots:tt $($last:literal)?
-        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
-        if spec!(has $cx $first $dots $($last)?) {
-            $room = $crate::protocol::Wire::put(&$value, $room, $shared, spec!(cx $cx $(, $null $null_dots $($null_last)?)?));
+    (put ($value:expr) $room:ident $shared:ident $cx:ident [$first:tt $dots:tt $($last:literal)?
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?]) => {
+        if ($first $dots $($last)?).contains(&$cx.version) {
+            $room = Wire::put(&$value, $room, $shared, spec!(cx $cx $(, $null $null_dots $($null_last)?)?));
         }
     };
-    (put ($value:expr) $room:ident $tags:ident $shared:ident $cx:ident $spec:tt $($default:tt)*) => {
-        spec! { tagged $cx tag $spec if $cx.flexible && $value != spec!(default $($default)*) { $tags += 1; } }
-    };
-    // Reads a field that stands before the tags.
-    (take $r:ident $rest:ident $cx:ident [0 .. $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
-        match $crate::protocol::Wire::take_next($r, $rest, $crate::protocol::Cx { nullable: false, ..$cx }) {
+    (put $value:tt $room:ident $shared:ident $cx:ident $tagged:tt) => {};
+    // Reads it.
+    (take $r:ident $rest:ident $cx:ident [0 .. $(, key)? $(, name $name:literal)?] $($default:expr)?) => {
+        match Wire::take_next($r, $rest, $cx) {
             Ok(value) => value,
             Err(error) => return Err(error),
         }
     };
     (take $r:ident $rest:ident $cx:ident [$first:tt $dots:tt $($last:literal)?
-        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $($default:tt)*) => {
-        if spec!(has $cx $first $dots $($last)?) {
-            match $crate::protocol::Wire::take_next($r, $rest, spec!(cx $cx $(, $null $null_dots $($null_last)?)?)) {
+        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, key)? $(, name $name:literal)?] $($default:expr)?) => {
+        if ($first $dots $($last)?).contains(&$cx.version) {
+            match Wire::take_next($r, $rest, spec!(cx $cx $(, $null $null_dots $($null_last)?)?)) {
                 Ok(value) => value,
                 Err(error) => return Err(error),
             }
         } else {
-            spec!(default $($default)*)
+            spec!(absent $($default)?)
         }
     };
-    (take $r:ident $rest:ident $cx:ident $spec:tt $($default:tt)*) => { spec!(default $($default)*) };
-    // May there be something in a field that a version cannot carry?
-    (must_check $cx:ident [0 .. $(, key)? $(, name $name:literal)?] $type:ty, $($ignorable:ident)?) => {
-        <$type as $crate::protocol::Wire>::must_check($crate::protocol::Cx { nullable: false, ..$cx })
+    (take $r:ident $rest:ident $cx:ident $spec:tt $($default:expr)?) => { spec!(absent $($default)?) };
+    // Finds what a version cannot carry.
+    (check ($value:expr) $field:ident $cx:ident $found:ident [0 .. $(, key)? $(, name $name:literal)?] $($rest:tt)*) => {
+        check_field(&$value, stringify!($field), $cx, $found)
     };
-    (must_check $cx:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?
-        $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?] $type:ty, $($ignorable:ident)?) => {
-        if spec!(has $cx $first $dots $($last)?) {
-            <$type as $crate::protocol::Wire>::must_check(spec!(cx $cx $(, $null $null_dots $($null_last)?)?))
-        } else {
-            !spec!(flag $($ignorable)?)
-        }
-    };
-    // Finds it. What is known to the compiler is not even compiled: there is much of this.
-    (check ($value:expr) $field:ident $cx:ident $whole:ident [0 .. $(, key)? $(, name $name:literal)?] $type:ty, [$($ignorable:ident)?] $($default:expr)?) => {
-        if <$type as $crate::protocol::Wire>::CHECKED
-            && let Err(unfit) = $crate::protocol::Wire::check(&$value, $crate::protocol::Cx { nullable: false, ..$cx }, $whole)
-        {
-            return Err(unfit.inside(stringify!($field)));
-        }
-    };
-    (check ($value:expr) $field:ident $cx:ident $whole:ident [$first:tt $dots:tt $($last:literal)?
+    (check ($value:expr) $field:ident $cx:ident $found:ident [$first:tt $dots:tt $($last:literal)?
         $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)? $(, key)? $(, name $name:literal)?]
         $type:ty, [$($ignorable:ident)?] $($default:expr)?) => {
-        if spec!(has $cx $first $dots $($last)?) {
-            if <$type as $crate::protocol::Wire>::CHECKED
-                && let Err(unfit) = $crate::protocol::Wire::check(&$value, spec!(cx $cx $(, $null $null_dots $($null_last)?)?), $whole)
-            {
-                return Err(unfit.inside(stringify!($field)));
-            }
-        } else if !spec!(flag $($ignorable)?) && $value != spec!(default $type $(, $default)?) {
-            return Err($crate::protocol::Unfit::not_in_version(stringify!($field)));
+        if ($first $dots $($last)?).contains(&$cx.version) {
+            check_field(&$value, stringify!($field), spec!(cx $cx $(, $null $null_dots $($null_last)?)?), $found)
+        } else {
+            spec!(is_dropped $($ignorable)?) || $value == spec!(default ($type $(, $default)?)) || $found.absent(stringify!($field))
         }
     };
-    // The field as data. A `let` hides the one before it: so what is not given is the first.
+    // The field as data: what words it has are calls.
     (field $field:ident $type:ty, [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?
         $(, tag $tag:literal)?, key $(, name $name:literal)?] $($rest:tt)*) => {
-        spec!(field $field $type, true [$first $dots $($last)? $(, null $null $null_dots $($null_last)?)? $(, tag $tag)? $(, name $name)?] $($rest)*)
+        spec!(field $field $type, [$first $dots $($last)? $(, null $null $null_dots $($null_last)?)? $(, tag $tag)? $(, name $name)?] $($rest)*).key()
     };
-    (field $field:ident $type:ty, [$($spec:tt)*] $($rest:tt)*) => { spec!(field $field $type, false [$($spec)*] $($rest)*) };
-    (field $field:ident $type:ty, $key:literal [$first:tt $dots:tt $($last:literal)?
-        $(, null $null:tt $null_dots:tt $($null_last:literal)?)? $(, tag $tag:literal)? $(, name $name:literal)?] $ignorable:expr, $default:expr) => {
-        $crate::protocol::Field {
-            name: stringify!($field),
-            irregular_name: { let given = None::<&'static str>; $(let given = Some($name);)? given },
-            ty: <$type as $crate::protocol::Wire>::TYPE,
-            versions: { let last = i16::MAX; $(let last = $last;)? ($first, last) },
-            nullable: { let given = None::<$crate::protocol::Versions>; $(let last = i16::MAX; $(let last = $null_last;)? let given = Some(($null, last));)? given },
-            tag: { let given = None::<u32>; $(let given = Some($tag);)? given },
-            key: $key,
-            ignorable: $ignorable,
-            default: $default,
-        }
+    (field $field:ident $type:ty, [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?
+        $(, tag $tag:literal)? $(, name $name:literal)?] $($ignorable:ident)?, $($default:expr)?) => {
+        Field::of::<$type>(stringify!($field), &[$first $(, $last)?])
+            $(.nullable(&[$null $(, $null_last)?]))? $(.tag($tag))? $(.name($name))? $(.$ignorable())? $(.default(Given::<$type>($default).value()))?
     };
-    (default $type:ty) => { <$type as $crate::protocol::Wire>::initial() };
-    (default $type:ty, $default:expr) => {{ let default: $type = $default; default }};
-    // The default as reflection has it.
-    (value $type:ty) => { <$type as $crate::protocol::Wire>::INITIAL };
-    (value $type:ty, $default:expr) => { $crate::protocol::reflect::Given::<$type>($default).value() };
+    // What a field is in versions without it, where its type is known and where it must be said.
+    (absent) => { Wire::initial() };
+    (absent $default:expr) => { $default };
+    (default ($type:ty)) => { <$type as Wire>::initial() };
+    (default ($type:ty, $default:expr)) => {{ let default: $type = $default; default }};
     (struct $name:ident) => { stringify!($name) };
     (struct $name:ident $schema:literal) => { $schema };
-    (flag) => { false };
-    (flag ignorable) => { true };
-    // Is the version in a range? Of most fields it always is, and the compiler must see that at once.
-    (has $cx:ident 0 ..) => { true };
-    (has $cx:ident 0 ..= $last:literal) => { $cx.version <= $last };
-    (has $cx:ident $first:tt ..) => { $cx.version >= $first };
-    (has $cx:ident $first:tt ..= $last:literal) => { matches!($cx.version, $first..=$last) };
-    // The context to read or write it in.
-    (cx $cx:ident) => { $crate::protocol::Cx { nullable: false, ..$cx } };
-    (cx $cx:ident, $($null:tt)*) => { $crate::protocol::Cx { nullable: spec!(has $cx $($null)*), ..$cx } };
+    (is_dropped) => { false };
+    (is_dropped ignorable) => { true };
+    // The context to read or write it in. Most that may be null always may, and the compiler must see that at once.
+    (cx $cx:ident) => { $cx };
+    (cx $cx:ident, 0 ..) => { $cx.or_null(true) };
+    (cx $cx:ident, $first:tt $dots:tt $($last:literal)?) => { $cx.or_null(($first $dots $($last)?).contains(&$cx.version)) };
     // Code for tagged fields only, with the tag's number and the field's context at hand.
     (tagged $cx:ident $number:ident [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?] $($code:tt)*) => {
-        if spec!(has $cx $first $dots $($last)?) {
+        if ($first $dots $($last)?).contains(&$cx.version) {
             let $number: u32 = $tag;
             let $cx = spec!(cx $cx $(, $null $null_dots $($null_last)?)?);
             $($code)*
         }
     };
     (tagged $cx:ident $number:ident $other:tt $($code:tt)*) => {};
-    (is_tagged [$first:tt $dots:tt $($last:literal)? $(, null $null:tt $null_dots:tt $($null_last:literal)?)?, tag $tag:literal $(, key)? $(, name $name:literal)?]) => { true };
-    (is_tagged $other:tt) => { false };
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@
 mod message;
 pub mod api;
 mod declaration;
+mod decode_error;
 mod error_code;
 pub mod frame;
 pub mod header;
@@ -60,11 +61,13 @@ pub mod messages;
 mod primitives;
 pub mod records;
 mod reflect;
+mod summary;
 mod unfit;
 mod wire;
 
 pub use api::{ApiKey, DECLARATIONS};
 pub use declaration::{Declaration, Kind, RecodeError, Recoded};
+pub use decode_error::{DecodeError, DecodeErrorKind};
 pub use error_code::ErrorCode;
 pub use message::{ApiMessage, Checked, Request};
 pub use primitives::{
@@ -72,5 +75,6 @@ pub use primitives::{
     Uuid,
 };
 pub use reflect::{Field, Type, Value, Versions};
+pub use summary::Summary;
 pub use unfit::{EncodeError, Misfit, Unfit};
-pub use wire::{Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, Writer};
+pub use wire::{Cx, Null, Reader, Room, Shared, Wire, Writer};

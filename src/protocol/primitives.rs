@@ -6,12 +6,11 @@
 
 use bytes::Bytes;
 
+use crate::protocol::decode_error::{DecodeError, DecodeErrorKind};
 use crate::protocol::reflect::{Type, Value};
+use crate::protocol::summary::Summary;
 use crate::protocol::unfit::{Misfit, Unfit};
-use crate::protocol::wire::{
-    Cx, DecodeError, DecodeErrorKind, Null, Reader, Room, Shared, Wire, bytes_size, is_ascii, len_size, short, skip_null,
-    text_size,
-};
+use crate::protocol::wire::{Cx, Null, Reader, Room, Shared, Wire, bytes_size, is_ascii, len_size, short, skip_null, text_size};
 
 /// Text that shares its frame's memory; at most `i16::MAX` bytes, so that writing it cannot fail.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,11 +117,9 @@ macro_rules! fixed {
     ($($type:ty, $name:literal, $size:literal, $value:expr, $to:expr, $from:expr;)*) => {$(
         impl Wire for $type {
             const TYPE: Type = Type::Plain($name);
-            const NULL: Null = Null::Marker;
             const FIXED: usize = $size;
             const INITIAL: Value = $value;
             const CHECKED: bool = false;
-            fn initial() -> Self { Self::default() }
             #[inline]
             fn size(&self, _: Cx, _: &mut usize) -> usize { $size }
             #[inline]
@@ -171,9 +168,6 @@ fn truncated(rest: &[u8]) -> DecodeError {
 impl Wire for Bytes {
     const TYPE: Type = Type::Plain("bytes");
     const NULL: Null = Null::Long;
-    fn initial() -> Self {
-        Self::new()
-    }
     #[inline]
     fn size(&self, cx: Cx, shared: &mut usize) -> usize {
         bytes_size(self.len(), cx, shared)
@@ -202,9 +196,6 @@ impl Wire for Str {
     const TYPE: Type = Type::Plain("string");
     const NULL: Null = Null::Short;
     const CHECKED: bool = false;
-    fn initial() -> Self {
-        Self::default()
-    }
     #[inline]
     fn size(&self, cx: Cx, _: &mut usize) -> usize {
         text_size(self.0.len(), cx)
@@ -268,10 +259,8 @@ fn take_fixed<T: Wire>(r: &mut Reader<'_>, rest: &mut &[u8], len: usize) -> Resu
 
 impl<T: Wire> Wire for Vec<T> {
     const TYPE: Type = Type::Array(&T::TYPE);
+    const SUMMARY: Summary = T::SUMMARY;
     const NULL: Null = Null::Long;
-    fn initial() -> Self {
-        Self::new()
-    }
     fn size(&self, cx: Cx, shared: &mut usize) -> usize {
         let mut size = len_size(self.len(), Self::NULL, cx) + self.len() * T::FIXED;
         if const { T::FIXED == 0 } {
@@ -315,11 +304,8 @@ impl<T: Wire> Wire for Vec<T> {
         }
         Ok(items)
     }
-    fn must_check(cx: Cx) -> bool {
-        T::must_check(cx)
-    }
     fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
-        if !whole && !T::must_check(cx) {
+        if !whole && !T::SUMMARY.must_check(cx.version) {
             return Ok(());
         }
         Unfit::longer(self.len())?;
@@ -336,6 +322,7 @@ impl<T: Wire> Wire for Vec<T> {
 
 impl<T: Wire> Wire for Option<T> {
     const TYPE: Type = T::TYPE;
+    const SUMMARY: Summary = T::SUMMARY;
     const NULL: Null = T::NULL;
     const INITIAL: Value = T::INITIAL;
     /// Not null: a nullable field is null by default only where its declaration says so.
@@ -370,9 +357,6 @@ impl<T: Wire> Wire for Option<T> {
             return Err(DecodeError { kind: DecodeErrorKind::BadLength, left: rest.len() });
         }
         T::take_next(r, rest, cx).map(Some)
-    }
-    fn must_check(cx: Cx) -> bool {
-        !cx.nullable || T::must_check(cx)
     }
     fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
         match self {
@@ -412,7 +396,6 @@ macro_rules! newtype {
             const FIXED: usize = <$inner as Wire>::FIXED;
             const INITIAL: Value = <$inner as Wire>::INITIAL;
             const CHECKED: bool = <$inner as Wire>::CHECKED;
-            fn initial() -> Self { Self::default() }
             #[inline]
             fn size(&self, cx: Cx, shared: &mut usize) -> usize { self.0.size(cx, shared) }
             #[inline]
@@ -488,9 +471,6 @@ impl Wire for ClientId {
     fn take_next<'a>(r: &mut Reader<'a>, rest: &mut &'a [u8], cx: Cx) -> Result<Self, DecodeError> {
         Wire::take_next(r, rest, Self::fixed(cx)).map(Self)
     }
-    fn must_check(cx: Cx) -> bool {
-        <Option<Str>>::must_check(cx)
-    }
     fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
         self.0.check(cx, whole)
     }
@@ -500,8 +480,15 @@ impl Wire for ClientId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaggedOption<T>(pub Option<T>);
 
+impl<T> Default for TaggedOption<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
 impl<T: Wire> Wire for TaggedOption<T> {
     const TYPE: Type = T::TYPE;
+    const SUMMARY: Summary = T::SUMMARY;
     const NULL: Null = T::NULL;
     const INITIAL: Value = T::INITIAL;
     fn initial() -> Self {
@@ -522,9 +509,6 @@ impl<T: Wire> Wire for TaggedOption<T> {
             1 => T::take_next(r, rest, cx).map(|value| Self(Some(value))),
             _ => Err(DecodeError { kind: DecodeErrorKind::BadLength, left: rest.len() }),
         }
-    }
-    fn must_check(cx: Cx) -> bool {
-        <Option<T>>::must_check(cx)
     }
     fn check(&self, cx: Cx, whole: bool) -> Result<(), Unfit> {
         self.0.check(cx, whole)

@@ -8,8 +8,10 @@
 use std::fmt::Write;
 use std::ops::ControlFlow;
 
+use crate::protocol::decode_error::{DecodeError, DecodeErrorKind};
 use crate::protocol::primitives::{BrokerId, ProducerId};
-use crate::protocol::wire::{DecodeError, DecodeErrorKind, Reader};
+use crate::protocol::summary::Summary;
+use crate::protocol::wire::{Reader, Wire};
 
 /// First and last version; the last is `i16::MAX` where it is open.
 pub type Versions = (i16, i16);
@@ -35,6 +37,45 @@ pub struct Field {
     pub ignorable: bool,
     /// What it is where a version does not have it.
     pub default: Value,
+    /// What is known of its type.
+    pub(crate) inner: Summary,
+}
+
+/// What a declaration says of a field, put together while the program is compiled.
+impl Field {
+    /// A field in these versions: the first, and the last if there is one.
+    pub(crate) const fn of<T: Wire>(name: &'static str, versions: &[i16]) -> Self {
+        let versions = from_to(versions);
+        let (ty, default, inner) = (T::TYPE, T::INITIAL, T::SUMMARY);
+        Self { name, irregular_name: None, ty, versions, nullable: None, tag: None, key: false, ignorable: false, default, inner }
+    }
+    pub(crate) const fn nullable(self, versions: &[i16]) -> Self {
+        Self { nullable: Some(from_to(versions)), ..self }
+    }
+    pub(crate) const fn tag(self, tag: u32) -> Self {
+        Self { tag: Some(tag), ..self }
+    }
+    pub(crate) const fn name(self, name: &'static str) -> Self {
+        Self { irregular_name: Some(name), ..self }
+    }
+    pub(crate) const fn key(self) -> Self {
+        Self { key: true, ..self }
+    }
+    pub(crate) const fn ignorable(self) -> Self {
+        Self { ignorable: true, ..self }
+    }
+    pub(crate) const fn default(self, default: Value) -> Self {
+        Self { default, ..self }
+    }
+}
+
+/// A range as `of` and `nullable` are given it: its first version, and the last if there is one.
+const fn from_to(versions: &[i16]) -> Versions {
+    match versions {
+        [] => (0, i16::MAX),
+        [first] => (*first, i16::MAX),
+        [first, .., last] => (*first, *last),
+    }
 }
 
 impl Field {
@@ -60,7 +101,7 @@ pub enum Type {
     /// An array of this.
     Array(&'static Type),
     /// A struct by this name, with these fields.
-    Struct(&'static str, fn() -> Vec<Field>),
+    Struct(&'static str, &'static [Field]),
 }
 
 /// A default.
@@ -76,19 +117,6 @@ pub enum Value {
     Int(i64),
     /// A number with a fraction.
     Float(f64),
-}
-
-/// From the first version that any of these fields has to the last.
-pub(crate) const fn span(fields: &[Field]) -> Versions {
-    let (mut first, mut last) = (i16::MAX, 0);
-    let mut rest = fields;
-    while let [field, behind @ ..] = rest {
-        let (from, to) = field.versions;
-        first = if from < first { from } else { first };
-        last = if to > last { to } else { last };
-        rest = behind;
-    }
-    (first, last)
 }
 
 /// A default that a declaration gives.
@@ -128,18 +156,11 @@ impl<T> Given<Option<T>> {
 
 /// Says in words why the message called `name` could not be read.
 #[cold]
-pub(crate) fn explain(
-    name: &str,
-    fields: fn() -> Vec<Field>,
-    version: i16,
-    flexible: bool,
-    body: &[u8],
-    error: DecodeError,
-) -> String {
+pub(crate) fn explain(name: &str, fields: &[Field], version: i16, flexible: bool, body: &[u8], error: DecodeError) -> String {
     if matches!(error.kind, DecodeErrorKind::UnsupportedVersion(_) | DecodeErrorKind::UnknownApi(_)) {
         return format!("{name}: {}", error.kind);
     }
-    format!("{name} version {version}, {}", describe(&fields(), version, flexible, body, error))
+    format!("{name} version {version}, {}", describe(fields, version, flexible, body, error))
 }
 
 /// Finds the field at which `body` cannot be read as `fields`, and says where it stands, what is wrong there and what should be.
@@ -296,7 +317,7 @@ impl<'a> Walk<'a> {
                 ControlFlow::Continue(())
             }
             Type::Struct(_, fields) => match if nullable { self.take(1)? } else { &[1] } {
-                [1] => self.structure(&fields()),
+                [1] => self.structure(fields),
                 [0xff] => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),
             },
@@ -307,7 +328,7 @@ impl<'a> Walk<'a> {
     fn tagged(&mut self, ty: Type, nullable: bool) -> ControlFlow<()> {
         match ty {
             Type::Struct(_, fields) if nullable => match self.take(1)? {
-                [1] => self.structure(&fields()),
+                [1] => self.structure(fields),
                 [0] => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),
             },

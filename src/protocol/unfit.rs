@@ -3,6 +3,8 @@
 //! Found before a byte is written. The path is put together on the way out of the fields, so that a message that fits pays nothing
 //! for it.
 
+use crate::protocol::wire::{Cx, Wire};
+
 /// A message holds what cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,6 +75,43 @@ impl std::error::Error for EncodeError {}
 /// What a check found, on its way out of the fields. A pointer wide, for it is in the result of every check.
 #[derive(Debug)]
 pub struct Unfit(Box<(Vec<Step>, Misfit)>);
+
+/// What a struct's check has found, if anything yet.
+pub(crate) struct Found {
+    whole: bool,
+    unfit: Option<Unfit>,
+}
+
+impl Found {
+    #[inline]
+    pub(crate) fn new(whole: bool) -> Self {
+        Self { whole, unfit: None }
+    }
+
+    /// A field is set that the version does not have.
+    #[cold]
+    pub(crate) fn absent(&mut self, name: &'static str) -> bool {
+        self.unfit = Some(Unfit::not_in_version(name));
+        false
+    }
+
+    #[inline]
+    pub(crate) fn result(&mut self) -> Result<(), Unfit> {
+        self.unfit.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Does a field fit? What is known to the compiler is not even compiled.
+#[inline]
+pub(crate) fn check_field<T: Wire>(value: &T, name: &'static str, cx: Cx, found: &mut Found) -> bool {
+    if T::CHECKED
+        && let Err(unfit) = value.check(cx, found.whole)
+    {
+        found.unfit = Some(unfit.inside(name));
+        return false;
+    }
+    true
+}
 
 /// A step of a path.
 #[derive(Debug)]

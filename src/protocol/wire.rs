@@ -6,7 +6,9 @@
 
 use bytes::Bytes;
 
-use crate::protocol::reflect::{Type, Value, Versions};
+use crate::protocol::decode_error::{DecodeError, DecodeErrorKind};
+use crate::protocol::reflect::{Field, Type, Value};
+use crate::protocol::summary::Summary;
 use crate::protocol::unfit::Unfit;
 
 /// What decides the form of a value: the message version, and what follows from it.
@@ -21,31 +23,55 @@ pub struct Cx {
 }
 
 impl Cx {
-    /// The same for a struct that has fields in these versions only. It is in no other; said where its code begins, that tells the
-    /// compiler which fields are in all of them.
+    /// The same inside a message, in whatever version it is.
+    #[inline]
+    pub(crate) fn message(self, _: Summary) -> Self {
+        Self { nullable: false, ..self }
+    }
+
+    /// The same inside a struct that is in some versions only, and in no other; said where its code begins, that tells the compiler
+    /// which fields are in all of them.
+    #[inline]
+    pub(crate) fn inner(self, summary: Summary) -> Self {
+        let (first, last) = summary.lives;
+        let version = if first > 0 { self.version.max(first) } else { self.version };
+        Self { version: if last < i16::MAX { version.min(last) } else { version }, nullable: false, ..self }
+    }
+
+    /// The same for a field that may be null, or may not.
     #[inline]
     #[must_use]
-    pub fn within(self, versions: Versions) -> Self {
-        let (first, last) = versions;
-        let version = if first > 0 { self.version.max(first) } else { self.version };
-        Self { version: if last < i16::MAX { version.min(last) } else { version }, ..self }
+    pub fn or_null(self, nullable: bool) -> Self {
+        Self { nullable, ..self }
+    }
+
+    /// Bytes that say that a struct has no tagged fields.
+    #[inline]
+    pub(crate) fn no_tags_size(self) -> usize {
+        usize::from(self.flexible)
     }
 }
 
 /// A value as it stands on the wire.
-pub trait Wire: Sized + PartialEq {
+pub trait Wire: Sized + Default + PartialEq {
     /// How the official schemas name this type.
     const TYPE: Type;
     /// How its null form looks, for `Option<Self>`.
-    const NULL: Null;
+    const NULL: Null = Null::Marker;
+    /// Its fields, if it is a struct, in the order of the wire: for tools and tests.
+    const FIELDS: &'static [Field] = &[];
     /// The size, where it is the same for every value in every version; else 0.
     const FIXED: usize = 0;
     /// `initial` in a form that can be compared with a schema's default.
     const INITIAL: Value = Value::Empty;
     /// Can `check` find anything at all, in any version?
     const CHECKED: bool = true;
+    /// What is known of the type without a value.
+    const SUMMARY: Summary = Summary::of(Self::FIELDS);
     /// The value of a field whose declaration gives no default.
-    fn initial() -> Self;
+    fn initial() -> Self {
+        Self::default()
+    }
     /// Bytes that `put` will write. Those of them that it will share and not copy, for which the writer's own buffer need not have
     /// room, are added to `shared`.
     fn size(&self, cx: Cx, shared: &mut usize) -> usize;
@@ -69,10 +95,6 @@ pub trait Wire: Sized + PartialEq {
     #[inline]
     fn from_fixed(_bytes: &[u8]) -> Self {
         Self::initial()
-    }
-    /// Is there anything that `check` could find in this version, whatever the value? Lets it pass over whole lists.
-    fn must_check(_cx: Cx) -> bool {
-        false
     }
     /// Finds what this version cannot carry. `whole`: also what no version can, which is looked for when the size is out of bounds.
     fn check(&self, _cx: Cx, _whole: bool) -> Result<(), Unfit> {
@@ -102,71 +124,6 @@ impl Null {
         }
     }
 }
-
-/// Why a frame could not be read, and where: small and `Copy`, since it is built on the way every frame takes.
-///
-/// Which field that is, [`ApiMessage::explain`](crate::protocol::ApiMessage::explain) finds out afterwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecodeError {
-    /// What is wrong.
-    pub kind: DecodeErrorKind,
-    /// Bytes from there to the frame's end.
-    pub left: usize,
-}
-
-/// What is wrong with a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DecodeErrorKind {
-    /// The frame ends inside a value.
-    Truncated,
-    /// A length or varint is negative, too large for its type, or longer than what is left of the frame.
-    BadLength,
-    /// Text is not UTF-8, or longer than 32,767 bytes.
-    BadText,
-    /// A null where this version has none.
-    UnexpectedNull,
-    /// Bytes are left over after a value.
-    Trailing,
-    /// An array of more than 1,000,000 elements, or more than 10,000 tagged fields in one struct.
-    TooMany,
-    /// The decoded message would take far more memory than the frame it came in.
-    OverBudget,
-    /// Tagged fields do not come in ascending order.
-    BadTagOrder,
-    /// The message is not declared for this version.
-    UnsupportedVersion(i16),
-    /// No such API is declared.
-    UnknownApi(i16),
-}
-
-impl std::fmt::Display for DecodeErrorKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Truncated => "the frame ends inside a value",
-            Self::BadLength => "a length is negative, malformed or longer than the frame",
-            Self::BadText => "text is not UTF-8 or too long",
-            Self::UnexpectedNull => "null where this version has none",
-            Self::Trailing => "bytes are left over after the value",
-            Self::TooMany => "more elements than any message may have",
-            Self::OverBudget => "the message would take far more memory than its frame",
-            Self::BadTagOrder => "tagged fields are not in ascending order",
-            Self::UnsupportedVersion(version) => return write!(f, "version {version} of the message is not known"),
-            Self::UnknownApi(key) => return write!(f, "API {key} is not known"),
-        })
-    }
-}
-
-impl std::fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.kind {
-            DecodeErrorKind::UnsupportedVersion(_) | DecodeErrorKind::UnknownApi(_) => self.kind.fmt(f),
-            _ => write!(f, "{}, {} bytes before the frame's end", self.kind, self.left),
-        }
-    }
-}
-
-impl std::error::Error for DecodeError {}
 
 /// A cursor over one frame; text and bytes read from it share the frame's memory.
 ///
@@ -341,40 +298,30 @@ impl<'a> Reader<'a> {
     /// Reads a struct's tagged fields. `known` reads the value of a tag it knows and says so; others are skipped.
     #[inline]
     pub fn tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
-        let mut rest = self.rest;
-        let tags = self.next_tags(&mut rest, known);
-        self.rest = rest;
-        tags
+        self.some_tags(known)
     }
 
-    /// As `tags`, from a copy of what is left.
+    /// As `tags`, from a copy of what is left, and where the version has such.
     #[inline]
     pub(crate) fn next_tags(
         &mut self,
         rest: &mut &'a [u8],
+        cx: Cx,
         known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
     ) -> Result<(), DecodeError> {
-        if let [0, behind @ ..] = *rest {
-            *rest = behind;
-            return Ok(());
-        }
-        self.some_next_tags(rest, known)
+        if no_tags(rest, cx) { Ok(()) } else { self.some_next_tags(rest, known) }
+    }
+
+    /// As `next_tags` for a struct that knows none.
+    #[inline]
+    pub(crate) fn skip_next_tags(&mut self, rest: &mut &'a [u8], cx: Cx) -> Result<(), DecodeError> {
+        if no_tags(rest, cx) { Ok(()) } else { self.unknown_tags(rest) }
     }
 
     /// Skips the tagged fields of a struct that knows none.
     #[inline]
     pub fn skip_tags(&mut self) -> Result<(), DecodeError> {
         self.tags(&mut |_, _| Ok(false))
-    }
-
-    /// As `skip_tags`, from a copy of what is left.
-    #[inline]
-    pub(crate) fn skip_next_tags(&mut self, rest: &mut &'a [u8]) -> Result<(), DecodeError> {
-        if let [0, behind @ ..] = *rest {
-            *rest = behind;
-            return Ok(());
-        }
-        self.unknown_tags(rest)
     }
 
     #[inline(never)]
@@ -419,6 +366,17 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// Has the struct that ends here no tagged fields? Skips what says so.
+#[inline]
+fn no_tags(rest: &mut &[u8], cx: Cx) -> bool {
+    if !cx.flexible {
+        return true;
+    }
+    let [0, behind @ ..] = *rest else { return false };
+    *rest = behind;
+    true
 }
 
 /// Skips a null form if `rest` starts with one.
@@ -629,6 +587,12 @@ impl<'a> Room<'a> {
             value >>= 7;
         }
         self.array([value as u8])
+    }
+
+    /// Writes that a struct has no tagged fields.
+    #[inline]
+    pub(crate) fn no_tags(self, cx: Cx) -> Self {
+        if cx.flexible { self.array([0]) } else { self }
     }
 
     /// Writes a length.

@@ -44,7 +44,7 @@ impl Random {
     /// A random frame of `case`.
     pub(crate) fn frame(&mut self, case: &Declaration) -> Bytes {
         let mut frame = Vec::new();
-        self.put_struct(&mut frame, &(case.fields)());
+        self.put_struct(&mut frame, case.fields);
         frame.into()
     }
 
@@ -96,7 +96,7 @@ impl Random {
             Type::Struct(..) if null => out.push(0),
             Type::Struct(_, fields) if nullable => {
                 out.push(1);
-                self.put_struct(out, &fields());
+                self.put_struct(out, fields);
             }
             ty if null => self.put_len(out, matches!(ty, Type::Plain("string") | Type::Entity("string", _)), None),
             ty => self.put(out, ty, false),
@@ -137,7 +137,7 @@ impl Random {
             Type::Struct(_, fields) => {
                 out.extend(nullable.then_some(if null { 0xff } else { 1 }));
                 if !null {
-                    self.put_struct(out, &fields());
+                    self.put_struct(out, fields);
                 }
             }
             other => panic!("no such type: {other:?}"),

@@ -3,9 +3,6 @@
 //!
 //! A seed, a message and a version give the same frame in every run.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use klamm::protocol::{Declaration, Field, Type, Value, Versions};
 
@@ -142,7 +139,7 @@ impl Values {
     /// A frame of `case`.
     pub(crate) fn frame(&mut self, case: &Declaration) -> Bytes {
         let mut out = Vec::new();
-        self.put_struct(&mut out, known(case.fields), self.profile);
+        self.put_struct(&mut out, case.fields, self.profile);
         out.into()
     }
 
@@ -292,7 +289,7 @@ impl Values {
                     out.push(if null { 0xff } else { 1 });
                 }
                 if !null {
-                    self.put_struct(out, known(fields), profile);
+                    self.put_struct(out, fields, profile);
                 }
             }
             other => panic!("no such type: {other:?}"),
@@ -347,15 +344,6 @@ impl Values {
         self.never_null += 1;
         self.null_at == Some(self.never_null - 1)
     }
-}
-
-thread_local! {
-    static KNOWN: RefCell<HashMap<usize, &'static [Field]>> = RefCell::default();
-}
-
-/// The fields of a struct, made once: a frame has hundreds of it.
-fn known(fields: fn() -> Vec<Field>) -> &'static [Field] {
-    KNOWN.with_borrow_mut(|known| *known.entry(fields as usize).or_insert_with(|| fields().leak()))
 }
 
 fn put_len(out: &mut Vec<u8>, is_compact: bool, short: bool, len: Option<usize>) {

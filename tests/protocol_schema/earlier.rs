@@ -44,7 +44,7 @@ fn the_release_before_said_the_same_of_its_versions() {
             let flexible = exact::versions(&json["flexibleVersions"]).is_some_and(|range| has(range, version));
             assert_eq!((case.is_flexible)(version), flexible, "{name}: is version {version} flexible?");
             let (mut ours, mut theirs) = (BTreeSet::new(), BTreeSet::new());
-            describe_declared(&mut ours, "", &(case.fields)(), version);
+            describe_declared(&mut ours, "", case.fields, version);
             describe_schema(&mut theirs, "", json, &json["fields"], version);
             fields += ours.len();
             for (path, line) in ours.symmetric_difference(&theirs) {
@@ -82,7 +82,7 @@ fn describe_declared(out: &mut Described, path: &str, fields: &[Field], version:
             Type::Entity(ty, entity) => (ty, entity),
             Type::Array(_) => panic!("{path}: an array of arrays"),
             Type::Struct(_, inner) => {
-                describe_declared(out, &path, &inner(), version);
+                describe_declared(out, &path, inner, version);
                 ("struct", "")
             }
         };

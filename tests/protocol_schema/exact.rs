@@ -17,7 +17,7 @@ impl Counts {
         self.messages += 1;
         self.versions += case.each_version().count();
         compare_message(case, json);
-        self.compare_fields(case.name, &(case.fields)(), json, &json["fields"]);
+        self.compare_fields(case.name, case.fields, json, &json["fields"]);
     }
 
     /// `fields` against the JSON list `wanted`; `root` is where shared structs are looked up.
@@ -88,7 +88,7 @@ impl Counts {
             Type::Array(_) => panic!("{at}: an array of arrays"),
             Type::Struct(name, inner) => {
                 assert_eq!(name, json_ty, "{at}: type");
-                self.compare_fields(at, &inner(), root, inner_fields(root, json, json_ty));
+                self.compare_fields(at, inner, root, inner_fields(root, json, json_ty));
             }
         }
     }

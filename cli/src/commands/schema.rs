@@ -47,7 +47,7 @@ fn schema(message: &Declaration) -> Json {
     if message.kind == Kind::Request {
         object.insert("latestVersionUnstable".into(), message.unstable.is_some().into());
     }
-    object.insert("fields".into(), fields(&(message.fields)()));
+    object.insert("fields".into(), fields(message.fields));
     object.into()
 }
 
@@ -101,7 +101,7 @@ fn field(field: &Field) -> Json {
         object.insert("mapKey".into(), true.into());
     }
     if let Some(inner) = inner {
-        object.insert("fields".into(), fields(&inner()));
+        object.insert("fields".into(), fields(inner));
     }
     object.into()
 }

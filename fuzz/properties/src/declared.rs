@@ -52,7 +52,7 @@ impl<'a, 'b> Message<'a, 'b> {
     /// A message as it must be written.
     pub(crate) fn body(&mut self, declaration: &Declaration) -> Vec<u8> {
         let mut body = Vec::new();
-        self.put_struct(&mut body, &(declaration.fields)(), false);
+        self.put_struct(&mut body, declaration.fields, false);
         body
     }
 
@@ -134,7 +134,7 @@ impl<'a, 'b> Message<'a, 'b> {
             Type::Struct(.., fields) => {
                 out.extend(nullable.then_some(if null { 0xff } else { 1 }));
                 if !null {
-                    self.put_struct(out, &fields(), set);
+                    self.put_struct(out, fields, set);
                 }
             }
             other => panic!("no such type: {other:?}"),

@@ -37,7 +37,7 @@ pub(crate) struct Words {
 impl Words {
     /// The body's bytes in `version`.
     pub(crate) fn body(&self, declaration: &'static Declaration, version: i16, json: &Json) -> Result<Vec<u8>, String> {
-        let whole = self.structure(&(declaration.fields)(), version, json)?;
+        let whole = self.structure(declaration.fields, version, json)?;
         from_json(declaration, version, &whole).map_err(|error| error.to_string())
     }
 
@@ -70,7 +70,7 @@ impl Words {
         }
         Ok(match (ty, json) {
             (_, Json::Null) => Json::Null,
-            (Type::Struct(_, fields), _) => self.structure(&fields(), version, json)?,
+            (Type::Struct(_, fields), _) => self.structure(fields, version, json)?,
             (Type::Array(item), Json::Array(items)) => {
                 items.iter().map(|json| self.value(*item, version, json)).collect::<Result<Vec<_>, _>>()?.into()
             }
@@ -171,7 +171,6 @@ fn default(field: &Field, version: i16) -> Json {
         (Value::Float(value), _) => value.into(),
         (_, Type::Array(_)) => json!([]),
         (_, Type::Struct(_, fields)) => {
-            let fields = fields();
             let there = fields.iter().filter(|field| has(field.versions, version) && field.tag.is_none());
             Json::Object(there.map(|field| (json_name(field), default(field, version))).collect())
         }

@@ -6,9 +6,10 @@ use base64::Engine as _;
 use serde_json::Value as Json;
 
 use crate::protocol::declaration::Declaration;
+use crate::protocol::decode_error::DecodeErrorKind;
 use crate::protocol::json::{BASE64, JsonError, Shape, float, has, uuid};
 use crate::protocol::reflect::Type;
-use crate::protocol::wire::{DecodeErrorKind, Reader};
+use crate::protocol::wire::Reader;
 
 /// What is wrong, in words; where it is, the walk knows.
 type Fault = String;
@@ -19,7 +20,7 @@ pub(super) fn message(declaration: &Declaration, version: i16, json: &Json) -> R
     let mut walk = Walk { version, flexible, path: String::new() };
     let mut out = Vec::new();
     let done = match declaration.each_version().contains(&version) {
-        true => walk.structure(&Shape::all((declaration.fields)()), json, &mut out),
+        true => walk.structure(&Shape::all(declaration.fields), json, &mut out),
         false => Err(format!(
             "{}; there are {} to {}",
             DecodeErrorKind::UnsupportedVersion(version),

@@ -5,10 +5,11 @@ use bytes::Bytes;
 use serde_json::{Map, Number, Value as Json};
 
 use crate::protocol::declaration::Declaration;
+use crate::protocol::decode_error::{DecodeError, DecodeErrorKind};
 use crate::protocol::json::{BASE64, JsonError, RecordsForm, Shape, has};
 use crate::protocol::primitives::{Str, Uuid};
 use crate::protocol::reflect::Type;
-use crate::protocol::wire::{Cx, DecodeError, DecodeErrorKind, Null, Reader};
+use crate::protocol::wire::{Cx, Null, Reader};
 
 /// See `to_json`.
 pub(super) fn message(declaration: &Declaration, version: i16, body: &Bytes, records: RecordsForm) -> Result<Json, JsonError> {
@@ -16,7 +17,7 @@ pub(super) fn message(declaration: &Declaration, version: i16, body: &Bytes, rec
     // The decoder first: it has the limits, and its word on what is wrong.
     let written = (declaration.decode)(body, version).and_then(|()| {
         let mut r = Reader::new(body);
-        walk.structure(&Shape::all((declaration.fields)()), &mut r)
+        walk.structure(&Shape::all(declaration.fields), &mut r)
     });
     written.map_err(|error| JsonError {
         message: "",
