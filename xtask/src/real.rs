@@ -12,6 +12,7 @@ use std::time::Instant;
 use crate::count::{Count, count};
 use crate::kafka::{self, Cluster, DockerBroker, OTHER_VERSIONS, Secured, VERSION, Version};
 use crate::peers::Peers;
+use crate::test::WITHOUT_REAL;
 use crate::{process, shown};
 
 /// The file whose tests run once for each other version.
@@ -48,7 +49,7 @@ enum Single {
 pub(crate) fn run(filters: &[&str]) -> Result<Outcome, String> {
     process::run(&mut process::cargo(&["build", "--release", "--package", "klamm-cli"]))?;
     // As the tests before built it, so that nothing is built twice.
-    process::run(&mut process::cargo(&["build", "--workspace", "--exclude", "klamm-real", "--example", "quickstart"]))?;
+    process::run(process::cargo(&["build"]).args(WITHOUT_REAL).args(["--example", "quickstart"]))?;
     process::run(&mut process::cargo(&["test", "--no-run", "--package", "klamm-real"]))?;
     let peers = Peers::build(&kafka::class_path(&kafka::fetch(VERSION)?)?)?;
     println!("other clients: {}", peers.names());

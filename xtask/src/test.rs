@@ -10,8 +10,8 @@ use std::time::Instant;
 use crate::count::{Count, count};
 use crate::{prerequisites, process, real, shown, sim};
 
-/// The workspace without the tests that need brokers.
-const WITHOUT_REAL: [&str; 5] = ["test", "--workspace", "--exclude", "klamm-real", "--no-fail-fast"];
+/// The workspace without the tests that need brokers, and without the crate that must be built alone.
+pub(crate) const WITHOUT_REAL: [&str; 5] = ["--workspace", "--exclude", "klamm-real", "--exclude", "klamm-pure-rust"];
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,15 +93,21 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
 /// The runs of `cargo test` that need no Apache Kafka.
 fn without_real(part: Part, filters: &[&str]) -> Vec<Command> {
     let cargo = |targets: &[&str], filters: &[&str]| {
-        let mut cargo = process::cargo(&WITHOUT_REAL);
-        cargo.args(targets).arg("--").args(filters).env("KLAMM_SHOWN", shown::path());
+        let mut cargo = process::cargo(&["test"]);
+        cargo.args(WITHOUT_REAL).arg("--no-fail-fast").args(targets).arg("--").args(filters).env("KLAMM_SHOWN", shown::path());
+        cargo
+    };
+    let pure_rust = |filters: &[&str]| {
+        let mut cargo = process::cargo(&["test", "--package", "klamm-pure-rust", "--"]);
+        cargo.args(filters);
         cargo
     };
     match part {
-        Part::All | Part::NoReal => vec![cargo(&[], filters)],
+        Part::All | Part::NoReal => vec![cargo(&[], filters), pure_rust(filters)],
         Part::RealOnly => Vec::new(),
         Part::Protocol => {
-            vec![cargo(&["--lib"], &["protocol::"]), cargo(&["--test", "protocol_*", "--test", "records_*"], &[])]
+            let targets = ["--test", "protocol_*", "--test", "records_*"];
+            vec![cargo(&["--lib"], &["protocol::"]), cargo(&targets, &[]), pure_rust(&[])]
         }
     }
 }
