@@ -61,7 +61,7 @@ mod tests {
         let first = R::Response::FIELDS.first().filter(|field| field.name == "throttle_time_ms");
         for version in R::VERSIONS {
             let body = Bytes::from_static(&[0, 0, 1, 0]);
-            let declared = first.as_ref().is_some_and(|field| version >= field.versions.0);
+            let declared = first.is_some_and(|field| version >= field.versions.0);
             assert_eq!(throttle_of(api, version, &body).is_some(), declared, "{api} version {version}");
         }
     }

@@ -44,7 +44,7 @@ use crate::protocol::unfit::{EncodeError, Unfit};
 use crate::protocol::wire::{Cx, Reader, Room, Shared, Wire, Writer};
 
 /// A whole request or response body.
-pub trait ApiMessage: Wire + Default + Send + Sync + 'static {
+pub trait ApiMessage: Wire + Send + Sync + 'static {
     /// Its name in the official schemas.
     const NAME: &'static str;
     /// Number of the API, or of a coordinator's kind of record; -1 for headers and data.

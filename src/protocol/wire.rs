@@ -296,9 +296,30 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a struct's tagged fields. `known` reads the value of a tag it knows and says so; others are skipped.
-    #[inline]
     pub fn tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
-        self.some_tags(known)
+        let count = self.uvarint()?;
+        if count > Self::MAX_TAGS {
+            return Err(self.error(DecodeErrorKind::TooMany));
+        }
+        let mut next = 0;
+        for _ in 0..count {
+            let tag = self.uvarint()?;
+            if u64::from(tag) < next {
+                return Err(self.error(DecodeErrorKind::BadTagOrder));
+            }
+            next = u64::from(tag) + 1;
+            let len = self.uvarint()? as usize;
+            let Some((value, rest)) = self.rest.split_at_checked(len) else { return Err(self.error(DecodeErrorKind::BadLength)) };
+            // The value's own end is the end while it is read; an error in it still counts from the frame's.
+            self.rest = value;
+            let read = known(tag, self).and_then(|known| match known && self.left() > 0 {
+                true => Err(self.error(DecodeErrorKind::Trailing)),
+                false => Ok(()),
+            });
+            self.rest = rest;
+            read.map_err(|error| DecodeError { left: error.left + rest.len(), ..error })?;
+        }
+        Ok(())
     }
 
     /// As `tags`, from a copy of what is left, and where the version has such.
@@ -336,35 +357,9 @@ impl<'a> Reader<'a> {
         known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
     ) -> Result<(), DecodeError> {
         self.rest = rest;
-        let tags = self.some_tags(known);
+        let tags = self.tags(known);
         *rest = self.rest;
         tags
-    }
-
-    fn some_tags(&mut self, known: &mut dyn FnMut(u32, &mut Self) -> Result<bool, DecodeError>) -> Result<(), DecodeError> {
-        let count = self.uvarint()?;
-        if count > Self::MAX_TAGS {
-            return Err(self.error(DecodeErrorKind::TooMany));
-        }
-        let mut next = 0;
-        for _ in 0..count {
-            let tag = self.uvarint()?;
-            if u64::from(tag) < next {
-                return Err(self.error(DecodeErrorKind::BadTagOrder));
-            }
-            next = u64::from(tag) + 1;
-            let len = self.uvarint()? as usize;
-            let Some((value, rest)) = self.rest.split_at_checked(len) else { return Err(self.error(DecodeErrorKind::BadLength)) };
-            // The value's own end is the end while it is read; an error in it still counts from the frame's.
-            self.rest = value;
-            let read = known(tag, self).and_then(|known| match known && self.left() > 0 {
-                true => Err(self.error(DecodeErrorKind::Trailing)),
-                false => Ok(()),
-            });
-            self.rest = rest;
-            read.map_err(|error| DecodeError { left: error.left + rest.len(), ..error })?;
-        }
-        Ok(())
     }
 }
 
